@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The vocabulary that every part of Standfast shares: identifiers, time, configuration, plans,
+//! the replicated state, messages, and the events and effects of the core.
+//!
+//! Types only, with the small arithmetic that belongs to them. Nothing here decides anything and
+//! nothing here touches the world.
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+#![warn(missing_docs)]
+
+pub mod command;
+pub mod config;
+pub mod effect;
+pub mod event;
+pub mod guards;
+pub mod id;
+pub mod message;
+pub mod plan;
+pub mod planted;
+pub mod request;
+pub mod state;
+pub mod time;
+
+/// Version of the messages and commands that this build speaks. Sent with every message; a node
+/// refuses to talk to a feature level that it does not know how to read.
+pub const FEATURE_LEVEL: u32 = 1;

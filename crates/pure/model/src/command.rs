@@ -1,0 +1,123 @@
+//! Commands: the only way that the replicated state changes. Serialised as JSON into log entries,
+//! so that a mixed cluster and a reader with a plain tool can both read them.
+
+use crate::{
+    config::ClusterConfig,
+    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    plan::Plan,
+    state::{Member, NodeReport},
+    time::Micros,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Wall clock of whoever proposed it, milliseconds since 1970, for display only.
+    pub wall_ms: u64,
+    /// The client request that it answers, if one is waiting: unique for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
+    /// What changes.
+    pub change: Change,
+}
+
+/// What a command changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// A new configuration, refused when the one it was made from is no longer in force.
+    Configure {
+        /// The complete configuration.
+        config: Box<ClusterConfig>,
+        /// As its author wrote it.
+        text: String,
+        /// Version that the author saw.
+        based_on: u64,
+        /// Who.
+        author: String,
+    },
+    /// The leader's decision.
+    Decide(Decision),
+    /// A node's report, when it differs from the last one.
+    Report {
+        /// Whose.
+        node: NodeId,
+        /// What it says.
+        report: Box<NodeReport>,
+    },
+    /// Failures of a resource on a node no longer count.
+    ForgetFailures {
+        /// The resource.
+        resource: ResourceId,
+        /// The node.
+        node: NodeId,
+    },
+    /// An operator asks for a group to move.
+    Move {
+        /// Which.
+        group: GroupId,
+        /// Where to.
+        to: Option<NodeId>,
+        /// Who asks.
+        by: String,
+    },
+    /// An operator drains a node or lets it work again.
+    Drain {
+        /// Which.
+        node: NodeId,
+        /// Drained or not.
+        drained: bool,
+        /// Who asks.
+        by: String,
+    },
+    /// A node's agent is about to restart: its leases run on.
+    RestartGrant {
+        /// Which node.
+        node: NodeId,
+        /// The run of its agent.
+        incarnation: Incarnation,
+        /// How long, from when the agent asked.
+        length: Micros,
+    },
+    /// The agent is back, or released everything: the restart grant is over.
+    RestartOver {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A member joins (or comes back under a new number) as a learner.
+    AddMember {
+        /// Its number.
+        member: MemberId,
+        /// What it is.
+        info: Member,
+        /// A member that it takes the place of, whose disk was lost or rolled back.
+        replaces: Option<MemberId>,
+    },
+    /// A learner that has caught up votes from now on.
+    Promote {
+        /// Which.
+        member: MemberId,
+    },
+    /// A member leaves. This ends no lease.
+    RemoveMember {
+        /// Which.
+        member: MemberId,
+    },
+}
+
+/// A decision of the leader: who is lost, and the plan that follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Nodes whose every lease has expired (by the leader's clock, stretched by drift), with the evidence.
+    pub expired: BTreeMap<NodeId, String>,
+    /// Nodes that are heard again.
+    pub returned: Vec<NodeId>,
+    /// The new plan, if the placement changes.
+    pub plan: Option<Plan>,
+    /// What is being done, as a sentence, for the journal.
+    pub text: String,
+    /// Facts that led to it.
+    pub evidence: Vec<String>,
+}

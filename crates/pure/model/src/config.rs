@@ -1,0 +1,245 @@
+//! The cluster's configuration as the core sees it: complete, validated, with every default filled in.
+//!
+//! Not for parsing: crate `config` turns an operator's file into this and explains mistakes.
+
+use crate::{
+    id::{GroupId, NodeId, ResourceId},
+    time::Micros,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterConfig {
+    /// Name of the cluster, for people.
+    pub name: String,
+    /// Profile that the timing came from.
+    pub profile: Profile,
+    /// The time budget.
+    pub timing: Timing,
+    /// The whole cluster is in maintenance.
+    pub maintenance: bool,
+    /// Machines and the addresses they are reached at. Several addresses are several links.
+    pub nodes: BTreeMap<NodeId, NodeConfig>,
+    /// What is to be kept running.
+    pub resources: BTreeMap<ResourceId, ResourceConfig>,
+    /// Groups; a resource that no group names has one of its own name.
+    pub groups: BTreeMap<GroupId, GroupConfig>,
+}
+
+/// One machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// `address:port` of each link.
+    pub addresses: Vec<String>,
+    /// A voter that runs no resources.
+    #[serde(default)]
+    pub witness: bool,
+}
+
+/// A named set of timing values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Machines on one network that can guarantee little: the fastest that needs no guard of the kernel.
+    Fast,
+    /// Machines on one local network. The default.
+    #[default]
+    Lan,
+    /// Machines on routed links.
+    Wan,
+    /// The classic appliance pair: keep-alive every 2 s, 30 s downtime threshold.
+    Appliance,
+}
+
+/// The time budget: every wait of the core comes from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Between two lease requests of a node, and between two leadership rounds.
+    pub heartbeat: Micros,
+    /// Length of a node's lease, from the sending of its request.
+    pub lease: Micros,
+    /// Length of the leadership lease, from the sending of a round: how long voters promise not to vote.
+    pub leadership: Micros,
+    /// Shortest election timeout.
+    pub election_min: Micros,
+    /// Longest election timeout.
+    pub election_max: Micros,
+    /// A holder begins to stop this long before its lease ends.
+    pub stop_budget: Micros,
+    /// Largest relative difference between the clocks of two machines, in parts per million.
+    pub drift_ppm: u64,
+    /// Length of the grant that covers a planned restart of an agent.
+    pub restart_grant: Micros,
+}
+
+impl Timing {
+    /// The values of a profile (design, section 4; why leadership is shorter than a lease: ARCHITECTURE, "leadership lease").
+    #[must_use]
+    pub const fn of(profile: Profile) -> Self {
+        const fn set(
+            heartbeat: u64,
+            lease: u64,
+            leadership: u64,
+            election: (u64, u64),
+            stop: u64,
+        ) -> Timing {
+            Timing {
+                heartbeat: Micros::from_millis(heartbeat),
+                lease: Micros::from_millis(lease),
+                leadership: Micros::from_millis(leadership),
+                election_min: Micros::from_millis(election.0),
+                election_max: Micros::from_millis(election.1),
+                stop_budget: Micros::from_millis(stop),
+                drift_ppm: 10_000,
+                restart_grant: Micros::from_millis(10_000),
+            }
+        }
+        match profile {
+            Profile::Fast => set(40, 220, 120, (130, 180), 20),
+            Profile::Lan => set(100, 800, 350, (400, 550), 60),
+            Profile::Wan => set(300, 4000, 1500, (1700, 2300), 300),
+            Profile::Appliance => set(2000, 30_000, 8000, (9000, 12_000), 1000),
+        }
+    }
+
+    /// A lease's length as everybody else has to wait for it.
+    #[must_use]
+    pub const fn lease_wait(&self) -> Micros {
+        self.lease.stretched(self.drift_ppm)
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::of(Profile::Lan)
+    }
+}
+
+/// Resources that live together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupConfig {
+    /// Members in start order.
+    pub members: Vec<ResourceId>,
+    /// Score of each preferred node; higher is better.
+    pub prefer: BTreeMap<NodeId, i64>,
+    /// Higher is placed first, and stays when there is room for one only.
+    pub priority: i64,
+    /// Score for staying where it is. The default never fails back by itself.
+    pub stickiness: i64,
+    /// In maintenance: nothing is started, stopped or restarted.
+    pub maintenance: bool,
+}
+
+/// One resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceConfig {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// What happens when it fails.
+    pub failure: FailurePolicy,
+}
+
+/// Kinds of resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceKind {
+    /// A command that runs as long as the resource is active.
+    Process(ProcessConfig),
+    /// Addresses that clients use.
+    Vip(VipConfig),
+}
+
+/// A supervised command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessConfig {
+    /// Program and arguments; no shell.
+    pub command: Vec<String>,
+    /// User to run as, by name or number; the agent's own when empty.
+    pub user: Option<String>,
+    /// Environment, besides a small clean one.
+    pub environment: BTreeMap<String, String>,
+    /// Working directory.
+    pub directory: Option<String>,
+    /// Asked after a start until it succeeds; the resource is active only then.
+    pub readiness: Option<CheckConfig>,
+    /// Asked all the time while active.
+    pub health: Option<CheckConfig>,
+    /// How long a start may take until it is ready.
+    pub start_timeout: Micros,
+    /// How long a graceful stop may take before the kill.
+    pub stop_timeout: Micros,
+    /// Signal of the graceful stop, by number.
+    pub stop_signal: i32,
+    /// Runs in a process-id namespace of its own, so that nothing of it survives the keeper.
+    pub private_pids: bool,
+}
+
+/// A check of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckConfig {
+    /// What is asked.
+    pub probe: CheckKind,
+    /// Time between two checks.
+    pub interval: Micros,
+    /// A check that takes longer has failed.
+    pub timeout: Micros,
+    /// So many failures in a row are a failure of the resource.
+    pub failures: u32,
+}
+
+/// Kinds of check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// A command that exits with 0.
+    Exec(Vec<String>),
+    /// A TCP connection that is accepted, `host:port`.
+    Tcp(String),
+    /// An HTTP URL (`http://host:port/path`) that answers 200 to 399.
+    Http(String),
+}
+
+/// Addresses that follow the lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipConfig {
+    /// `address/prefix`, IPv4 or IPv6, in normal form.
+    pub addresses: Vec<String>,
+    /// Interface; found by route when none is given.
+    pub interface: Option<String>,
+    /// A gateway on the client network; losing it moves the resource.
+    pub gateway: Option<String>,
+}
+
+/// What happens after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailurePolicy {
+    /// So many failures on a node within the window move the group away (Pacemaker's migration-threshold).
+    pub threshold: u32,
+    /// Failures older than this are forgotten (Pacemaker's failure-timeout).
+    pub window: Micros,
+    /// Wait before the second local restart; doubles with each further one. The first is at once.
+    pub restart_delay: Micros,
+}
+
+impl Default for FailurePolicy {
+    fn default() -> Self {
+        Self {
+            threshold: 3,
+            window: Micros::from_millis(60_000),
+            restart_delay: Micros::from_millis(250),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// The group that a resource belongs to.
+    #[must_use]
+    pub fn group_of(&self, resource: &ResourceId) -> Option<&GroupId> {
+        self.groups
+            .iter()
+            .find(|(_, group)| group.members.contains(resource))
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,137 @@
+//! Effects: everything that the core ever asks for. Plain data; edges carry them out.
+
+use crate::{
+    config::ResourceKind,
+    event::{HardState, Reply},
+    id::{NodeId, ResourceId},
+    message::{Acknowledged, LogEntry, LogSnapshot, Message},
+    plan::PlanNumber,
+    time::Micros,
+};
+
+/// Something to be done. Each may be repeated, and may find the world changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// How.
+        class: Class,
+        /// What.
+        message: Box<Message>,
+    },
+    /// Write to the disk in one transaction, durable before the event that says so. In order.
+    Persist(Box<Batch>),
+    /// Start a resource. Answered by `Started` or `StartFailed`.
+    Start(Box<Start>),
+    /// Stop a resource, gracefully for so long, then by force. Answered by `Stopped` or `StopFailed`.
+    Stop {
+        /// Which.
+        resource: ResourceId,
+        /// Longest graceful part.
+        grace: Micros,
+    },
+    /// Let a guard run until the deadline. A guard that has closed stays closed.
+    Extend {
+        /// Whose guard.
+        resource: ResourceId,
+        /// `CLOCK_BOOTTIME` microseconds.
+        deadline: u64,
+    },
+    /// Find out whether the resource is running here. Answered by `Adopted`, `Stopped` or `StopFailed`.
+    Probe {
+        /// Which.
+        resource: ResourceId,
+        /// What it is.
+        kind: Box<ResourceKind>,
+    },
+    /// Put back what someone else took away.
+    Repair {
+        /// Which.
+        resource: ResourceId,
+    },
+    /// Change a running resource without stopping it.
+    Reconfigure {
+        /// Which.
+        resource: ResourceId,
+        /// What it is to be.
+        kind: Box<ResourceKind>,
+    },
+    /// Members and their links have changed.
+    Peers(Vec<(NodeId, Vec<String>)>),
+    /// Watch these interfaces and gateways for address resources that this node might run.
+    WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
+    /// Answer a client.
+    Reply(Box<Reply>),
+    /// The agent may end now: its restart grant is in force until the deadline.
+    RestartReady {
+        /// `CLOCK_BOOTTIME` microseconds.
+        deadline: u64,
+    },
+    /// For the log.
+    Log {
+        /// How bad it is.
+        level: Level,
+        /// What happened.
+        text: String,
+    },
+}
+
+/// How a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// On every link at once, lost without harm.
+    Datagram,
+    /// In order, on the best link.
+    Stream,
+}
+
+/// A start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub resource: ResourceId,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// The plan in which its group was given to this node; kept with the guard, for adoption.
+    pub since: PlanNumber,
+    /// Guards end it at this `CLOCK_BOOTTIME` microsecond.
+    pub deadline: u64,
+}
+
+/// A durable write. What is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Named by the event that answers it.
+    pub sequence: u64,
+    /// Consensus state.
+    pub hard_state: Option<HardState>,
+    /// Entries; whatever is stored at or after the first one's index is replaced.
+    pub entries: Vec<LogEntry>,
+    /// A snapshot; the log up to its index goes.
+    pub snapshot: Option<LogSnapshot>,
+    /// The promise; never lower than before.
+    pub promise: Option<PlanNumber>,
+    /// See `Restored::vote_cap`.
+    pub vote_cap: Option<Micros>,
+    /// See `Restored::lease_cap`.
+    pub lease_cap: Option<Micros>,
+    /// See `Restored::memory`.
+    pub memory: Option<Vec<Acknowledged>>,
+    /// Everything of consensus stored before is void: this node starts again as a new member.
+    pub reset: bool,
+}
+
+/// How bad a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Details.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// An operator should look.
+    Warn,
+    /// Something failed.
+    Error,
+}

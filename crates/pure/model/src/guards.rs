@@ -1,0 +1,53 @@
+//! Which guards of a lease a machine offers, and what that does to the arithmetic.
+
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What this machine's kernel offers. Probed by the edges at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSupport {
+    /// The keeper can freeze and kill a resource's own cgroup.
+    pub cgroup: bool,
+    /// The keeper can give a resource its own process-id namespace.
+    pub pid_namespace: bool,
+    /// Network guard: cgroup-BPF with an absolute deadline.
+    pub network: bool,
+    /// Address guard: nftables sets with timeouts for IP, ARP and neighbour discovery.
+    pub address: bool,
+    /// Addresses carry a lifetime.
+    pub address_lifetime: bool,
+    /// The core runs with real-time priority and locked memory.
+    pub realtime: bool,
+    /// For each thing that is missing: its name, and why.
+    #[serde(default)]
+    pub missing: BTreeMap<String, String>,
+}
+
+impl GuardSupport {
+    /// All of them, as on an ordinary Debian machine with root.
+    #[must_use]
+    pub fn full() -> Self {
+        Self {
+            cgroup: true,
+            pid_namespace: true,
+            network: true,
+            address: true,
+            address_lifetime: true,
+            realtime: true,
+            missing: BTreeMap::new(),
+        }
+    }
+
+    /// How much longer than the lease everybody else waits: where the kernel cannot end the
+    /// address's traffic at the deadline, the address lifetime does, and that is up to 0.43 s late
+    /// (design, section 3: 0.5 s).
+    #[must_use]
+    pub const fn extra_wait(&self) -> Micros {
+        if self.network || self.address {
+            Micros::ZERO
+        } else {
+            Micros::from_millis(500)
+        }
+    }
+}

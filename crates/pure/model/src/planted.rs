@@ -1,0 +1,100 @@
+//! Known-wrong variants of the core, each behind a switch that only the simulator can reach.
+//! Each proves that an invariant notices what it is there for.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Planted {
+    /// A leader grants whatever is asked for, whatever the plan and earlier holders say.
+    GrantExceedsPlan,
+    /// A holder counts its lease from the grant's receipt instead of the request's sending.
+    LeaseFromReceipt,
+    /// A leader grants without a leadership lease.
+    NoLeadershipLease,
+    /// Consensus messages that attest to something leave before it is on the disk.
+    VoteBeforeDisk,
+    /// A voter acknowledges a longer promise than its disk knows.
+    PromiseBeforeDisk,
+    /// A voter votes right after its start, whatever it promised before.
+    VoteAfterStart,
+    /// A transfer of leadership does not wait for the leadership lease, and the old leader goes on granting.
+    TransferSkipsLease,
+    /// A new leader does not wait for the leases of earlier leaders.
+    HorizonIgnored,
+    /// A node executes a plan or grant that is older than its promise.
+    OldGeneration,
+    /// A local restart does not check the lease.
+    RestartWithoutLease,
+    /// A report of "inactive" counts as a release without the durable promise.
+    InactiveWithoutPromise,
+    /// A guard that closed opens again at the next extension (in the simulated kernel).
+    GuardReopened,
+    /// Waits are not stretched by drift.
+    DriftIgnored,
+    /// A lost or rolled-back disk goes on as the same voter.
+    LostDiskVotes,
+    /// Removing a member ends its leases.
+    RemovalEndsLease,
+    /// After a lapse a lease is asked for although the stop is not confirmed.
+    LapsedAsksAgain,
+    /// A stop that was not confirmed is taken for a stop.
+    FailedStopIsStop,
+    /// A report of an earlier incarnation is believed.
+    OldReportBelieved,
+    /// A restart grant is forgotten by the next leader.
+    RestartGrantForgotten,
+    /// A leader that lost its majority goes on extending leases that it gave before.
+    StaleLeaderGrants,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::GrantExceedsPlan,
+        Self::LeaseFromReceipt,
+        Self::NoLeadershipLease,
+        Self::VoteBeforeDisk,
+        Self::PromiseBeforeDisk,
+        Self::VoteAfterStart,
+        Self::TransferSkipsLease,
+        Self::HorizonIgnored,
+        Self::OldGeneration,
+        Self::RestartWithoutLease,
+        Self::InactiveWithoutPromise,
+        Self::GuardReopened,
+        Self::DriftIgnored,
+        Self::LostDiskVotes,
+        Self::RemovalEndsLease,
+        Self::LapsedAsksAgain,
+        Self::FailedStopIsStop,
+        Self::OldReportBelieved,
+        Self::RestartGrantForgotten,
+        Self::StaleLeaderGrants,
+    ];
+
+    /// Its name on the simulator's command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GrantExceedsPlan => "grant-exceeds-plan",
+            Self::LeaseFromReceipt => "lease-from-receipt",
+            Self::NoLeadershipLease => "no-leadership-lease",
+            Self::VoteBeforeDisk => "vote-before-disk",
+            Self::PromiseBeforeDisk => "promise-before-disk",
+            Self::VoteAfterStart => "vote-after-start",
+            Self::TransferSkipsLease => "transfer-skips-lease",
+            Self::HorizonIgnored => "horizon-ignored",
+            Self::OldGeneration => "old-generation",
+            Self::RestartWithoutLease => "restart-without-lease",
+            Self::InactiveWithoutPromise => "inactive-without-promise",
+            Self::GuardReopened => "guard-reopened",
+            Self::DriftIgnored => "drift-ignored",
+            Self::LostDiskVotes => "lost-disk-votes",
+            Self::RemovalEndsLease => "removal-ends-lease",
+            Self::LapsedAsksAgain => "lapsed-asks-again",
+            Self::FailedStopIsStop => "failed-stop-is-stop",
+            Self::OldReportBelieved => "old-report-believed",
+            Self::RestartGrantForgotten => "restart-grant-forgotten",
+            Self::StaleLeaderGrants => "stale-leader-grants",
+        }
+    }
+}

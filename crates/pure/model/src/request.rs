@@ -1,0 +1,184 @@
+//! What clients ask (command line, through the local API) and what they are answered.
+
+use crate::{
+    config::ClusterConfig,
+    id::{GroupId, MemberId, NodeId},
+    plan::Action,
+    state::ClusterState,
+    time::Micros,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A client's request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The whole picture, from the node that is asked, as far as it knows.
+    View,
+    /// What applying this configuration would do. Changes nothing.
+    Plan {
+        /// The configuration.
+        config: Box<ClusterConfig>,
+    },
+    /// Put this configuration in force.
+    Apply {
+        /// The configuration.
+        config: Box<ClusterConfig>,
+        /// As its author wrote it.
+        text: String,
+        /// Version that the author saw; none means whatever is in force.
+        based_on: Option<u64>,
+        /// Who.
+        author: String,
+    },
+    /// Move a group.
+    Switchover {
+        /// Which.
+        group: GroupId,
+        /// Where to; none means the best other node.
+        to: Option<NodeId>,
+        /// Who.
+        author: String,
+    },
+    /// Drain a node or let it work again.
+    Drain {
+        /// Which.
+        node: NodeId,
+        /// Drained or not.
+        drained: bool,
+        /// Who.
+        author: String,
+    },
+    /// Forget the failures of a group's resources (Pacemaker's cleanup).
+    Cleanup {
+        /// Which.
+        group: GroupId,
+        /// Who.
+        author: String,
+    },
+    /// This node's agent is about to restart: let its leases run on.
+    Restart,
+    /// A machine joins. From the transport's join handshake only.
+    Join {
+        /// Its name.
+        node: NodeId,
+        /// Its links.
+        addresses: Vec<String>,
+    },
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// The picture.
+    View(Box<View>),
+    /// What would be done.
+    Plan(Box<PlanPreview>),
+    /// Done: committed at this index.
+    Done {
+        /// Index of the command.
+        index: u64,
+    },
+    /// The join was accepted.
+    Joined {
+        /// The new member's number.
+        member: MemberId,
+        /// Identity of the cluster.
+        cluster_id: String,
+        /// All members' links, by node.
+        peers: BTreeMap<NodeId, Vec<String>>,
+        /// Members that vote, for the joiner's first configuration.
+        voters: Vec<MemberId>,
+    },
+    /// Refused; nothing changed.
+    Refused(Refusal),
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Kind, which decides the exit code.
+    pub kind: RefusalKind,
+    /// What is wrong, where, and what to do, for an operator.
+    pub text: String,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// No leader is known or reached: exit 106 (no quorum).
+    NoQuorum,
+    /// Named thing does not exist: exit 105.
+    NoSuchItem,
+    /// Exists already: exit 108.
+    Exists,
+    /// Unsafe: exit 107.
+    Unsafe,
+    /// The configuration or request is wrong: exit 78.
+    Invalid,
+    /// The version that it was based on is no longer in force: exit 75.
+    Stale,
+    /// Took too long; the outcome is unknown: exit 124.
+    Timeout,
+}
+
+/// What a node knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// The node that was asked.
+    pub node: NodeIdOrEmpty,
+    /// The leader it knows.
+    pub leader: Option<NodeId>,
+    /// The term it is in.
+    pub term: u64,
+    /// Whether it hears a leader that has a majority: what it knows is current.
+    pub quorum: bool,
+    /// The replicated state as far as it has applied it.
+    pub state: ClusterState,
+    /// The leader's own account of each node, when this node is the leader; else what the log says.
+    pub lease_left: BTreeMap<NodeId, Micros>,
+    /// Links to each peer that are heard, and all there are.
+    pub links: BTreeMap<NodeId, (u32, u32)>,
+    /// Predicted RTO of each group: when its node is lost, and when the leader is lost with it.
+    pub predicted_rto: BTreeMap<GroupId, RtoPrediction>,
+    /// State of this node's storage, empty when well.
+    pub storage_problem: String,
+    /// Why this node has no vote, empty when it votes.
+    pub no_vote: String,
+}
+
+/// A node's name, empty by default.
+pub type NodeIdOrEmpty = String;
+
+/// A prediction with what it is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtoPrediction {
+    /// The node is lost, the leader is elsewhere: median.
+    pub node_lost: Micros,
+    /// The node and the leader are lost at once: median.
+    pub node_and_leader_lost: Micros,
+    /// The parts, with their names, that add up to the first.
+    pub parts: Vec<(String, Micros)>,
+}
+
+/// What applying a configuration would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanPreview {
+    /// Version it would be applied to.
+    pub based_on: u64,
+    /// What differs, line by line.
+    pub differences: Vec<String>,
+    /// Every action it would cause, in order.
+    pub actions: Vec<Action>,
+    /// Changes that need no restart.
+    pub live_changes: Vec<String>,
+    /// Predicted RTO before and after.
+    pub rto_before: BTreeMap<GroupId, RtoPrediction>,
+    /// Predicted RTO after.
+    pub rto_after: BTreeMap<GroupId, RtoPrediction>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+}

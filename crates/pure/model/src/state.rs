@@ -1,0 +1,208 @@
+//! The replicated state: the one truth of the cluster. Changed only by applying commands in order
+//! (crate `cluster`, module `apply`).
+
+use crate::{
+    config::ClusterConfig,
+    guards::GuardSupport,
+    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    plan::{Plan, PlanNumber},
+    time::Micros,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Journal entries kept in the state; older ones are dropped.
+pub const JOURNAL_LIMIT: usize = 500;
+
+/// Everything that the cluster agrees on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// Identity of the cluster; never changes.
+    pub cluster_id: String,
+    /// Index of the last command that changed this state.
+    pub applied: u64,
+    /// Configuration in force.
+    pub config: ClusterConfig,
+    /// Grows by one with every change of the configuration.
+    pub config_version: u64,
+    /// The configuration as its author wrote it.
+    pub config_text: String,
+    /// Consensus members.
+    pub members: BTreeMap<MemberId, Member>,
+    /// Number for the next member; never reused.
+    pub next_member: u64,
+    /// The plan in force.
+    pub plan: Plan,
+    /// Who may be running each resource: the assigned node, and whoever has not yet been
+    /// released, fenced or expired. More than one entry means that nobody new may start.
+    pub may_hold: BTreeMap<ResourceId, BTreeSet<NodeId>>,
+    /// What is known of each node.
+    pub nodes: BTreeMap<NodeId, NodeState>,
+    /// Failures that count against a resource on a node.
+    pub failures: BTreeMap<ResourceId, BTreeMap<NodeId, FailureRecord>>,
+    /// Switchovers asked for and not yet planned.
+    pub moves: BTreeMap<GroupId, MoveRequest>,
+    /// Agents that announced a restart: their leases run on for a while without renewal.
+    pub restart_grants: BTreeMap<NodeId, RestartGrant>,
+    /// What was decided, by whom and why; oldest first.
+    pub journal: VecDeque<JournalEntry>,
+}
+
+/// A consensus member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The machine.
+    pub node: NodeId,
+    /// Whether it votes already; a learner does not.
+    pub voter: bool,
+    /// Its links, `address:port`.
+    pub addresses: Vec<String>,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Whether the leader hears it.
+    pub online: bool,
+    /// Why it is offline, as an operator would say it.
+    #[serde(default)]
+    pub offline_reason: String,
+    /// Drained by an operator: runs nothing.
+    pub drained: bool,
+    /// Its last report.
+    pub report: NodeReport,
+}
+
+/// What a node says of itself. Complete every time, so that a lost one does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The run of the agent that says it.
+    pub incarnation: Incarnation,
+    /// Grows with every change within an incarnation.
+    pub version: u64,
+    /// The oldest plan that this node will still execute; on its disk.
+    pub promise: PlanNumber,
+    /// Resources that it has or had; one that is missing is inactive and always was in this incarnation.
+    pub instances: BTreeMap<ResourceId, InstanceReport>,
+    /// Guards that its kernel offers.
+    pub guards: GuardSupport,
+    /// Interfaces whose client network does not work, with the reason.
+    #[serde(default)]
+    pub sick_interfaces: BTreeMap<String, String>,
+    /// Interfaces that each address resource would use here.
+    #[serde(default)]
+    pub interfaces: BTreeMap<ResourceId, String>,
+    /// Measured: one durable write.
+    #[serde(default)]
+    pub fsync: Micros,
+    /// Measured: the longest stall of the agent in the last minutes.
+    #[serde(default)]
+    pub stall: Micros,
+    /// Things an operator should know, as sentences.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Version of the program.
+    #[serde(default)]
+    pub program_version: String,
+}
+
+/// One resource on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Plan in which its group was given to this node when it was started.
+    pub since: PlanNumber,
+    /// Failures seen in this incarnation; grows only.
+    pub failures: u32,
+    /// The last failure, as an operator would say it.
+    pub last_failure: String,
+    /// How long its last start took.
+    pub start_took: Micros,
+}
+
+/// What a resource is doing on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Confirmed not running.
+    #[default]
+    Inactive,
+    /// Being started.
+    Starting,
+    /// Running and ready.
+    Active,
+    /// Being stopped.
+    Stopping,
+    /// A stop was not confirmed. It may be running.
+    StopFailed,
+    /// Failed; waits for its local restart or for the leader.
+    Failed,
+    /// Its lease ended; it is not confirmed stopped yet.
+    Lapsed,
+}
+
+impl Phase {
+    /// Whether something of the resource may be running.
+    #[must_use]
+    pub const fn may_run(self) -> bool {
+        match self {
+            Self::Starting | Self::Active | Self::Stopping | Self::StopFailed | Self::Lapsed => {
+                true
+            }
+            Self::Inactive | Self::Failed => false,
+        }
+    }
+}
+
+/// Failures of a resource on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// How many count at present.
+    pub count: u32,
+    /// How many of the node's incarnation have been counted.
+    pub seen: u32,
+    /// The incarnation that `seen` belongs to.
+    pub incarnation: Incarnation,
+    /// The last one.
+    pub last: String,
+    /// Wall clock of the last one, milliseconds since 1970, for display only.
+    pub wall_ms: u64,
+}
+
+/// A switchover that an operator asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRequest {
+    /// Where to; none means anywhere else.
+    pub to: Option<NodeId>,
+    /// Who asked.
+    pub by: String,
+}
+
+/// A grant that outlives its agent's planned restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartGrant {
+    /// The run of the agent that is going away.
+    pub incarnation: Incarnation,
+    /// How long, from when that agent asked.
+    pub length: Micros,
+    /// Index of the command that granted it.
+    pub index: u64,
+}
+
+/// One line of history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Index of the command.
+    pub index: u64,
+    /// Leader's wall clock, milliseconds since 1970, for display only.
+    pub wall_ms: u64,
+    /// Plan in force after it.
+    pub plan: PlanNumber,
+    /// What kind of thing happened: `config`, `failover`, `switchover`, `failure`, `node`, `member`, …
+    pub kind: String,
+    /// What happened, as a sentence.
+    pub text: String,
+    /// Evidence: facts that led to it.
+    pub evidence: Vec<String>,
+}
