@@ -1,0 +1,377 @@
+//! Where each group belongs, with every contribution to every node's score as a reason.
+//!
+//! The order of the rules, for one group:
+//! 1. A group whose stop failed is pinned to where it may still run. Nothing else is looked at.
+//! 2. A group in maintenance stays where it is while that node is heard, and is started nowhere.
+//! 3. Exclusions (minus infinity): unheard, witness, drained, too many failures, client network sick.
+//! 4. A requested move to a node that is not excluded; it beats stickiness and preference.
+//! 5. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
+//!
+//! Groups are placed by priority, then by name.
+
+use crate::score::add;
+use standfast_model::{
+    config::{ClusterConfig, GroupConfig},
+    id::{GroupId, NodeId, ResourceId},
+    plan::{INFINITY, Reason},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// What placement depends on, and nothing else does it depend on.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// Configuration in force.
+    pub config: &'a ClusterConfig,
+    /// What is known of each node. One that is missing counts as not heard.
+    pub nodes: BTreeMap<NodeId, NodeFacts>,
+    /// Where each group is now, by the plan in force.
+    pub current: BTreeMap<GroupId, NodeId>,
+    /// Groups with a stop that was not confirmed: where, and why as an operator would say it.
+    pub blocked: BTreeMap<GroupId, (NodeId, String)>,
+    /// Failures that count, of each resource on each node.
+    pub failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
+    /// Switchovers that operators asked for; none means anywhere else.
+    pub moves: BTreeMap<GroupId, Option<NodeId>>,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The leader hears it.
+    pub online: bool,
+    /// An operator drained it.
+    pub drained: bool,
+    /// It votes and runs nothing.
+    pub witness: bool,
+    /// Interfaces whose client network does not work, with the reason.
+    pub sick_interfaces: BTreeMap<String, String>,
+    /// The interface that each address resource would use there.
+    pub interfaces: BTreeMap<ResourceId, String>,
+}
+
+/// One group's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The node, or none when no node can run it.
+    pub node: Option<NodeId>,
+    /// Why: what concerns the whole group, then the chosen node, then the others from best to worst.
+    pub reasons: Vec<Reason>,
+}
+
+/// Places every group of the configuration.
+#[must_use]
+pub fn place(facts: &Facts<'_>) -> BTreeMap<GroupId, Placement> {
+    let mut order: Vec<(&GroupId, &GroupConfig)> = facts.config.groups.iter().collect();
+    order.sort_by_key(|(id, group)| (Reverse(group.priority), *id));
+
+    // A group that is not placed yet weighs where it is now, so that a new group does not go to a
+    // node only because that node's groups have their turn later.
+    let mut hosts = facts.current.clone();
+    let mut placements = BTreeMap::new();
+    for (id, group) in order {
+        hosts.remove(id);
+        let placement = place_group(facts, &hosts, id, group);
+        if let Some(node) = &placement.node {
+            hosts.insert(id.clone(), node.clone());
+        }
+        placements.insert(id.clone(), placement);
+    }
+    placements
+}
+
+fn place_group(
+    facts: &Facts<'_>,
+    hosts: &BTreeMap<GroupId, NodeId>,
+    id: &GroupId,
+    group: &GroupConfig,
+) -> Placement {
+    if let Some((node, why)) = facts.blocked.get(id) {
+        let text = format!("a stop on {node} is not confirmed ({why}): it may still run there");
+        return decided(Some(node), INFINITY, text);
+    }
+    if facts.config.maintenance || group.maintenance {
+        return place_in_maintenance(facts, id);
+    }
+
+    let mut candidates: Vec<Candidate> = all_nodes(facts)
+        .into_iter()
+        .map(|node| Candidate::new(facts, group, node))
+        .collect();
+    exclude_sick_networks(facts, group, &mut candidates);
+    let mut about_group = Vec::new();
+    let moving = apply_move(facts, id, &mut candidates, &mut about_group);
+    for candidate in &mut candidates {
+        prefer(facts, id, group, moving, candidate);
+    }
+
+    let current = facts.current.get(id);
+    candidates.sort_by_key(|candidate| {
+        (
+            Reverse(candidate.score()),
+            Reverse(candidate.target),
+            Reverse(Some(candidate.node) == current),
+            load(hosts, candidate.node),
+            candidate.node,
+        )
+    });
+    choose(hosts, current, candidates, about_group)
+}
+
+/// A node with what speaks for and against it.
+struct Candidate<'a> {
+    node: &'a NodeId,
+    reasons: Vec<Reason>,
+    /// An operator asked for this node.
+    target: bool,
+}
+
+impl<'a> Candidate<'a> {
+    /// A node with its exclusions; sick networks come later, because they are compared across nodes.
+    fn new(facts: &Facts<'_>, group: &GroupConfig, node: &'a NodeId) -> Self {
+        let mut candidate = Self {
+            node,
+            reasons: Vec::new(),
+            target: false,
+        };
+        let known = facts.nodes.get(node);
+        let configured = facts.config.nodes.get(node);
+        if configured.is_none() {
+            candidate.exclude(format!("{node} is not in the configuration"));
+        }
+        if configured.is_some_and(|n| n.witness) || known.is_some_and(|n| n.witness) {
+            candidate.exclude(format!("{node} is a witness and runs no resources"));
+        }
+        if !known.is_some_and(|n| n.online) {
+            candidate.exclude(format!("{node} is not online"));
+        }
+        if known.is_some_and(|n| n.drained) {
+            candidate.exclude(format!("{node} is drained"));
+        }
+        for member in &group.members {
+            candidate.exclude_failures(facts, member);
+        }
+        candidate
+    }
+
+    fn exclude_failures(&mut self, facts: &Facts<'_>, member: &ResourceId) {
+        let node = self.node;
+        let count = facts.failures.get(member).and_then(|by| by.get(node));
+        let count = count.copied().unwrap_or(0);
+        let threshold = facts.config.resources.get(member);
+        let threshold = threshold.map_or(u32::MAX, |r| r.failure.threshold.max(1));
+        if count >= threshold {
+            self.exclude(format!(
+                "{member} failed {count} times on {node} (at most {threshold} are allowed)"
+            ));
+        }
+    }
+
+    fn exclude(&mut self, text: String) {
+        self.reason(-INFINITY, text);
+    }
+
+    fn reason(&mut self, score: i64, text: String) {
+        self.reasons.push(Reason {
+            node: Some(self.node.clone()),
+            score,
+            text,
+        });
+    }
+
+    fn score(&self) -> i64 {
+        self.reasons.iter().fold(0, |sum, r| add(sum, r.score))
+    }
+
+    fn eligible(&self) -> bool {
+        self.score() > -INFINITY
+    }
+}
+
+fn all_nodes<'a>(facts: &'a Facts<'_>) -> BTreeSet<&'a NodeId> {
+    facts
+        .config
+        .nodes
+        .keys()
+        .chain(facts.nodes.keys())
+        .collect()
+}
+
+/// A sick client network excludes a node, unless every node that could run the group is sick: then
+/// moving helps nobody, and stopping would only make it worse.
+fn exclude_sick_networks(facts: &Facts<'_>, group: &GroupConfig, candidates: &mut [Candidate<'_>]) {
+    let well_somewhere = candidates
+        .iter()
+        .any(|c| c.eligible() && sickness(facts, group, c.node).is_none());
+    for candidate in candidates {
+        let Some(why) = sickness(facts, group, candidate.node) else {
+            continue;
+        };
+        if well_somewhere {
+            candidate.exclude(why);
+        } else {
+            candidate.reason(0, format!("{why}; no other node is better off"));
+        }
+    }
+}
+
+/// The sick network that a member of the group would use on this node, as an operator would say it.
+fn sickness(facts: &Facts<'_>, group: &GroupConfig, node: &NodeId) -> Option<String> {
+    let known = facts.nodes.get(node)?;
+    group.members.iter().find_map(|member| {
+        let interface = known.interfaces.get(member)?;
+        let why = known.sick_interfaces.get(interface)?;
+        Some(format!("client network of {member} on {node}: {why}"))
+    })
+}
+
+/// Takes a requested move into account where it can be done. Returns whether it can.
+fn apply_move(
+    facts: &Facts<'_>,
+    id: &GroupId,
+    candidates: &mut [Candidate<'_>],
+    about_group: &mut Vec<Reason>,
+) -> bool {
+    let Some(target) = facts.moves.get(id) else {
+        return false;
+    };
+    let current = facts.current.get(id);
+    let possible = candidates.iter().any(|candidate| {
+        let wanted = match target {
+            Some(target) => candidate.node == target,
+            None => Some(candidate.node) != current,
+        };
+        wanted && candidate.eligible()
+    });
+    if !possible {
+        let text = match target {
+            Some(target) => format!("asked to move to {target}, which cannot run it"),
+            None => String::from("asked to move away, but no other node can run it"),
+        };
+        about_group.push(about(text));
+        return false;
+    }
+    for candidate in candidates {
+        let node = candidate.node;
+        if target.as_ref() == Some(node) {
+            candidate.target = true;
+            candidate.reason(INFINITY, format!("an operator asked to move it to {node}"));
+        } else if target.is_none() && Some(node) == current {
+            candidate.exclude(format!("an operator asked to move it away from {node}"));
+        }
+    }
+    true
+}
+
+fn prefer(
+    facts: &Facts<'_>,
+    id: &GroupId,
+    group: &GroupConfig,
+    moving: bool,
+    candidate: &mut Candidate<'_>,
+) {
+    let node = candidate.node;
+    if let Some(score) = group.prefer.get(node) {
+        candidate.reason(*score, format!("preference for {node}"));
+    }
+    if facts.current.get(id) != Some(node) {
+        return;
+    }
+    if moving {
+        candidate.reason(0, String::from("stickiness does not count in a switchover"));
+    } else if group.stickiness != 0 {
+        candidate.reason(group.stickiness, format!("runs on {node} (stickiness)"));
+    }
+}
+
+fn load(hosts: &BTreeMap<GroupId, NodeId>, node: &NodeId) -> usize {
+    hosts.values().filter(|host| *host == node).count()
+}
+
+/// Takes the first of the sorted candidates, if it can run the group, and says so when only a tie
+/// decided.
+fn choose(
+    hosts: &BTreeMap<GroupId, NodeId>,
+    current: Option<&NodeId>,
+    mut candidates: Vec<Candidate<'_>>,
+    mut reasons: Vec<Reason>,
+) -> Placement {
+    let mut node = None;
+    if let [first, rest @ ..] = candidates.as_mut_slice()
+        && first.eligible()
+    {
+        node = Some(first.node.clone());
+        let score = first.score();
+        let tied = rest.first().filter(|other| other.score() == score);
+        if let Some(text) = tied.and_then(|other| broken_tie(hosts, current, first, other)) {
+            first.reason(0, text);
+        }
+    }
+    if node.is_none() {
+        reasons.push(about(String::from("no node can run it")));
+    }
+    for mut candidate in candidates {
+        candidate
+            .reasons
+            .sort_by_key(|reason| Reverse(reason.score.unsigned_abs()));
+        reasons.append(&mut candidate.reasons);
+    }
+    Placement { node, reasons }
+}
+
+fn broken_tie(
+    hosts: &BTreeMap<GroupId, NodeId>,
+    current: Option<&NodeId>,
+    first: &Candidate<'_>,
+    other: &Candidate<'_>,
+) -> Option<String> {
+    let rival = other.node;
+    if first.target {
+        None
+    } else if Some(first.node) == current {
+        Some(format!("scores as much as {rival}, and runs there already"))
+    } else if load(hosts, first.node) < load(hosts, rival) {
+        Some(format!("scores as much as {rival}, and has fewer groups"))
+    } else {
+        Some(format!("scores as much as {rival}: the first by name"))
+    }
+}
+
+fn place_in_maintenance(facts: &Facts<'_>, id: &GroupId) -> Placement {
+    let whose = if facts.config.maintenance {
+        "the cluster is in maintenance"
+    } else {
+        "the group is in maintenance"
+    };
+    let Some(node) = facts.current.get(id) else {
+        return decided(None, 0, format!("{whose}: it is not started"));
+    };
+    if facts.nodes.get(node).is_some_and(|n| n.online) {
+        decided(Some(node), INFINITY, format!("{whose}: it stays on {node}"))
+    } else {
+        let text = format!("{whose}: {node} is not online, and it is not started elsewhere");
+        decided(None, 0, text)
+    }
+}
+
+/// A placement that one rule decides alone.
+fn decided(node: Option<&NodeId>, score: i64, text: String) -> Placement {
+    Placement {
+        node: node.cloned(),
+        reasons: vec![Reason {
+            node: node.cloned(),
+            score,
+            text,
+        }],
+    }
+}
+
+fn about(text: String) -> Reason {
+    Reason {
+        node: None,
+        score: 0,
+        text,
+    }
+}
