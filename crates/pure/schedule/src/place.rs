@@ -164,7 +164,7 @@ impl<'a> Candidate<'a> {
         let threshold = threshold.map_or(u32::MAX, |r| r.failure.threshold.max(1));
         if count >= threshold {
             self.exclude(format!(
-                "{member} failed {count} times on {node} (at most {threshold} are allowed)"
+                "{member} failed {count} times on {node} (the limit is {threshold})"
             ));
         }
     }
