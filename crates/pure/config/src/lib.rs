@@ -1,1 +1,113 @@
-//! Placeholder.
+//! The cluster's configuration file: one TOML text in, a complete [`ClusterConfig`] out, or every
+//! mistake in it with its place, what is allowed there, and the nearest valid name.
+//!
+//! | table | what it says |
+//! |---|---|
+//! | `[cluster]` | `name`, `profile`, `maintenance` |
+//! | `[timing]` | values that differ from the profile's |
+//! | `[nodes.NAME]` | `addresses` of its links, `witness` |
+//! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
+//! | `[resources.NAME]` | `kind` (`process` or `vip`) with its settings, failure policy, `maintenance` |
+//!
+//! A resource that no group names gets a group of its own name. `maintenance = true` on a resource
+//! puts its whole group into maintenance: members of a group start and stop together.
+//!
+//! Not for reading files, and not for checking what only a machine can know (whether an interface or
+//! a program exists): text in, values out.
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+#![warn(missing_docs)]
+
+mod address;
+mod check;
+mod differences;
+mod mistake;
+mod nodes;
+mod process;
+mod references;
+mod resources;
+mod section;
+mod timing;
+
+pub use differences::differences;
+pub use mistake::{Mistake, Warning};
+
+use mistake::Report;
+use section::Section;
+use standfast_model::config::{ClusterConfig, Profile, Timing};
+use toml::de::DeTable;
+
+/// Largest configuration file, in bytes.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// Largest number of nodes.
+pub const MAX_NODES: usize = 16;
+
+/// Reads a configuration file. `file_name` is for the messages.
+///
+/// # Errors
+/// Every mistake in the text, in its order. Mistakes in TOML itself are reported alone, because
+/// what else is wrong cannot be known before they are mended.
+pub fn parse(text: &str, file_name: &str) -> Result<(ClusterConfig, Vec<Warning>), Vec<Mistake>> {
+    let mut report = Report::new(text, file_name);
+    if text.len() > MAX_TEXT {
+        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
+        report.mistake(0..0, mistake.allowed(format!("at most {MAX_TEXT} bytes")));
+        return Err(report.into_mistakes());
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let at = error.span().unwrap_or(0..0);
+        report.mistake(at, Mistake::new("", error.message().replace('\n', " ")));
+    }
+    if !errors.is_empty() {
+        return Err(report.into_mistakes());
+    }
+    let root = Section::new(document.get_ref(), String::new(), 0..0);
+    let config = read(root, &mut report);
+    report.finish(config)
+}
+
+fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
+    let mut config = ClusterConfig::default();
+    if let Some(section) = root.required_section(report, "cluster") {
+        read_cluster(section, report, &mut config);
+    }
+    config.timing = Timing::of(config.profile);
+    if let Some(section) = root.section(report, "timing") {
+        config.timing = timing::read(section, report, config.timing);
+    }
+    if let Some(section) = root.required_section(report, "nodes") {
+        config.nodes = nodes::read(section, report);
+    }
+    let mut found = references::Found::default();
+    if let Some(section) = root.section(report, "resources") {
+        config.resources = resources::read(section, report, &mut found);
+    }
+    let groups = root.section(report, "groups");
+    config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
+    root.finish(report);
+    check::addresses_are_unique(&config, &found, report);
+    config
+}
+
+fn read_cluster(mut section: Section<'_>, report: &mut Report<'_>, config: &mut ClusterConfig) {
+    if let Some(name) = section.required_string(report, "name") {
+        section::check_name(report, &name.at, &name.path, &name.value);
+        config.name = name.value;
+    }
+    let profiles = [
+        ("lan", Profile::Lan),
+        ("fast", Profile::Fast),
+        ("wan", Profile::Wan),
+        ("appliance", Profile::Appliance),
+    ];
+    config.profile = section
+        .choice(report, "profile", &profiles)
+        .unwrap_or_default();
+    config.maintenance = section.boolean(report, "maintenance").unwrap_or(false);
+    section.finish(report);
+}

@@ -7,6 +7,12 @@
 //! `group NAME [priority=N] [stickiness=N] [prefer=NODE:N,…] [members=A,B] [maintenance]`,
 //! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`,
 //! `move GROUP NODE|*`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test reads files and the environment, and may panic"
+)]
 
 use standfast_model::{
     config::{

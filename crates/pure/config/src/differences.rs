@@ -1,0 +1,266 @@
+//! What differs between two configurations, as lines for an operator.
+
+use crate::timing::{ms, percent};
+use standfast_model::{
+    config::{
+        CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
+        ResourceConfig, ResourceKind, Timing, VipConfig,
+    },
+    plan::INFINITY,
+};
+use std::{collections::BTreeMap, fmt::Display};
+
+/// One line for each thing that differs, in the order of the file's sections.
+#[must_use]
+pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
+    let mut lines = Lines::default();
+    lines.of("cluster");
+    lines.value("name", &old.name, &new.name);
+    lines.value(
+        "profile",
+        &format!("{:?}", old.profile).to_lowercase(),
+        &format!("{:?}", new.profile).to_lowercase(),
+    );
+    lines.value("maintenance", &old.maintenance, &new.maintenance);
+    lines.of("timing");
+    timing(&mut lines, &old.timing, &new.timing);
+    lines.map("node", &old.nodes, &new.nodes, (node_summary, node));
+    lines.map(
+        "resource",
+        &old.resources,
+        &new.resources,
+        (resource_summary, resource),
+    );
+    lines.map("group", &old.groups, &new.groups, (group_summary, group));
+    lines.list
+}
+
+/// One line about something that came or went.
+type Summary<V> = fn(&V) -> String;
+
+/// Adds the lines about something that stayed.
+type Compare<V> = fn(&mut Lines, &V, &V);
+
+#[derive(Default)]
+struct Lines {
+    subject: String,
+    list: Vec<String>,
+}
+
+impl Lines {
+    fn of(&mut self, subject: impl Into<String>) {
+        self.subject = subject.into();
+    }
+
+    fn value(&mut self, what: &str, old: &impl Display, new: &impl Display) {
+        let (old, new) = (old.to_string(), new.to_string());
+        if old != new {
+            self.list
+                .push(format!("{}: {what} {old} -> {new}", self.subject));
+        }
+    }
+
+    fn map<K: Ord + Display, V>(
+        &mut self,
+        kind: &str,
+        old: &BTreeMap<K, V>,
+        new: &BTreeMap<K, V>,
+        (summary, compare): (Summary<V>, Compare<V>),
+    ) {
+        for (key, value) in old {
+            if !new.contains_key(key) {
+                self.list
+                    .push(format!("{kind} {key}: removed ({})", summary(value)));
+            }
+        }
+        for (key, value) in new {
+            match old.get(key) {
+                None => self
+                    .list
+                    .push(format!("{kind} {key}: added ({})", summary(value))),
+                Some(before) => {
+                    self.of(format!("{kind} {key}"));
+                    compare(self, before, value);
+                }
+            }
+        }
+    }
+}
+
+fn timing(lines: &mut Lines, old: &Timing, new: &Timing) {
+    lines.value("heartbeat", &ms(old.heartbeat), &ms(new.heartbeat));
+    lines.value("lease", &ms(old.lease), &ms(new.lease));
+    lines.value("leadership", &ms(old.leadership), &ms(new.leadership));
+    lines.value("election_min", &ms(old.election_min), &ms(new.election_min));
+    lines.value("election_max", &ms(old.election_max), &ms(new.election_max));
+    lines.value("stop_budget", &ms(old.stop_budget), &ms(new.stop_budget));
+    lines.value("drift", &percent(old.drift_ppm), &percent(new.drift_ppm));
+    lines.value(
+        "restart_grant",
+        &ms(old.restart_grant),
+        &ms(new.restart_grant),
+    );
+}
+
+fn node_summary(node: &NodeConfig) -> String {
+    let witness = if node.witness { ", witness" } else { "" };
+    format!("{}{witness}", node.addresses.join(" "))
+}
+
+fn node(lines: &mut Lines, old: &NodeConfig, new: &NodeConfig) {
+    lines.value("addresses", &list(&old.addresses), &list(&new.addresses));
+    lines.value("witness", &old.witness, &new.witness);
+}
+
+fn group_summary(group: &GroupConfig) -> String {
+    list(&group.members)
+}
+
+fn group(lines: &mut Lines, old: &GroupConfig, new: &GroupConfig) {
+    lines.value("members", &list(&old.members), &list(&new.members));
+    lines.value("prefer", &preferences(old), &preferences(new));
+    lines.value("priority", &old.priority, &new.priority);
+    lines.value("stickiness", &score(old.stickiness), &score(new.stickiness));
+    lines.value("maintenance", &old.maintenance, &new.maintenance);
+}
+
+fn preferences(group: &GroupConfig) -> String {
+    let items: Vec<String> = group
+        .prefer
+        .iter()
+        .map(|(node, value)| format!("{node}={}", score(*value)))
+        .collect();
+    list(&items)
+}
+
+fn score(value: i64) -> String {
+    if value >= INFINITY {
+        String::from("INFINITY")
+    } else if value <= -INFINITY {
+        String::from("-INFINITY")
+    } else {
+        value.to_string()
+    }
+}
+
+fn resource_summary(resource: &ResourceConfig) -> String {
+    match &resource.kind {
+        ResourceKind::Process(process) => format!("process {}", process.command.join(" ")),
+        ResourceKind::Vip(vip) => format!("vip {}", vip.addresses.join(" ")),
+    }
+}
+
+fn resource(lines: &mut Lines, old: &ResourceConfig, new: &ResourceConfig) {
+    match (&old.kind, &new.kind) {
+        (ResourceKind::Process(old), ResourceKind::Process(new)) => process(lines, old, new),
+        (ResourceKind::Vip(old), ResourceKind::Vip(new)) => vip(lines, old, new),
+        (ResourceKind::Process(_), ResourceKind::Vip(_))
+        | (ResourceKind::Vip(_), ResourceKind::Process(_)) => {
+            lines.value("kind", &resource_summary(old), &resource_summary(new));
+        }
+    }
+    lines.value(
+        "max_failures",
+        &old.failure.threshold,
+        &new.failure.threshold,
+    );
+    lines.value(
+        "failure_window",
+        &ms(old.failure.window),
+        &ms(new.failure.window),
+    );
+    lines.value(
+        "restart_delay",
+        &ms(old.failure.restart_delay),
+        &ms(new.failure.restart_delay),
+    );
+}
+
+fn vip(lines: &mut Lines, old: &VipConfig, new: &VipConfig) {
+    lines.value("addresses", &list(&old.addresses), &list(&new.addresses));
+    lines.value(
+        "interface",
+        &option(old.interface.as_ref()),
+        &option(new.interface.as_ref()),
+    );
+    lines.value(
+        "gateway",
+        &option(old.gateway.as_ref()),
+        &option(new.gateway.as_ref()),
+    );
+}
+
+fn process(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
+    lines.value("command", &list(&old.command), &list(&new.command));
+    lines.value(
+        "user",
+        &option(old.user.as_ref()),
+        &option(new.user.as_ref()),
+    );
+    lines.value(
+        "directory",
+        &option(old.directory.as_ref()),
+        &option(new.directory.as_ref()),
+    );
+    // Values may be secrets: only the names are shown.
+    if old.environment != new.environment {
+        let changed: Vec<&String> = old
+            .environment
+            .keys()
+            .chain(
+                new.environment
+                    .keys()
+                    .filter(|k| !old.environment.contains_key(*k)),
+            )
+            .filter(|key| old.environment.get(*key) != new.environment.get(*key))
+            .collect();
+        lines.list.push(format!(
+            "{}: environment of {} differs",
+            lines.subject,
+            list(&changed)
+        ));
+    }
+    lines.value(
+        "readiness",
+        &check(old.readiness.as_ref()),
+        &check(new.readiness.as_ref()),
+    );
+    lines.value(
+        "health",
+        &check(old.health.as_ref()),
+        &check(new.health.as_ref()),
+    );
+    lines.value(
+        "start_timeout",
+        &ms(old.start_timeout),
+        &ms(new.start_timeout),
+    );
+    lines.value("stop_timeout", &ms(old.stop_timeout), &ms(new.stop_timeout));
+    lines.value("stop_signal", &old.stop_signal, &new.stop_signal);
+    lines.value("private_pids", &old.private_pids, &new.private_pids);
+}
+
+fn check(check: Option<&CheckConfig>) -> String {
+    let Some(check) = check else {
+        return option(None);
+    };
+    let probe = match &check.probe {
+        CheckKind::Exec(command) => format!("exec {}", list(command)),
+        CheckKind::Tcp(target) => format!("tcp {target}"),
+        CheckKind::Http(url) => format!("http {url}"),
+    };
+    let (interval, timeout) = (ms(check.interval), ms(check.timeout));
+    format!(
+        "({probe} every {interval}, timeout {timeout}, failures {})",
+        check.failures
+    )
+}
+
+fn option(value: Option<&String>) -> String {
+    value.map_or_else(|| String::from("none"), String::clone)
+}
+
+fn list(items: &[impl Display]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("[{}]", items.join(", "))
+}
