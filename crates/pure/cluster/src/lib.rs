@@ -1,5 +1,9 @@
 //! The core: `step` takes an event and the time, and gives effects. The same code runs in the
 //! agent and in the simulator.
+//!
+//! Start reading at [`Core::step`]. The state that all nodes share changes in `apply` only; what a
+//! leader decides is in `deciding`, what it grants in `leading`, and how a node carries a plan out in
+//! `holding`.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::float_arithmetic,
@@ -7,13 +11,28 @@
 )]
 #![warn(missing_docs)]
 
+mod apply;
+mod core;
+mod deciding;
+mod disk;
+mod hold;
+mod holding;
+mod lead;
+mod leading;
+mod local;
+mod serving;
+mod voter;
+
+pub use crate::core::Core;
+pub use apply::apply;
+
 use standfast_model::{
-    effect::Effect,
-    event::{Event, Restored},
+    event::Restored,
     guards::GuardSupport,
-    id::{Incarnation, MemberId, NodeId},
+    id::{Incarnation, MemberId, NodeId, ResourceId},
+    plan::PlanNumber,
     planted::Planted,
-    time::{Micros, Now},
+    state::{ClusterState, Phase},
 };
 
 /// What a core is made from.
@@ -39,25 +58,23 @@ pub struct Init {
     pub planted: Option<Planted>,
 }
 
-/// One node's decisions.
+/// What the simulator and tests may look at.
 #[derive(Debug)]
-pub struct Core {}
-
-impl Core {
-    /// A core that has just started. The effects are to be carried out before the first event.
-    #[must_use]
-    pub fn new(_init: Init, _now: Now) -> (Self, Vec<Effect>) {
-        (Self {}, Vec::new())
-    }
-
-    /// Takes one event.
-    pub fn step(&mut self, _now: Now, _event: Event) -> Vec<Effect> {
-        Vec::new()
-    }
-
-    /// How long until it wants `Event::Timer`, if nothing else happens before.
-    #[must_use]
-    pub fn next_wakeup(&self, _now: Now) -> Micros {
-        Micros::MAX
-    }
+pub struct Inspect<'a> {
+    /// The replicated state as this node has applied it.
+    pub state: &'a ClusterState,
+    /// Consensus term.
+    pub term: u64,
+    /// Term in which this node leads, if it does.
+    pub leads: Option<u64>,
+    /// Index of the last command applied.
+    pub applied: u64,
+    /// The promise on its disk.
+    pub promise: PlanNumber,
+    /// Whether it takes part in consensus.
+    pub votes: bool,
+    /// Its consensus identity.
+    pub member: MemberId,
+    /// What it believes its resources are doing.
+    pub locals: Vec<(&'a ResourceId, Phase)>,
 }

@@ -114,6 +114,9 @@ pub struct Decision {
     pub expired: BTreeMap<NodeId, String>,
     /// Nodes that are heard again.
     pub returned: Vec<NodeId>,
+    /// Switchovers that this decision has considered: they are over, fulfilled or not.
+    #[serde(default)]
+    pub moves_done: Vec<GroupId>,
     /// The new plan, if the placement changes.
     pub plan: Option<Plan>,
     /// What is being done, as a sentence, for the journal.

@@ -42,7 +42,7 @@ pub struct NodeConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Machines on one network that can guarantee little: the fastest that needs no guard of the kernel.
+    /// Machines on one quiet local network whose kernels offer a guard for addresses.
     Fast,
     /// Machines on one local network. The default.
     #[default]
@@ -97,7 +97,7 @@ impl Timing {
             }
         }
         match profile {
-            Profile::Fast => set(40, 220, 120, (130, 180), 20),
+            Profile::Fast => set(30, 280, 90, (100, 140), 20),
             Profile::Lan => set(100, 800, 350, (400, 550), 60),
             Profile::Wan => set(300, 4000, 1500, (1700, 2300), 300),
             Profile::Appliance => set(2000, 30_000, 8000, (9000, 12_000), 1000),

@@ -3,7 +3,7 @@
 use crate::{
     config::ResourceKind,
     event::{HardState, Reply},
-    id::{NodeId, ResourceId},
+    id::{MemberId, NodeId, ResourceId},
     message::{Acknowledged, LogEntry, LogSnapshot, Message},
     plan::PlanNumber,
     time::Micros,
@@ -21,7 +21,8 @@ pub enum Effect {
         /// What.
         message: Box<Message>,
     },
-    /// Write to the disk in one transaction, durable before the event that says so. In order.
+    /// Write to the disk in one transaction, durable before the event that says so. In order: after
+    /// a batch that failed, every later one fails too until the failed one has come again.
     Persist(Box<Batch>),
     /// Start a resource. Answered by `Started` or `StartFailed`.
     Start(Box<Start>),
@@ -119,8 +120,8 @@ pub struct Batch {
     pub lease_cap: Option<Micros>,
     /// See `Restored::memory`.
     pub memory: Option<Vec<Acknowledged>>,
-    /// Everything of consensus stored before is void: this node starts again as a new member.
-    pub reset: bool,
+    /// Everything of consensus stored before is void: this node starts again as this new member.
+    pub reset: Option<MemberId>,
 }
 
 /// How bad a log line is.

@@ -1,0 +1,354 @@
+//! `apply`: how a command changes the replicated state. Pure, the same on every node, and the only
+//! place where the state changes. Not for deciding which commands there are.
+
+use standfast_model::{
+    command::{Change, Command, Decision},
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    plan::{Plan, PlanNumber},
+    request::{Refusal, RefusalKind},
+    state::{
+        ClusterState, FailureRecord, JOURNAL_LIMIT, JournalEntry, MoveRequest, NodeReport,
+        NodeState, Phase, RestartGrant,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Applies the command at `index`. A refused command changes nothing but `applied`.
+///
+/// # Errors
+/// The refusal, for whoever asked.
+pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<(), Refusal> {
+    state.applied = index;
+    let mut entry = Entry {
+        index,
+        wall_ms: command.wall_ms,
+    };
+    match &command.change {
+        Change::Configure {
+            config,
+            text,
+            based_on,
+            author,
+        } => {
+            if *based_on != state.config_version {
+                return Err(refuse(
+                    RefusalKind::Stale,
+                    format!(
+                        "the configuration has changed since you read it: yours is based on version {based_on}, \
+                         version {} is in force; look at the difference with `plan` and apply again",
+                        state.config_version
+                    ),
+                ));
+            }
+            state.config = config.as_ref().clone();
+            state.config_text.clone_from(text);
+            state.config_version += 1;
+            let text = format!(
+                "configuration version {} applied by {author}",
+                state.config_version
+            );
+            forget_removed_resources(state);
+            entry.write(state, "config", text, Vec::new());
+        }
+        Change::Decide(decision) => decide(state, &mut entry, decision),
+        Change::Report { node, report } => accept_report(state, &mut entry, node, report),
+        Change::ForgetFailures { resource, node } => {
+            if let Some(records) = state.failures.get_mut(resource)
+                && let Some(record) = records.get_mut(node)
+            {
+                record.count = 0;
+                let text = format!("failures of {resource} on {node} no longer count");
+                entry.write(state, "failure", text, Vec::new());
+            }
+        }
+        Change::Move { group, to, by } => {
+            state.moves.insert(
+                group.clone(),
+                MoveRequest {
+                    to: to.clone(),
+                    by: by.clone(),
+                },
+            );
+            let target = to
+                .as_ref()
+                .map_or_else(|| "another node".to_owned(), ToString::to_string);
+            entry.write(
+                state,
+                "switchover",
+                format!("{by} asked for {group} to move to {target}"),
+                Vec::new(),
+            );
+        }
+        Change::Drain { node, drained, by } => {
+            state.nodes.entry(node.clone()).or_default().drained = *drained;
+            let what = if *drained { "drained" } else { "resumed" };
+            entry.write(
+                state,
+                "node",
+                format!("{node} was {what} by {by}"),
+                Vec::new(),
+            );
+        }
+        Change::RestartGrant {
+            node,
+            incarnation,
+            length,
+        } => {
+            state.restart_grants.insert(
+                node.clone(),
+                RestartGrant {
+                    incarnation: *incarnation,
+                    length: *length,
+                    index,
+                },
+            );
+            let text = format!(
+                "agent on {node} restarts; its leases run on for {} ms",
+                length.as_millis_ceil()
+            );
+            entry.write(state, "node", text, Vec::new());
+        }
+        Change::RestartOver { node } => {
+            state.restart_grants.remove(node);
+            entry.write(
+                state,
+                "node",
+                format!("agent on {node} is back from its restart"),
+                Vec::new(),
+            );
+        }
+        Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
+            change_members(state, &mut entry, &command.change);
+        }
+    }
+    Ok(())
+}
+
+/// The journal entry that a command writes.
+struct Entry {
+    index: u64,
+    wall_ms: u64,
+}
+
+impl Entry {
+    fn write(&mut self, state: &mut ClusterState, kind: &str, text: String, evidence: Vec<String>) {
+        state.journal.push_back(JournalEntry {
+            index: self.index,
+            wall_ms: self.wall_ms,
+            plan: state.plan.number,
+            kind: kind.to_owned(),
+            text,
+            evidence,
+        });
+        while state.journal.len() > JOURNAL_LIMIT {
+            state.journal.pop_front();
+        }
+    }
+}
+
+fn refuse(kind: RefusalKind, text: String) -> Refusal {
+    Refusal { kind, text }
+}
+
+/// A resource that left the configuration keeps its holders until they released it, and nothing else.
+fn forget_removed_resources(state: &mut ClusterState) {
+    let known: BTreeSet<&ResourceId> = state.config.resources.keys().collect();
+    state
+        .failures
+        .retain(|resource, _| known.contains(resource));
+    let groups: BTreeSet<&GroupId> = state.config.groups.keys().collect();
+    state.moves.retain(|group, _| groups.contains(group));
+}
+
+fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
+    for (node, why) in &decision.expired {
+        let known = state.nodes.entry(node.clone()).or_default();
+        known.online = false;
+        known.offline_reason.clone_from(why);
+        state.restart_grants.remove(node);
+        for holders in state.may_hold.values_mut() {
+            holders.remove(node);
+        }
+    }
+    for node in &decision.returned {
+        let known = state.nodes.entry(node.clone()).or_default();
+        known.online = true;
+        known.offline_reason.clear();
+    }
+    if let Some(plan) = &decision.plan {
+        if plan.number.generation <= state.plan.number.generation
+            || plan.number.term < state.plan.number.term
+        {
+            return;
+        }
+        state.plan = plan.clone();
+    }
+    for group in &decision.moves_done {
+        state.moves.remove(group);
+    }
+    // An assigned node may start as soon as it has applied this, so it counts as a holder from now on.
+    for assignment in state.plan.groups.values() {
+        if let Some(node) = &assignment.node {
+            for resource in &assignment.members {
+                state
+                    .may_hold
+                    .entry(resource.clone())
+                    .or_default()
+                    .insert(node.clone());
+            }
+        }
+    }
+    state.may_hold.retain(|_, holders| !holders.is_empty());
+    let kind = if !decision.expired.is_empty() {
+        "failover"
+    } else if decision.plan.is_some() {
+        "placement"
+    } else {
+        "node"
+    };
+    entry.write(
+        state,
+        kind,
+        decision.text.clone(),
+        decision.evidence.clone(),
+    );
+}
+
+/// Who is assigned a resource, and since which plan; `None` when no group of the plan has it.
+pub(crate) fn assigned<'a>(
+    plan: &'a Plan,
+    resource: &ResourceId,
+) -> Option<(Option<&'a NodeId>, PlanNumber)> {
+    plan.groups
+        .values()
+        .find(|assignment| assignment.members.contains(resource))
+        .map(|assignment| (assignment.node.as_ref(), assignment.since))
+}
+
+/// The promise that makes "not running" a release: to refuse every plan in which this node had the resource.
+pub(crate) fn release_needs(plan: &Plan, resource: &ResourceId) -> PlanNumber {
+    assigned(plan, resource).map_or(plan.number, |(_, since)| since)
+}
+
+fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, report: &NodeReport) {
+    let known: &mut NodeState = state.nodes.entry(node.clone()).or_default();
+    if known.report.incarnation == report.incarnation && report.version <= known.report.version {
+        return;
+    }
+    known.report = report.clone();
+    let released: Vec<ResourceId> = state
+        .may_hold
+        .iter()
+        .filter(|(resource, holders)| {
+            holders.contains(node)
+                && assigned(&state.plan, resource).is_none_or(|(owner, _)| owner != Some(node))
+                && is_released(report, resource, release_needs(&state.plan, resource))
+        })
+        .map(|(resource, _)| resource.clone())
+        .collect();
+    for resource in released {
+        if let Some(holders) = state.may_hold.get_mut(&resource) {
+            holders.remove(node);
+        }
+    }
+    state.may_hold.retain(|_, holders| !holders.is_empty());
+    count_failures(state, entry, node, report);
+}
+
+/// Whether a report says that the resource is not running and will not be started under an older plan.
+fn is_released(report: &NodeReport, resource: &ResourceId, needs: PlanNumber) -> bool {
+    let phase = report
+        .instances
+        .get(resource)
+        .map_or(Phase::Inactive, |instance| instance.phase);
+    !phase.may_run() && report.promise >= needs
+}
+
+fn count_failures(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, report: &NodeReport) {
+    let mut lines = Vec::new();
+    for (resource, instance) in &report.instances {
+        if instance.failures == 0 || !state.config.resources.contains_key(resource) {
+            continue;
+        }
+        let records: &mut BTreeMap<NodeId, FailureRecord> =
+            state.failures.entry(resource.clone()).or_default();
+        let record = records.entry(node.clone()).or_default();
+        if record.incarnation != report.incarnation {
+            record.incarnation = report.incarnation;
+            record.seen = 0;
+        }
+        let new = instance.failures.saturating_sub(record.seen);
+        if new > 0 {
+            record.seen = instance.failures;
+            record.count = record.count.saturating_add(new);
+            record.last.clone_from(&instance.last_failure);
+            record.wall_ms = entry.wall_ms;
+            lines.push(format!(
+                "{resource} failed on {node}: {}",
+                instance.last_failure
+            ));
+        }
+    }
+    for line in lines {
+        entry.write(state, "failure", line, Vec::new());
+    }
+}
+
+fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    match change {
+        Change::AddMember {
+            member,
+            info,
+            replaces,
+        } => {
+            state.next_member = state.next_member.max(member.0.saturating_add(1));
+            state.members.insert(*member, info.clone());
+            state
+                .config
+                .nodes
+                .entry(info.node.clone())
+                .or_default()
+                .addresses
+                .clone_from(&info.addresses);
+            state.nodes.entry(info.node.clone()).or_default();
+            let text = replaces.as_ref().map_or_else(
+                || format!("{} joined as learner {member}", info.node),
+                |old| {
+                    format!(
+                        "{} came back as learner {member} in place of {old}",
+                        info.node
+                    )
+                },
+            );
+            entry.write(state, "member", text, Vec::new());
+        }
+        Change::Promote { member } => {
+            if let Some(info) = state.members.get_mut(member) {
+                info.voter = true;
+                let text = format!("{} ({member}) votes from now on", info.node);
+                entry.write(state, "member", text, Vec::new());
+            }
+        }
+        Change::RemoveMember { member } => remove_member(state, entry, *member),
+        Change::Configure { .. }
+        | Change::Decide(_)
+        | Change::Report { .. }
+        | Change::ForgetFailures { .. }
+        | Change::Move { .. }
+        | Change::Drain { .. }
+        | Change::RestartGrant { .. }
+        | Change::RestartOver { .. } => {}
+    }
+}
+
+/// Removing a member takes its vote and nothing else: whoever may hold a resource still may.
+fn remove_member(state: &mut ClusterState, entry: &mut Entry, member: MemberId) {
+    if let Some(info) = state.members.remove(&member) {
+        entry.write(
+            state,
+            "member",
+            format!("{} ({member}) is no longer a member", info.node),
+            Vec::new(),
+        );
+    }
+}

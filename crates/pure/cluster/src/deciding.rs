@@ -1,0 +1,450 @@
+//! What a leader decides: who is lost, who is back, and the plan that follows; and the changes of
+//! membership and leadership that keep the cluster in shape.
+//!
+//! Not for how a plan is carried out (`holding`).
+
+use crate::{core::Core, lead::Pending};
+use standfast_model::{
+    command::{Change, Decision},
+    config::{ClusterConfig, Timing},
+    effect::Level,
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    plan::{Assignment, Plan, PlanNumber},
+    state::{ClusterState, Member},
+    time::{Micros, Now},
+};
+use standfast_schedule::{Facts, NodeFacts, Placement, place};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Leadership moves to an idle node only after so much calm.
+const CALM: Micros = Micros::from_millis(3000);
+/// More voters than this make a cluster slower and no safer.
+const MOST_VOTERS: usize = 7;
+
+/// The facts of placement, as the state has them, with other nodes online than it says.
+pub(crate) fn facts<'a>(
+    state: &'a ClusterState,
+    config: &'a ClusterConfig,
+    online: &dyn Fn(&NodeId) -> bool,
+) -> Facts<'a> {
+    let nodes = config
+        .nodes
+        .iter()
+        .map(|(node, settings)| {
+            let known = state.nodes.get(node);
+            let facts = NodeFacts {
+                online: online(node),
+                drained: known.is_some_and(|known| known.drained),
+                witness: settings.witness,
+                sick_interfaces: known
+                    .map(|known| known.report.sick_interfaces.clone())
+                    .unwrap_or_default(),
+                interfaces: known
+                    .map(|known| known.report.interfaces.clone())
+                    .unwrap_or_default(),
+            };
+            (node.clone(), facts)
+        })
+        .collect();
+    let current = state
+        .plan
+        .groups
+        .iter()
+        .filter_map(|(group, assignment)| Some((group.clone(), assignment.node.clone()?)))
+        .collect();
+    let failures = state
+        .failures
+        .iter()
+        .map(|(resource, records)| {
+            let counts = records
+                .iter()
+                .map(|(node, record)| (node.clone(), record.count))
+                .collect();
+            (resource.clone(), counts)
+        })
+        .collect();
+    let moves = state
+        .moves
+        .iter()
+        .map(|(group, request)| (group.clone(), request.to.clone()))
+        .collect();
+    Facts {
+        config,
+        nodes,
+        current,
+        blocked: BTreeMap::new(),
+        failures,
+        moves,
+    }
+}
+
+/// The plan that a placement makes: a group that stays keeps the number under which it was given away.
+pub(crate) fn plan_from(
+    state: &ClusterState,
+    config: &ClusterConfig,
+    placements: BTreeMap<GroupId, Placement>,
+    term: u64,
+) -> Plan {
+    let number = PlanNumber {
+        term,
+        generation: state.plan.number.generation.saturating_add(1),
+    };
+    let groups = placements
+        .into_iter()
+        .map(|(group, placement)| {
+            let settings = config.groups.get(&group);
+            let before = state.plan.groups.get(&group);
+            let stays = before.filter(|before| before.node == placement.node);
+            let assignment = Assignment {
+                node: placement.node,
+                members: settings
+                    .map(|settings| settings.members.clone())
+                    .unwrap_or_default(),
+                reasons: placement.reasons,
+                since: stays.map_or(number, |before| before.since),
+                maintenance: config.maintenance
+                    || settings.is_some_and(|settings| settings.maintenance),
+            };
+            (group, assignment)
+        })
+        .collect();
+    Plan { number, groups }
+}
+
+/// Whether executing one plan differs from executing the other.
+fn differs(before: &Plan, after: &Plan) -> bool {
+    before.groups.len() != after.groups.len()
+        || after.groups.iter().any(|(group, new)| {
+            before.groups.get(group).is_none_or(|old| {
+                old.node != new.node
+                    || old.members != new.members
+                    || old.maintenance != new.maintenance
+            })
+        })
+}
+
+impl Core {
+    /// Decides, if this node may and anything has changed. `beat`: a heartbeat has passed.
+    pub(crate) fn decide_on(&mut self, now: Now, beat: bool) {
+        let mut timing = self.timing();
+        timing.drift_ppm = self.wait_drift();
+        let Some(lead) = &mut self.lead else { return };
+        if lead.rules(now, &timing).is_none() {
+            return;
+        }
+        if !self
+            .state
+            .nodes
+            .iter()
+            .any(|(node, known)| known.online && lead.is_silent(node, now, &timing))
+            && !lead.look
+            && !beat
+        {
+            return;
+        }
+        lead.look = false;
+        self.propose_reports(now);
+        self.grant_more(now);
+        self.end_restart_grants(now);
+        if self
+            .lead
+            .as_ref()
+            .is_some_and(|lead| lead.pending.is_none())
+        {
+            self.decide(now, &timing);
+        }
+        if beat {
+            self.promote_learners(now);
+            self.forget_failures(now);
+            self.hand_over_leadership(now);
+        }
+    }
+
+    fn decide(&mut self, now: Now, timing: &Timing) {
+        let Some(lead) = &self.lead else { return };
+        let mut expired = BTreeMap::new();
+        let mut returned = BTreeSet::new();
+        let members: BTreeSet<&NodeId> =
+            self.state.members.values().map(|info| &info.node).collect();
+        for (node, known) in &self.state.nodes {
+            if known.online {
+                if lead.is_silent(node, now, timing) {
+                    expired.insert(node.clone(), self.silence(node, now));
+                }
+            } else if lead.is_heard(node, now, timing)
+                && members.contains(node)
+                && lead
+                    .peers
+                    .get(node)
+                    .is_some_and(|peer| peer.incarnation == known.report.incarnation)
+            {
+                returned.insert(node.clone());
+            }
+        }
+        let online = |node: &NodeId| {
+            let known = self.state.nodes.get(node).is_some_and(|known| known.online);
+            (known && !expired.contains_key(node)) || returned.contains(node)
+        };
+        let placements = place(&facts(&self.state, &self.state.config, &online));
+        let plan = plan_from(
+            &self.state,
+            &self.state.config,
+            placements,
+            self.consensus.term(),
+        );
+        let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
+        let changed = differs(&self.state.plan, &plan) || !moves_done.is_empty();
+        if expired.is_empty() && returned.is_empty() && !changed {
+            return;
+        }
+        let (text, evidence) = self.describe(&expired, &returned, &plan);
+        let plan = changed.then_some(plan);
+        self.proposals += 1;
+        let request = self.incarnation.0.rotate_left(17) ^ self.proposals;
+        let pending = Pending {
+            request,
+            plan: plan.clone(),
+            expired: expired.keys().cloned().collect(),
+        };
+        let decision = Decision {
+            expired,
+            returned: returned.into_iter().collect(),
+            moves_done,
+            plan,
+            text,
+            evidence,
+        };
+        if self.propose(now, Some(request), Change::Decide(decision))
+            && let Some(lead) = &mut self.lead
+        {
+            lead.pending = Some(pending);
+        }
+    }
+
+    /// Evidence that a node is lost, as an operator would say it.
+    fn silence(&self, node: &NodeId, now: Now) -> String {
+        let heard = self
+            .lead
+            .as_ref()
+            .and_then(|lead| lead.peers.get(node))
+            .and_then(|peer| peer.heard);
+        heard.map_or_else(
+            || {
+                "not heard since this leader was elected, and every lease given before is over"
+                    .to_owned()
+            },
+            |at| {
+                format!(
+                    "not heard for {} ms, and its lease is over",
+                    now.waited_since(at).as_millis_ceil()
+                )
+            },
+        )
+    }
+
+    fn describe(
+        &self,
+        expired: &BTreeMap<NodeId, String>,
+        returned: &BTreeSet<NodeId>,
+        plan: &Plan,
+    ) -> (String, Vec<String>) {
+        let mut parts = Vec::new();
+        let mut evidence: Vec<String> = expired
+            .iter()
+            .map(|(node, why)| format!("{node}: {why}"))
+            .collect();
+        for node in expired.keys() {
+            parts.push(format!("{node} is lost"));
+        }
+        for node in returned {
+            parts.push(format!("{node} is back"));
+        }
+        for (group, new) in &plan.groups {
+            let old = self
+                .state
+                .plan
+                .groups
+                .get(group)
+                .and_then(|old| old.node.clone());
+            if old == new.node {
+                continue;
+            }
+            parts.push(match (&old, &new.node) {
+                (Some(from), Some(to)) => format!("{group} moves from {from} to {to}"),
+                (None, Some(to)) => format!("{group} starts on {to}"),
+                (Some(from), None) => format!("{group} stops on {from} and runs nowhere"),
+                (None, None) => format!("{group} runs nowhere"),
+            });
+            evidence.extend(new.reasons.iter().map(|reason| {
+                let about = reason
+                    .node
+                    .as_ref()
+                    .map(|node| format!("{node}: "))
+                    .unwrap_or_default();
+                format!("{group}: {about}{}", reason.text)
+            }));
+        }
+        if parts.is_empty() {
+            parts.push("the plan follows the configuration".to_owned());
+        }
+        (parts.join("; "), evidence)
+    }
+
+    /// Learners that have everything vote.
+    fn promote_learners(&mut self, now: Now) {
+        if self.consensus.voters().len() >= MOST_VOTERS {
+            return;
+        }
+        for member in self.consensus.learners() {
+            let behind = self
+                .consensus
+                .matched(member)
+                .is_none_or(|has| has < self.consensus.commit_index());
+            let heard = self.node_of(member).is_some_and(|node| {
+                self.lead
+                    .as_ref()
+                    .is_some_and(|lead| lead.is_heard(&node, now, &self.timing()))
+            });
+            if behind || !heard {
+                continue;
+            }
+            if let Some(command) = self.encode(now, None, Change::Promote { member }) {
+                // A refusal means that another change is on its way: asked again at the next heartbeat.
+                let _busy = self.consensus.propose_promote(member, command).is_err();
+            }
+            return;
+        }
+    }
+
+    /// A member whose disk was lost or rolled back: its old number goes, then it gets a new one.
+    pub(crate) fn on_rejoin(&mut self, now: Now, from: &NodeId, sender: MemberId, why: &str) {
+        if !self.lead.as_ref().is_some_and(|lead| lead.caught_up) || *from == self.node {
+            return;
+        }
+        let current = self
+            .state
+            .members
+            .iter()
+            .rev()
+            .find(|(_, info)| info.node == *from);
+        match current {
+            Some((member, _)) if *member > sender => {}
+            Some((member, _)) => {
+                let member = *member;
+                self.log(
+                    Level::Warn,
+                    format!("{from} comes back as a new member: {why}"),
+                );
+                self.remove_member(now, member);
+            }
+            None => {
+                let addresses = self
+                    .state
+                    .config
+                    .nodes
+                    .get(from)
+                    .map(|node| node.addresses.clone())
+                    .unwrap_or_default();
+                let member = MemberId(self.state.next_member.max(1));
+                let info = Member {
+                    node: from.clone(),
+                    voter: false,
+                    addresses,
+                };
+                let change = Change::AddMember {
+                    member,
+                    info,
+                    replaces: Some(sender),
+                };
+                if let Some(command) = self.encode(now, None, change) {
+                    let _busy = self.consensus.propose_add_learner(member, command).is_err();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn remove_member(&mut self, now: Now, member: MemberId) {
+        if let Some(command) = self.encode(now, None, Change::RemoveMember { member }) {
+            let _busy = self.consensus.propose_remove(member, command).is_err();
+        }
+    }
+
+    /// Failures that are old enough no longer count.
+    fn forget_failures(&mut self, now: Now) {
+        let mut old: Vec<(ResourceId, NodeId)> = Vec::new();
+        let Some(lead) = &mut self.lead else { return };
+        for (resource, records) in &self.state.failures {
+            let window = self
+                .state
+                .config
+                .resources
+                .get(resource)
+                .map(|resource| resource.failure.window);
+            for (node, record) in records.iter().filter(|(_, record)| record.count > 0) {
+                let key = (resource.clone(), node.clone());
+                let seen = lead
+                    .failures_since
+                    .entry(key.clone())
+                    .or_insert((record.count, now));
+                if seen.0 != record.count {
+                    *seen = (record.count, now);
+                } else if window.is_none_or(|window| now.waited_since(seen.1) > window) {
+                    seen.1 = now;
+                    old.push(key);
+                }
+            }
+        }
+        for (resource, node) in old {
+            self.propose(now, None, Change::ForgetFailures { resource, node });
+        }
+    }
+
+    /// Losing a primary that also leads costs an election on top; so an idle voter leads, if there is one.
+    fn hand_over_leadership(&mut self, now: Now) {
+        let timing = self.timing();
+        let Some(lead) = &self.lead else { return };
+        if let Some((_, began)) = lead.giving_up {
+            if now.waited_since(began) > Micros(timing.election_max.0.saturating_mul(2)) {
+                self.give_up(None);
+            }
+            return;
+        }
+        let busy = |node: &NodeId| {
+            self.state
+                .plan
+                .groups
+                .values()
+                .any(|assignment| assignment.node.as_ref() == Some(node))
+        };
+        let calm = now.waited_since(lead.began) > CALM
+            && now.waited_since(lead.last_change) > CALM
+            && lead.pending.is_none()
+            && self.state.restart_grants.is_empty();
+        if !calm || !busy(&self.node) {
+            return;
+        }
+        let heir = self.consensus.voters().into_iter().find(|member| {
+            *member != self.member
+                && self.consensus.matched(*member) == Some(self.consensus.last_index())
+                && self.node_of(*member).is_some_and(|node| {
+                    !busy(&node)
+                        && lead.is_heard(&node, now, &timing)
+                        && self
+                            .state
+                            .nodes
+                            .get(&node)
+                            .is_some_and(|known| known.online && !known.drained)
+                })
+        });
+        let Some(heir) = heir else { return };
+        self.log(
+            Level::Info,
+            "leadership goes to a node that runs nothing".to_owned(),
+        );
+        self.give_up(Some((heir, now)));
+        // Voters are released from their promise by a round of length zero; then the heir may be elected.
+        self.last_round = None;
+        self.lead_round(now);
+        self.consensus.transfer(heir);
+    }
+}

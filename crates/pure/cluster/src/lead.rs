@@ -1,0 +1,299 @@
+//! What a leader keeps: its leadership lease, and what it has granted to whom.
+//!
+//! All of it is volatile. A new leader starts with nothing, and learns from a majority of voters how
+//! long the leases of earlier leaders may still live.
+//!
+//! Not for the decision where things run (`decide`).
+
+use crate::apply::{assigned, release_needs};
+use standfast_model::{
+    config::Timing,
+    id::{Incarnation, MemberId, NodeId, ResourceId},
+    message::{Instance, LeaseRequest},
+    plan::{Plan, PlanNumber},
+    state::{ClusterState, NodeReport},
+    time::{HoldUntil, Micros, Now, WaitUntil},
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Rounds that may be waiting for acknowledgements.
+const ROUNDS: usize = 64;
+
+/// A leader's volatile knowledge, for one term.
+#[derive(Clone, Debug)]
+pub(crate) struct Lead {
+    pub(crate) term: u64,
+    pub(crate) began: Now,
+    /// An entry of this term has been applied: everything earlier leaders committed is known.
+    pub(crate) caught_up: bool,
+    round: u64,
+    sent: VecDeque<(u64, Now)>,
+    acknowledged: BTreeMap<MemberId, u64>,
+    /// When the last round was sent that a majority has acknowledged.
+    based_on: Option<Now>,
+    horizon: WaitUntil,
+    horizon_known: bool,
+    pub(crate) giving_up: Option<(MemberId, Now)>,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    /// The decision on its way through the log, and who it touches.
+    pub(crate) pending: Option<Pending>,
+    /// Reports on their way through the log: node, incarnation, version.
+    pub(crate) reporting: BTreeMap<NodeId, (Incarnation, u64)>,
+    pub(crate) failures_since: BTreeMap<(ResourceId, NodeId), (u32, Now)>,
+    pub(crate) last_change: Now,
+    /// Something has changed that a decision may depend on.
+    pub(crate) look: bool,
+}
+
+/// A decision on its way through the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) request: u64,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) expired: BTreeSet<NodeId>,
+}
+
+/// What the leader knows of a node by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) heard: Option<Now>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) request: Option<(LeaseRequest, Now)>,
+    /// What it was told last that it may hold.
+    pub(crate) answered: Vec<Instance>,
+    /// When everything ever granted to it in this term is certainly over.
+    pub(crate) granted: WaitUntil,
+    pub(crate) report: Option<NodeReport>,
+}
+
+impl Lead {
+    pub(crate) fn new(term: u64, now: Now, state: &ClusterState) -> Self {
+        let nobody = WaitUntil {
+            from: now,
+            length: Micros::ZERO,
+        };
+        let mut peers = BTreeMap::new();
+        for (node, grant) in &state.restart_grants {
+            let length = grant.length.stretched(state.config.timing.drift_ppm);
+            peers.insert(node.clone(), Peer::new(WaitUntil { from: now, length }));
+        }
+        Self {
+            term,
+            began: now,
+            caught_up: false,
+            round: 0,
+            sent: VecDeque::new(),
+            acknowledged: BTreeMap::new(),
+            based_on: None,
+            horizon: nobody,
+            horizon_known: false,
+            giving_up: None,
+            peers,
+            pending: None,
+            reporting: BTreeMap::new(),
+            failures_since: BTreeMap::new(),
+            last_change: now,
+            look: true,
+        }
+    }
+
+    /// Counts a new round from now.
+    pub(crate) fn next_round(&mut self, now: Now) -> u64 {
+        self.round += 1;
+        self.sent.push_back((self.round, now));
+        if self.sent.len() > ROUNDS {
+            self.sent.pop_front();
+        }
+        self.round
+    }
+
+    /// A voter has acknowledged a round.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Now,
+        member: MemberId,
+        round: u64,
+        horizon: Micros,
+        timing: &Timing,
+    ) {
+        let wait = WaitUntil {
+            from: now,
+            length: horizon.stretched(timing.drift_ppm),
+        };
+        self.horizon = self.horizon.later(wait, now);
+        let latest = self.acknowledged.entry(member).or_default();
+        *latest = round.max(*latest);
+    }
+
+    /// Takes the newest round that a majority of voters has acknowledged as the base of the leadership lease.
+    pub(crate) fn count_acks(&mut self, voters: &[MemberId]) {
+        let mut rounds: Vec<u64> = voters
+            .iter()
+            .map(|voter| self.acknowledged.get(voter).copied().unwrap_or(0))
+            .collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        let Some(&reached) = rounds.get(voters.len() / 2) else {
+            return;
+        };
+        if reached == 0 {
+            return;
+        }
+        self.horizon_known = true;
+        while let Some(&(round, at)) = self.sent.front() {
+            if round > reached {
+                break;
+            }
+            self.based_on = Some(at);
+            self.sent.pop_front();
+        }
+    }
+
+    /// Gives the leadership lease up: only a later round can make a new one.
+    pub(crate) fn forget_base(&mut self) {
+        self.based_on = None;
+        self.sent.clear();
+    }
+
+    /// The leadership lease, while it lasts: when it was based, and what is left of it.
+    pub(crate) fn lease(&self, now: Now, timing: &Timing) -> Option<Now> {
+        let from = self.based_on?;
+        let hold = HoldUntil {
+            from,
+            length: timing.leadership,
+        };
+        (self.giving_up.is_none() && !hold.is_over(now)).then_some(from)
+    }
+
+    /// Whether this leader may judge leases as expired, and grant new ones: it leads, and knows all
+    /// that earlier leaders committed.
+    pub(crate) fn rules(&self, now: Now, timing: &Timing) -> Option<Now> {
+        if self.caught_up {
+            self.lease(now, timing)
+        } else {
+            None
+        }
+    }
+
+    /// Whether no lease of an earlier leader can live any more.
+    pub(crate) fn horizon_passed(&self, now: Now) -> bool {
+        self.horizon_known && self.horizon.is_over(now)
+    }
+
+    /// Longest lease to be granted now, so that it ends within a full lease of the round that stands behind it.
+    pub(crate) fn grant_length(now: Now, based_on: Now, timing: &Timing) -> Micros {
+        timing.lease.minus(now.held_since(based_on))
+    }
+
+    pub(crate) fn peer(&mut self, node: &NodeId, now: Now) -> &mut Peer {
+        self.peers.entry(node.clone()).or_insert_with(|| {
+            Peer::new(WaitUntil {
+                from: now,
+                length: Micros::ZERO,
+            })
+        })
+    }
+
+    /// Whether nothing was heard of a node for so long that every lease it ever had is over.
+    pub(crate) fn is_silent(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
+        if !self.horizon_passed(now) {
+            return false;
+        }
+        let three = Micros(timing.heartbeat.0.saturating_mul(3));
+        let Some(peer) = self.peers.get(node) else {
+            return now.waited_since(self.began) >= three;
+        };
+        if !peer.granted.is_over(now) {
+            return false;
+        }
+        match peer.heard {
+            Some(heard) => {
+                now.waited_since(heard) >= timing.lease.minus(timing.heartbeat).max(three)
+            }
+            None => now.waited_since(self.began) >= three,
+        }
+    }
+
+    /// How long at least until [`Self::is_silent`] may become true, if nothing is heard until then.
+    pub(crate) fn silent_in(&self, node: &NodeId, now: Now, timing: &Timing) -> Micros {
+        if !self.horizon_known {
+            return Micros::MAX;
+        }
+        let three = Micros(timing.heartbeat.0.saturating_mul(3));
+        let young = three.minus(now.waited_since(self.began));
+        let Some(peer) = self.peers.get(node) else {
+            return self.horizon.left(now).max(young);
+        };
+        let quiet = peer.heard.map_or(young, |heard| {
+            timing
+                .lease
+                .minus(timing.heartbeat)
+                .max(three)
+                .minus(now.waited_since(heard))
+        });
+        self.horizon
+            .left(now)
+            .max(peer.granted.left(now))
+            .max(quiet)
+    }
+
+    /// Whether a node was heard within the last few heartbeats.
+    pub(crate) fn is_heard(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
+        self.peers
+            .get(node)
+            .and_then(|peer| peer.heard)
+            .is_some_and(|heard| {
+                now.waited_since(heard) < Micros(timing.heartbeat.0.saturating_mul(3))
+            })
+    }
+}
+
+impl Peer {
+    fn new(granted: WaitUntil) -> Self {
+        Self {
+            heard: None,
+            incarnation: Incarnation(0),
+            request: None,
+            answered: Vec::new(),
+            granted,
+            report: None,
+        }
+    }
+}
+
+/// The instances that a node may hold, of those it asks for: assigned to it by the plan in force,
+/// with nobody else who may still be running them, and untouched by a decision on its way. Or given
+/// to it before and not yet released: a stop may take longer than a lease.
+pub(crate) fn grantable(
+    state: &ClusterState,
+    pending: Option<&Pending>,
+    node: &NodeId,
+    wants: &[Instance],
+) -> Vec<Instance> {
+    if pending.is_some_and(|pending| pending.expired.contains(node)) {
+        return Vec::new();
+    }
+    wants
+        .iter()
+        .filter(|want| {
+            let resource = ResourceId::from(want.resource.as_str());
+            let since: PlanNumber = want.since.into();
+            let Some(holders) = state.may_hold.get(&resource) else {
+                return false;
+            };
+            if !holders.contains(node) {
+                return false;
+            }
+            let ours = |plan: &Plan| {
+                assigned(plan, &resource)
+                    .is_some_and(|(owner, given)| owner == Some(node) && given == since)
+            };
+            let pending_plan = pending.and_then(|pending| pending.plan.as_ref());
+            if ours(&state.plan) {
+                return holders.len() == 1 && pending_plan.is_none_or(ours);
+            }
+            // An instance that is being stopped keeps its lease until it is: nobody new starts before.
+            since < release_needs(&state.plan, &resource)
+        })
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,681 @@
+//! Clients: what is answered here, what goes to the leader, and what has to be committed first.
+//!
+//! An answer of `Done` is given only for a command that has been committed and applied.
+
+use crate::{
+    core::Core,
+    deciding::{facts, plan_from},
+};
+use standfast_model::{
+    command::Change,
+    config::ClusterConfig,
+    effect::{Class, Effect, Level},
+    event::Reply,
+    id::{GroupId, Incarnation, MemberId, NodeId},
+    message::{Answer, Body, Forward},
+    request::{PlanPreview, Refusal, RefusalKind, Request, Response, RtoPrediction, View},
+    state::Member,
+    time::{Micros, Now},
+};
+use standfast_schedule::{actions, place, rto};
+use std::collections::BTreeMap;
+
+/// A client gets an answer within this time, if only that the outcome is unknown.
+const PATIENCE: Micros = Micros::from_millis(10_000);
+/// Requests that may wait at once.
+const MOST_WAITING: usize = 256;
+
+/// Requests that are not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    waiting: BTreeMap<u64, Waiting>,
+    restart: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// The node whose client it is; none for our own.
+    origin: Option<NodeId>,
+    request: Request,
+    since: Now,
+    /// Handed to the leader, or into the log: the outcome is unknown until it is answered.
+    under_way: bool,
+    member: Option<MemberId>,
+}
+
+impl Clients {
+    /// The restart that this node asked for is in force: answers whoever asked. False when nobody waits.
+    pub(crate) fn restart_answered(&mut self, out: &mut Vec<Effect>, index: u64) -> bool {
+        let Some(id) = self.restart.take() else {
+            return false;
+        };
+        self.waiting.remove(&id);
+        out.push(Effect::Reply(Box::new(Reply {
+            id,
+            response: Response::Done { index },
+        })));
+        true
+    }
+}
+
+impl Core {
+    pub(crate) fn on_request(&mut self, now: Now, id: u64, request: Request) {
+        match request {
+            Request::View => {
+                let view = Response::View(Box::new(self.view(now)));
+                self.out
+                    .push(Effect::Reply(Box::new(Reply { id, response: view })));
+            }
+            Request::Plan { config } => {
+                let preview = Response::Plan(Box::new(self.preview(&config)));
+                self.out.push(Effect::Reply(Box::new(Reply {
+                    id,
+                    response: preview,
+                })));
+            }
+            Request::Apply { .. }
+            | Request::Switchover { .. }
+            | Request::Drain { .. }
+            | Request::Cleanup { .. }
+            | Request::Restart
+            | Request::Join { .. } => {
+                if matches!(request, Request::Restart) {
+                    self.restart_asked = Some(now);
+                    self.clients.restart = Some(id);
+                }
+                self.wait_for(now, id, None, request);
+            }
+        }
+    }
+
+    pub(crate) fn on_forward(&mut self, now: Now, from: &NodeId, id: u64, json: &[u8]) {
+        if let Ok(request) = serde_json::from_slice::<Request>(json) {
+            self.wait_for(now, id, Some(from.clone()), request);
+        }
+    }
+
+    fn wait_for(&mut self, now: Now, id: u64, origin: Option<NodeId>, request: Request) {
+        if self.clients.waiting.len() >= MOST_WAITING {
+            let text = "too many requests are waiting; try again".to_owned();
+            self.answer_to(
+                origin,
+                id,
+                Response::Refused(Refusal {
+                    kind: RefusalKind::Timeout,
+                    text,
+                }),
+            );
+            return;
+        }
+        let waiting = Waiting {
+            origin,
+            request,
+            since: now,
+            under_way: false,
+            member: None,
+        };
+        self.clients.waiting.entry(id).or_insert(waiting);
+    }
+
+    pub(crate) fn on_answer(&mut self, id: u64, json: &[u8]) {
+        // A restart is answered when this node itself sees it in force.
+        if self.clients.restart == Some(id)
+            && matches!(serde_json::from_slice(json), Ok(Response::Done { .. }))
+        {
+            return;
+        }
+        if let (true, Ok(response)) = (
+            self.clients.waiting.contains_key(&id),
+            serde_json::from_slice::<Response>(json),
+        ) {
+            self.answer(id, response);
+        }
+    }
+
+    /// Hands waiting requests on, and gives up on those that waited too long.
+    pub(crate) fn serve_on(&mut self, now: Now) {
+        if self.clients.waiting.is_empty() {
+            return;
+        }
+        let fresh: Vec<u64> = self
+            .clients
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| !waiting.under_way)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in fresh {
+            self.hand_on(now, id);
+        }
+        let late: Vec<(u64, bool)> = self
+            .clients
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| now.held_since(waiting.since) > PATIENCE)
+            .map(|(id, waiting)| (*id, waiting.under_way))
+            .collect();
+        for (id, under_way) in late {
+            let refusal = if under_way {
+                Self::refusal(
+                    RefusalKind::Timeout,
+                    "the cluster did not confirm this in time: it may or may not have happened; look at `status`",
+                )
+            } else {
+                Self::refusal(
+                    RefusalKind::NoQuorum,
+                    "no leader with a majority of voters is reached from here; nothing was changed; look at `status`",
+                )
+            };
+            self.answer(id, Response::Refused(refusal));
+        }
+    }
+
+    fn hand_on(&mut self, now: Now, id: u64) {
+        let Some(waiting) = self.clients.waiting.get_mut(&id) else {
+            return;
+        };
+        let origin = waiting.origin.clone();
+        let request = waiting.request.clone();
+        if self.lead.as_ref().is_some_and(|lead| lead.caught_up) {
+            waiting.under_way = true;
+            if let Err(refusal) = self.handle(now, id, origin, request) {
+                self.answer(id, Response::Refused(refusal));
+            }
+            return;
+        }
+        let Some((_, leader)) = self.holder.leader.clone() else {
+            return;
+        };
+        let recent = Micros(self.state.config.timing.heartbeat.0.saturating_mul(4));
+        let fresh = self
+            .holder
+            .leader_heard
+            .is_some_and(|at| now.held_since(at) < recent);
+        // One hop only: a request that came from another node is not passed on again.
+        if leader == self.node || !fresh || origin.is_some() {
+            return;
+        }
+        if let Ok(json) = serde_json::to_vec(&request) {
+            if let Some(waiting) = self.clients.waiting.get_mut(&id) {
+                waiting.under_way = true;
+            }
+            self.send(&leader, Class::Stream, Body::Forward(Forward { id, json }));
+        }
+    }
+
+    /// Checks a request against the state and puts its command into the log.
+    fn handle(
+        &mut self,
+        now: Now,
+        id: u64,
+        origin: Option<NodeId>,
+        request: Request,
+    ) -> Result<(), Refusal> {
+        let change = match request {
+            Request::Apply {
+                config,
+                text,
+                based_on,
+                author,
+            } => {
+                self.check_config(&config)?;
+                let based_on = based_on.unwrap_or(self.state.config_version);
+                Change::Configure {
+                    config,
+                    text,
+                    based_on,
+                    author,
+                }
+            }
+            Request::Switchover { group, to, author } => {
+                self.check_move(&group, to.as_ref())?;
+                Change::Move {
+                    group,
+                    to,
+                    by: author,
+                }
+            }
+            Request::Drain {
+                node,
+                drained,
+                author,
+            } => {
+                self.check_node(&node)?;
+                Change::Drain {
+                    node,
+                    drained,
+                    by: author,
+                }
+            }
+            Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
+            Request::Restart => {
+                let node = origin.unwrap_or_else(|| self.node.clone());
+                let incarnation = self.incarnation_of(&node);
+                Change::RestartGrant {
+                    node,
+                    incarnation,
+                    length: self.timing().restart_grant,
+                }
+            }
+            Request::Join { node, addresses } => return self.join(now, id, node, addresses),
+            Request::View | Request::Plan { .. } => {
+                return Err(Self::refusal(
+                    RefusalKind::Invalid,
+                    "this request is answered by the node that is asked",
+                ));
+            }
+        };
+        self.commit(now, id, change)
+    }
+
+    fn commit(&mut self, now: Now, id: u64, change: Change) -> Result<(), Refusal> {
+        if self.propose(now, Some(id), change) {
+            Ok(())
+        } else {
+            Err(Self::refusal(
+                RefusalKind::NoQuorum,
+                "this node has just stopped being the leader; nothing was changed; try again",
+            ))
+        }
+    }
+
+    fn incarnation_of(&self, node: &NodeId) -> Incarnation {
+        if *node == self.node {
+            return self.incarnation;
+        }
+        self.lead
+            .as_ref()
+            .and_then(|lead| lead.peers.get(node))
+            .map_or(Incarnation(0), |peer| peer.incarnation)
+    }
+
+    fn check_config(&self, config: &ClusterConfig) -> Result<(), Refusal> {
+        for info in self.state.members.values() {
+            if !config.nodes.contains_key(&info.node) {
+                return Err(Self::refusal(
+                    RefusalKind::Invalid,
+                    format!(
+                        "node {} is a member of the cluster and must stay in [nodes]",
+                        info.node
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_node(&self, node: &NodeId) -> Result<(), Refusal> {
+        if self.state.config.nodes.contains_key(node) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.state.config.nodes.keys().map(NodeId::as_str).collect();
+        Err(Self::refusal(
+            RefusalKind::NoSuchItem,
+            format!("there is no node {node}; nodes are: {}", names.join(", ")),
+        ))
+    }
+
+    fn check_group(&self, group: &GroupId) -> Result<(), Refusal> {
+        if self.state.config.groups.contains_key(group) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self
+            .state
+            .config
+            .groups
+            .keys()
+            .map(GroupId::as_str)
+            .collect();
+        Err(Self::refusal(
+            RefusalKind::NoSuchItem,
+            format!(
+                "there is no group {group}; groups are: {}",
+                names.join(", ")
+            ),
+        ))
+    }
+
+    fn check_move(&self, group: &GroupId, to: Option<&NodeId>) -> Result<(), Refusal> {
+        self.check_group(group)?;
+        let unsafe_now = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
+        let assignment = self.state.plan.groups.get(group);
+        if assignment.is_some_and(|assignment| assignment.maintenance) {
+            return unsafe_now(format!(
+                "{group} is in maintenance: nothing is moved until that is over"
+            ));
+        }
+        let Some(to) = to else { return Ok(()) };
+        self.check_node(to)?;
+        if assignment.and_then(|assignment| assignment.node.as_ref()) == Some(to) {
+            return Err(Self::refusal(
+                RefusalKind::Exists,
+                format!("{group} is on {to} already"),
+            ));
+        }
+        if self
+            .state
+            .config
+            .nodes
+            .get(to)
+            .is_some_and(|node| node.witness)
+        {
+            return unsafe_now(format!("{to} is a witness and runs no resources"));
+        }
+        match self.state.nodes.get(to) {
+            Some(known) if known.drained => {
+                unsafe_now(format!("{to} is drained; `node resume {to}` first"))
+            }
+            Some(known) if known.online => Ok(()),
+            Some(_) | None => unsafe_now(format!("{to} is offline")),
+        }
+    }
+
+    fn cleanup(&mut self, now: Now, id: u64, group: &GroupId, author: &str) -> Result<(), Refusal> {
+        self.check_group(group)?;
+        let members = self
+            .state
+            .config
+            .groups
+            .get(group)
+            .map(|group| group.members.clone())
+            .unwrap_or_default();
+        let mut last = None;
+        for resource in members {
+            let nodes: Vec<NodeId> = self
+                .state
+                .failures
+                .get(&resource)
+                .map(|records| records.keys().cloned().collect())
+                .unwrap_or_default();
+            for node in nodes {
+                last = Some(Change::ForgetFailures {
+                    resource: resource.clone(),
+                    node: node.clone(),
+                });
+                self.propose(
+                    now,
+                    None,
+                    Change::ForgetFailures {
+                        resource: resource.clone(),
+                        node,
+                    },
+                );
+            }
+        }
+        self.log(Level::Info, format!("{author} cleaned up {group}"));
+        match last {
+            Some(change) => self.commit(now, id, change),
+            None => {
+                let index = self.state.applied;
+                self.answer(id, Response::Done { index });
+                Ok(())
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        now: Now,
+        id: u64,
+        node: NodeId,
+        addresses: Vec<String>,
+    ) -> Result<(), Refusal> {
+        let existing = self
+            .state
+            .members
+            .iter()
+            .find(|(_, info)| info.node == node)
+            .map(|(member, _)| *member);
+        if let Some(member) = existing {
+            if self
+                .state
+                .nodes
+                .get(&node)
+                .is_some_and(|known| known.online)
+            {
+                return Err(Self::refusal(
+                    RefusalKind::Exists,
+                    format!("a node named {node} is a member and online; choose another name"),
+                ));
+            }
+            self.remove_member(now, member);
+            return Err(Self::refusal(
+                RefusalKind::Stale,
+                format!(
+                    "the offline member {node} ({member}) is being removed to make room; join again in a moment"
+                ),
+            ));
+        }
+        let member = MemberId(self.state.next_member.max(1));
+        let info = Member {
+            node,
+            voter: false,
+            addresses,
+        };
+        let change = Change::AddMember {
+            member,
+            info,
+            replaces: None,
+        };
+        let Some(command) = self.encode(now, Some(id), change) else {
+            return Err(Self::refusal(
+                RefusalKind::Invalid,
+                "the request cannot be written into the log",
+            ));
+        };
+        if let Some(waiting) = self.clients.waiting.get_mut(&id) {
+            waiting.member = Some(member);
+        }
+        self.consensus
+            .propose_add_learner(member, command)
+            .map_err(|why| {
+                Self::refusal(
+                    RefusalKind::NoQuorum,
+                    format!("the cluster cannot take a member just now: {why}; try again"),
+                )
+            })
+    }
+
+    pub(crate) fn encode(&self, now: Now, request: Option<u64>, change: Change) -> Option<Vec<u8>> {
+        let command = standfast_model::command::Command {
+            wall_ms: self.wall_ms(now),
+            request,
+            change,
+        };
+        serde_json::to_vec(&command).ok()
+    }
+
+    /// A command that somebody waits for has been applied.
+    pub(crate) fn on_applied_request(
+        &mut self,
+        now: Now,
+        id: u64,
+        index: u64,
+        outcome: &Result<(), Refusal>,
+    ) {
+        if let Some(lead) = &mut self.lead {
+            if lead
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.request == id)
+            {
+                lead.pending = None;
+                lead.look = true;
+            }
+            lead.last_change = now;
+        }
+        let Some(waiting) = self.clients.waiting.get(&id) else {
+            return;
+        };
+        if waiting.origin.is_none()
+            && matches!(waiting.request, Request::Restart)
+            && outcome.is_ok()
+        {
+            return;
+        }
+        let response = match (outcome, waiting.member) {
+            (Err(refusal), _) => Response::Refused(refusal.clone()),
+            (Ok(()), None) => Response::Done { index },
+            (Ok(()), Some(member)) => Response::Joined {
+                member,
+                cluster_id: self.state.cluster_id.clone(),
+                peers: self
+                    .state
+                    .members
+                    .values()
+                    .map(|info| (info.node.clone(), info.addresses.clone()))
+                    .collect(),
+                voters: self.consensus.voters(),
+            },
+        };
+        self.answer(id, response);
+    }
+
+    fn answer(&mut self, id: u64, response: Response) {
+        if self.clients.restart == Some(id) {
+            // Refused or timed out: this agent goes on as if it had not been asked.
+            self.clients.restart = None;
+            self.restart_asked = None;
+        }
+        if let Some(waiting) = self.clients.waiting.remove(&id) {
+            self.answer_to(waiting.origin, id, response);
+        }
+    }
+
+    fn answer_to(&mut self, origin: Option<NodeId>, id: u64, response: Response) {
+        match origin {
+            None => self
+                .out
+                .push(Effect::Reply(Box::new(Reply { id, response }))),
+            Some(node) => {
+                if let Ok(json) = serde_json::to_vec(&response) {
+                    self.send(&node, Class::Stream, Body::Answer(Answer { id, json }));
+                }
+            }
+        }
+    }
+
+    fn preview(&self, config: &ClusterConfig) -> PlanPreview {
+        let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
+        let placements = place(&facts(&self.state, config, &online));
+        let after = plan_from(&self.state, config, placements, self.consensus.term());
+        let mut live_changes = Vec::new();
+        for (resource, new) in &config.resources {
+            let old = self.state.config.resources.get(resource);
+            if old.is_some_and(|old| old.kind != new.kind) {
+                live_changes.push(match &new.kind {
+                    standfast_model::config::ResourceKind::Vip(_) => {
+                        format!("{resource}: addresses change live")
+                    }
+                    standfast_model::config::ResourceKind::Process(_) => {
+                        format!("{resource}: restarts where it runs")
+                    }
+                });
+            }
+        }
+        PlanPreview {
+            based_on: self.state.config_version,
+            differences: Vec::new(),
+            actions: actions(&self.state.plan, &after),
+            live_changes,
+            rto_before: self.predictions(&self.state.config),
+            rto_after: self.predictions(config),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
+        let worst = |measure: &dyn Fn(&standfast_model::state::NodeReport) -> Micros| {
+            self.state
+                .nodes
+                .values()
+                .map(|node| measure(&node.report))
+                .max()
+                .unwrap_or(Micros::ZERO)
+        };
+        config
+            .groups
+            .iter()
+            .map(|(group, settings)| {
+                let start = settings.members.iter().fold(Micros::ZERO, |sum, resource| {
+                    let took = worst(&|report| {
+                        report
+                            .instances
+                            .get(resource)
+                            .map_or(Micros::ZERO, |instance| instance.start_took)
+                    });
+                    sum.plus(took)
+                });
+                let guards = self
+                    .state
+                    .nodes
+                    .values()
+                    .map(|node| &node.report.guards)
+                    .max_by_key(|guards| guards.extra_wait())
+                    .unwrap_or(&self.guards);
+                let facts = rto::RtoFacts {
+                    timing: &config.timing,
+                    guards,
+                    fsync: worst(&|report| report.fsync),
+                    stall: Micros::ZERO,
+                    start,
+                };
+                (group.clone(), rto::predict(&facts))
+            })
+            .collect()
+    }
+
+    fn view(&self, now: Now) -> View {
+        let timing = self.timing();
+        let heard = Micros(timing.heartbeat.0.saturating_mul(4));
+        let leader = self.holder.leader.as_ref().map(|(_, node)| node.clone());
+        let quorum = match &self.lead {
+            Some(lead) => lead.lease(now, &timing).is_some(),
+            None => self
+                .holder
+                .leader_heard
+                .is_some_and(|at| now.held_since(at) < heard),
+        };
+        let mut lease_left = BTreeMap::new();
+        if let Some(lead) = &self.lead {
+            for (node, peer) in &lead.peers {
+                lease_left.insert(node.clone(), peer.granted.left(now));
+            }
+        }
+        let mut links = BTreeMap::new();
+        for node in self.others() {
+            let total = self
+                .state
+                .config
+                .nodes
+                .get(&node)
+                .map_or(0, |node| node.addresses.len());
+            let alive = self
+                .links
+                .iter()
+                .filter(|((peer, _), at)| {
+                    *peer == node && now.held_since(**at) < Micros(heard.0.saturating_mul(2))
+                })
+                .count();
+            links.insert(
+                node,
+                (
+                    u32::try_from(alive).unwrap_or(0),
+                    u32::try_from(total).unwrap_or(0),
+                ),
+            );
+        }
+        View {
+            node: self.node.to_string(),
+            leader: leader.filter(|_| quorum),
+            term: self.consensus.term(),
+            quorum,
+            state: self.state.clone(),
+            lease_left,
+            links,
+            predicted_rto: self.predictions(&self.state.config),
+            storage_problem: self.disk.problem.clone(),
+            no_vote: self.why_no_vote(),
+        }
+    }
+}

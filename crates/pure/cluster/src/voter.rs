@@ -1,0 +1,219 @@
+//! What a voter promises, and what it remembers of others.
+//!
+//! Two promises stand behind every lease. After acknowledging a leadership round a voter does not
+//! vote for the length of the leadership lease, so that two leaders never grant at once. And it
+//! vouches for the leases given on the strength of that round: it tells the next leader how long
+//! they may still live (the *horizon*). Both lengths are on disk before they are first promised,
+//! because a voter that restarts has to assume the longest it may have promised.
+//!
+//! Not for consensus itself (crate `consensus`) and not for the leader's side (`lead`).
+
+use standfast_model::{
+    event::{DiskCondition, Restored},
+    id::{MemberId, NodeId},
+    message::{Acknowledged, Round},
+    time::{Micros, Now, WaitUntil},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether this voter may take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It votes.
+    Full,
+    /// It has started and asks the others what they remember of it; who has answered so far.
+    Asking(BTreeSet<NodeId>),
+    /// Its disk was lost or rolled back: it may only come back as a new member.
+    Lost(String),
+}
+
+/// A voter's promises and memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Voter {
+    no_vote: WaitUntil,
+    term: u64,
+    round: u64,
+    /// Leases given in `term`.
+    current: WaitUntil,
+    /// Leases given before.
+    earlier: WaitUntil,
+    /// On disk: lengths that may have been promised, stretched.
+    vote_cap: Micros,
+    lease_cap: Micros,
+    pub(crate) standing: Standing,
+    memory: BTreeMap<MemberId, Acknowledged>,
+    pub(crate) memory_changed: bool,
+}
+
+/// What to do with a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OnRound {
+    /// Acknowledge, with this horizon.
+    Acknowledge(Micros),
+    /// These caps have to be on disk first (vote, lease).
+    Raise(Micros, Micros),
+    /// Old or strange: say nothing.
+    Ignore,
+}
+
+impl Voter {
+    /// A voter that has just started and has to assume the longest promises that its disk knows.
+    pub(crate) fn new(restored: &Restored, now: Now) -> Self {
+        let standing = match restored.condition {
+            DiskCondition::Fresh => Standing::Full,
+            DiskCondition::Intact => Standing::Asking(BTreeSet::new()),
+            DiskCondition::Lost => {
+                Standing::Lost("the disk of this node was lost or damaged".to_owned())
+            }
+        };
+        Self {
+            no_vote: WaitUntil {
+                from: now,
+                length: restored.vote_cap,
+            },
+            term: 0,
+            round: 0,
+            current: WaitUntil {
+                from: now,
+                length: Micros::ZERO,
+            },
+            earlier: WaitUntil {
+                from: now,
+                length: restored.lease_cap,
+            },
+            vote_cap: restored.vote_cap,
+            lease_cap: restored.lease_cap,
+            standing,
+            memory: restored
+                .memory
+                .iter()
+                .map(|known| (MemberId(known.member), *known))
+                .collect(),
+            memory_changed: false,
+        }
+    }
+
+    /// Whether it may vote or stand for election now.
+    pub(crate) fn may_vote(&self, now: Now) -> bool {
+        self.standing == Standing::Full && self.no_vote.is_over(now)
+    }
+
+    /// Whether it takes part in consensus at all.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.standing == Standing::Full
+    }
+
+    /// Forgets the promise that was assumed at the start (planted bug).
+    pub(crate) fn forget_start(&mut self) {
+        self.no_vote.length = Micros::ZERO;
+    }
+
+    /// A leadership round of a leader that consensus knows.
+    pub(crate) fn on_round(&mut self, now: Now, round: &Round, drift_ppm: u64) -> OnRound {
+        let newer = round.term > self.term || (round.term == self.term && round.round > self.round);
+        if !newer {
+            return OnRound::Ignore;
+        }
+        let vote = Micros(round.leadership_us).stretched(drift_ppm);
+        let lease = Micros(round.lease_us).stretched(drift_ppm);
+        if vote > self.vote_cap || lease > self.lease_cap {
+            return OnRound::Raise(vote.max(self.vote_cap), lease.max(self.lease_cap));
+        }
+        if round.term > self.term {
+            self.earlier = self.earlier.later(self.current, now);
+            self.current = WaitUntil {
+                from: now,
+                length: Micros::ZERO,
+            };
+            self.term = round.term;
+        }
+        self.round = round.round;
+        if round.leadership_us == 0 {
+            // The leader gives its leadership up: it has stopped granting, and lets us vote.
+            self.no_vote = WaitUntil {
+                from: now,
+                length: Micros::ZERO,
+            };
+        } else {
+            self.no_vote = WaitUntil {
+                from: now,
+                length: vote,
+            };
+            self.current = WaitUntil {
+                from: now,
+                length: lease,
+            };
+        }
+        OnRound::Acknowledge(self.earlier.left(now))
+    }
+
+    /// Caps are on the disk.
+    pub(crate) fn caps_stored(&mut self, vote: Option<Micros>, lease: Option<Micros>) {
+        self.vote_cap = vote.unwrap_or(self.vote_cap);
+        self.lease_cap = lease.unwrap_or(self.lease_cap);
+    }
+
+    /// Remembers what a member has acknowledged; a later term outweighs a higher index.
+    pub(crate) fn remember(&mut self, heard: Acknowledged) {
+        let known = self
+            .memory
+            .entry(MemberId(heard.member))
+            .or_insert(Acknowledged {
+                member: heard.member,
+                index: 0,
+                term: 0,
+            });
+        if (heard.term, heard.index) > (known.term, known.index) {
+            *known = heard;
+            self.memory_changed = true;
+        }
+    }
+
+    /// What is remembered of a member.
+    pub(crate) fn remembered(&self, member: MemberId) -> Acknowledged {
+        self.memory.get(&member).copied().unwrap_or(Acknowledged {
+            member: member.0,
+            index: 0,
+            term: 0,
+        })
+    }
+
+    /// All that is remembered, for the disk.
+    pub(crate) fn memory(&self) -> Vec<Acknowledged> {
+        self.memory.values().copied().collect()
+    }
+
+    /// Another node's answer to "what do you remember of me?". `own` is this voter's term and last
+    /// index on disk at its start, `needed` how many answers make sure.
+    pub(crate) fn on_memory(
+        &mut self,
+        from: &NodeId,
+        remembered: Acknowledged,
+        own: (u64, u64),
+        needed: usize,
+    ) {
+        let Standing::Asking(answered) = &mut self.standing else {
+            return;
+        };
+        let (term, index) = own;
+        if (remembered.term, remembered.index) > (term, index) {
+            self.standing = Standing::Lost(format!(
+                "the disk of this node was rolled back: {from} remembers term {} index {}, the disk has term {term} \
+                 index {index}",
+                remembered.term, remembered.index
+            ));
+            return;
+        }
+        answered.insert(from.clone());
+        if answered.len() >= needed {
+            self.standing = Standing::Full;
+        }
+    }
+
+    /// With nobody to ask, nothing can have been promised to anybody.
+    pub(crate) fn nobody_to_ask(&mut self) {
+        if matches!(self.standing, Standing::Asking(_)) {
+            self.standing = Standing::Full;
+        }
+    }
+}
