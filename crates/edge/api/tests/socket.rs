@@ -1,0 +1,302 @@
+//! The server and the client over a real socket.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use standfast_api::{Client, ClientError, Incoming, MAX_CONNECTIONS, Server, ServerError};
+use standfast_model::request::{Request, Response, View};
+use std::{
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const SOON: Duration = Duration::from_secs(5);
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("folder"))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.path().join("s")
+    }
+}
+
+fn echo(incoming: Incoming) {
+    let answer = match incoming.request {
+        Request::View => Response::View(Box::new(View {
+            node: incoming.peer.name.clone(),
+            ..View::default()
+        })),
+        _ => Response::Done { index: 7 },
+    };
+    incoming.reply.send(answer);
+}
+
+fn drain() -> Request {
+    Request::Drain {
+        node: "beta".into(),
+        drained: true,
+        author: String::from("test"),
+    }
+}
+
+fn send_raw(stream: &mut UnixStream, body: &[u8]) {
+    let length = u32::try_from(body.len()).expect("length");
+    stream.write_all(&length.to_be_bytes()).expect("length");
+    stream.write_all(body).expect("body");
+}
+
+fn read_raw(stream: &mut UnixStream) -> String {
+    stream.set_read_timeout(Some(SOON)).expect("timeout");
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).expect("length");
+    let mut body = vec![0; usize::try_from(u32::from_be_bytes(length)).expect("length")];
+    stream.read_exact(&mut body).expect("body");
+    String::from_utf8(body).expect("text")
+}
+
+#[test]
+fn many_requests_on_one_connection_are_answered_in_order() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), echo).expect("server");
+    let mut client = Client::connect(&place.socket()).expect("client");
+    for _ in 0..100 {
+        let answer = client.call(&drain(), SOON).expect("answer");
+        assert_eq!(answer, Response::Done { index: 7 });
+    }
+    let Ok(Response::View(view)) = client.call(&Request::View, SOON) else {
+        panic!("no view");
+    };
+    assert_eq!(view.node, "root", "the kernel says who asks");
+}
+
+#[test]
+fn answers_may_come_from_another_thread_and_be_large() {
+    let place = Place::new();
+    let (sender, receiver) = mpsc::channel::<Incoming>();
+    let core = thread::spawn(move || {
+        for incoming in receiver {
+            let mut view = View::default();
+            view.state.config_text = "x".repeat(20 << 20);
+            incoming.reply.send(Response::View(Box::new(view)));
+        }
+    });
+    let server = Server::bind(&place.socket(), move |incoming| {
+        sender.send(incoming).expect("core");
+    });
+    let server = server.expect("server");
+    let mut client = Client::connect(&place.socket()).expect("client");
+    let Ok(Response::View(view)) = client.call(&Request::View, SOON) else {
+        panic!("no view");
+    };
+    assert_eq!(view.state.config_text.len(), 20 << 20);
+    drop(server);
+    core.join().expect("core");
+}
+
+#[test]
+fn a_large_configuration_fits_and_a_larger_one_is_refused() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), echo).expect("server");
+    let apply = |size: usize| Request::Apply {
+        config: Box::default(),
+        text: "x".repeat(size),
+        based_on: None,
+        author: String::new(),
+    };
+    let mut client = Client::connect(&place.socket()).expect("client");
+    assert!(client.call(&apply(3 << 20), SOON).is_ok());
+    assert!(matches!(
+        client.call(&apply(5 << 20), SOON),
+        Err(ClientError::Protocol(_))
+    ));
+
+    let mut stream = UnixStream::connect(place.socket()).expect("stream");
+    stream.write_all(&u32::MAX.to_be_bytes()).expect("length");
+    assert!(read_raw(&mut stream).contains("at most 4194304"));
+}
+
+#[test]
+fn nonsense_another_version_and_joins_are_answered_with_what_is_wrong() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), |_| panic!("nothing may pass")).expect("server");
+    for (body, says) in [
+        (&b"hello"[..], "not a request"),
+        (b"{\"v\":9,\"request\":\"view\"}", "version 9"),
+        (b"{\"v\":1,\"request\":\"dance\"}", "dance"),
+        (
+            b"{\"v\":1,\"request\":{\"join\":{\"node\":\"x\",\"addresses\":[]}}}",
+            "token",
+        ),
+        (b"", "not a request"),
+    ] {
+        let mut stream = UnixStream::connect(place.socket()).expect("stream");
+        send_raw(&mut stream, body);
+        let answer = read_raw(&mut stream);
+        assert!(answer.contains(says), "{answer}");
+        assert!(answer.contains("malformed"), "{answer}");
+    }
+}
+
+#[test]
+fn a_request_that_is_dropped_is_answered_all_the_same() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), drop).expect("server");
+    let mut client = Client::connect(&place.socket()).expect("client");
+    assert!(matches!(
+        client.call(&drain(), SOON),
+        Err(ClientError::Unanswered(_))
+    ));
+}
+
+#[test]
+fn the_last_answer_gets_out_although_the_server_ends_at_once() {
+    let place = Place::new();
+    let (sender, receiver) = mpsc::channel::<Incoming>();
+    let server = Server::bind(&place.socket(), move |incoming| {
+        sender.send(incoming).expect("test");
+    });
+    let server = server.expect("server");
+    let path = place.socket();
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(&path).expect("client");
+        client.call(&Request::Restart, SOON)
+    });
+    let incoming = receiver.recv_timeout(SOON).expect("request");
+    incoming.reply.send(Response::Done { index: 3 });
+    drop(server);
+    let answer = client.join().expect("client").expect("answer");
+    assert_eq!(answer, Response::Done { index: 3 });
+}
+
+#[test]
+fn a_silent_agent_is_a_timeout() {
+    let place = Place::new();
+    let mut kept = Vec::new();
+    let _server = Server::bind(&place.socket(), move |incoming| kept.push(incoming));
+    let mut client = Client::connect(&place.socket()).expect("client");
+    let start = Instant::now();
+    let answer = client.call(&drain(), Duration::from_millis(100));
+    assert!(matches!(answer, Err(ClientError::Timeout(_))), "{answer:?}");
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn no_agent_is_not_connected() {
+    let place = Place::new();
+    let answer = Client::connect(&place.socket());
+    assert!(matches!(answer, Err(ClientError::NotConnected { .. })));
+}
+
+#[test]
+fn the_socket_is_for_root_and_its_group_and_goes_with_the_server() {
+    let place = Place::new();
+    let server = Server::bind(&place.socket(), echo).expect("server");
+    let mode = std::fs::metadata(place.socket())
+        .expect("socket")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o660);
+    assert!(matches!(
+        Server::bind(&place.socket(), echo),
+        Err(ServerError::Taken { .. })
+    ));
+    drop(server);
+    assert!(!place.socket().exists());
+}
+
+#[test]
+fn a_socket_left_behind_is_replaced() {
+    let place = Place::new();
+    drop(std::os::unix::net::UnixListener::bind(place.socket()).expect("socket"));
+    assert!(place.socket().exists());
+    let _server = Server::bind(&place.socket(), echo).expect("server");
+    assert!(Client::connect(&place.socket()).is_ok());
+}
+
+#[test]
+fn connections_beyond_the_limit_are_told_so_and_the_others_live_on() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), echo).expect("server");
+    let mut clients: Vec<Client> = (0..MAX_CONNECTIONS)
+        .map(|_| {
+            let mut client = Client::connect(&place.socket()).expect("client");
+            client.call(&Request::View, SOON).expect("answer");
+            client
+        })
+        .collect();
+    let mut late = Client::connect(&place.socket()).expect("client");
+    assert!(matches!(
+        late.call(&Request::View, SOON),
+        Err(ClientError::Busy(_))
+    ));
+    assert!(clients[0].call(&Request::View, SOON).is_ok());
+    clients.pop();
+    // The place is free as soon as the server has seen the end of the connection.
+    let start = Instant::now();
+    while start.elapsed() < SOON {
+        let mut next = Client::connect(&place.socket()).expect("client");
+        if next.call(&Request::View, SOON).is_ok() {
+            return;
+        }
+    }
+    panic!("no place became free");
+}
+
+/// Says what an unprivileged user is answered: this test's own binary, run again as that user.
+fn as_nobody(socket: &Path, request: &str) -> String {
+    let program = std::env::current_exe().expect("program");
+    // The user has to reach the program and the socket.
+    let copy = socket.with_file_name("program");
+    std::fs::copy(program, &copy).expect("copy");
+    let output = Command::new(copy)
+        .args(["--exact", "--nocapture", "asks_when_told_to"])
+        .env("STANDFAST_ASK", request)
+        .env("STANDFAST_SOCKET", socket)
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .expect("run");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "the other half of as_nobody")]
+fn asks_when_told_to() {
+    let Ok(request) = std::env::var("STANDFAST_ASK") else {
+        return;
+    };
+    let socket = PathBuf::from(std::env::var("STANDFAST_SOCKET").expect("socket"));
+    let request = if request == "view" {
+        Request::View
+    } else {
+        drain()
+    };
+    let answer = Client::connect(&socket).and_then(|mut c| c.call(&request, SOON));
+    println!("answer: {answer:?}");
+}
+
+#[test]
+fn others_may_look_where_the_mode_lets_them_and_never_change_anything() {
+    let place = Place::new();
+    let _server = Server::bind(&place.socket(), echo).expect("server");
+    let open = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+    };
+    open(place.0.path(), 0o755);
+    assert!(as_nobody(&place.socket(), "view").contains("may not use"));
+    open(&place.socket(), 0o666);
+    let looked = as_nobody(&place.socket(), "view");
+    assert!(looked.contains("Ok(View("), "{looked}");
+    let changed = as_nobody(&place.socket(), "drain");
+    assert!(
+        changed.contains("Permission(\"nobody may look"),
+        "{changed}"
+    );
+}
