@@ -188,6 +188,18 @@ impl Storage {
         Ok(path)
     }
 
+    /// Sets aside what is stored, if anything is, and begins again as another member. May be
+    /// repeated after a failure at any point.
+    ///
+    /// # Errors
+    /// As [`Self::retire`] and [`Self::initialise`].
+    pub fn restart_as(&mut self, identity: &Identity, first: &Batch) -> Result<(), PersistError> {
+        if self.initialised {
+            self.retire()?;
+        }
+        self.initialise(identity, first)
+    }
+
     /// Makes the batch durable and returns how long that took.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{PersistError, SubmitError};
 use crate::latency::{Latency, Meter};
-use crate::record::Batch;
+use crate::record::{Batch, Identity};
 use crate::storage::Storage;
 
 /// Most batches that share one fsync; keeps one transaction small when the disk falls behind.
@@ -44,9 +44,18 @@ pub enum StorageEvent {
 /// Handle of the storage thread. Dropping it lets the thread finish what was submitted.
 #[derive(Debug)]
 pub struct StorageThread {
-    queue: Option<SyncSender<(u64, Batch)>>,
+    queue: Option<SyncSender<Work>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Storage>>,
+}
+
+/// Something to do, in order.
+#[derive(Debug)]
+enum Work {
+    /// Make the batch durable.
+    Write(u64, Batch),
+    /// Begin again as a new member; what was stored before is set aside.
+    Restart(u64, Identity, Batch),
 }
 
 #[derive(Debug)]
@@ -65,7 +74,7 @@ impl StorageThread {
         capacity: usize,
         report: impl FnMut(StorageEvent) + Send + 'static,
     ) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(capacity);
+        let (sender, receiver) = sync_channel::<Work>(capacity);
         let shared = Arc::new(Shared {
             meter: Meter::new(Instant::now()),
             closing: AtomicBool::new(false),
@@ -93,12 +102,33 @@ impl StorageThread {
     /// # Errors
     /// When the queue is full or the thread has ended; the batch is handed back.
     pub fn submit(&self, seq: u64, batch: Batch) -> Result<(), SubmitError> {
-        let Some(queue) = &self.queue else {
-            return Err(SubmitError::Closed(Box::new(batch)));
+        self.hand_over(Work::Write(seq, batch))
+    }
+
+    /// Queues a new beginning: the database is set aside, and the node goes on as `identity` with
+    /// nothing but `first`. For a node whose disk its peers found to be lost or rolled back.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn submit_restart(
+        &self,
+        seq: u64,
+        identity: Identity,
+        first: Batch,
+    ) -> Result<(), SubmitError> {
+        self.hand_over(Work::Restart(seq, identity, first))
+    }
+
+    fn hand_over(&self, work: Work) -> Result<(), SubmitError> {
+        let batch = |work| match work {
+            Work::Write(_, batch) | Work::Restart(_, _, batch) => Box::new(batch),
         };
-        queue.try_send((seq, batch)).map_err(|error| match error {
-            TrySendError::Full((_, batch)) => SubmitError::Busy(Box::new(batch)),
-            TrySendError::Disconnected((_, batch)) => SubmitError::Closed(Box::new(batch)),
+        let Some(queue) = &self.queue else {
+            return Err(SubmitError::Closed(batch(work)));
+        };
+        queue.try_send(work).map_err(|error| match error {
+            TrySendError::Full(work) => SubmitError::Busy(batch(work)),
+            TrySendError::Disconnected(work) => SubmitError::Closed(batch(work)),
         })
     }
 
@@ -135,16 +165,51 @@ struct Worker<R> {
 }
 
 impl<R: FnMut(StorageEvent)> Worker<R> {
-    fn run(&mut self, queue: &Receiver<(u64, Batch)>) {
+    fn run(&mut self, queue: &Receiver<Work>) {
         while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            group.extend(queue.try_iter().take(MOST_PER_COMMIT - 1));
+            let mut group = Vec::new();
+            for work in std::iter::once(first).chain(queue.try_iter().take(MOST_PER_COMMIT - 1)) {
+                match work {
+                    Work::Write(seq, batch) => group.push((seq, batch)),
+                    Work::Restart(seq, identity, batch) => {
+                        self.write(&std::mem::take(&mut group));
+                        self.restart(seq, &identity, batch);
+                    }
+                }
+            }
             self.write(&group);
+        }
+    }
+
+    /// Begins again as a new member; tried until it succeeds, because nothing can be done before.
+    fn restart(&mut self, seq: u64, identity: &Identity, first: Batch) {
+        let one = [(seq, first)];
+        let mut reported = false;
+        while !self.shared.closing.load(Ordering::Acquire) {
+            let began = Instant::now();
+            match self.storage.restart_as(identity, &one[0].1) {
+                Ok(()) => {
+                    (self.report)(StorageEvent::Persisted {
+                        seq,
+                        took: began.elapsed(),
+                    });
+                    return;
+                }
+                Err(error) if !reported => {
+                    self.fail(&one, error, true);
+                    reported = true;
+                }
+                Err(_) => {}
+            }
+            std::thread::sleep(RETRY_PAUSE);
         }
     }
 
     /// Writes a group until it is durable or cannot become so.
     fn write(&mut self, group: &[(u64, Batch)]) {
+        if group.is_empty() {
+            return;
+        }
         let batches: Vec<&Batch> = group.iter().map(|(_, batch)| batch).collect();
         let mut reported = false;
         loop {

@@ -594,9 +594,13 @@ impl Core {
         self.member = member;
         self.lead = None;
         self.voter.standing = Standing::Full;
+        let (vote_cap, lease_cap) = self.voter.caps();
         let effect = self.disk.write(
             Batch {
                 reset: Some(member),
+                promise: Some(self.promise_wanted),
+                vote_cap: Some(vote_cap),
+                lease_cap: Some(lease_cap),
                 ..Batch::default()
             },
             None,

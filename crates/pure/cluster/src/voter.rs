@@ -147,6 +147,11 @@ impl Voter {
         OnRound::Acknowledge(self.earlier.left(now))
     }
 
+    /// What may have been promised at most: vote, lease.
+    pub(crate) fn caps(&self) -> (Micros, Micros) {
+        (self.vote_cap, self.lease_cap)
+    }
+
     /// Caps are on the disk.
     pub(crate) fn caps_stored(&mut self, vote: Option<Micros>, lease: Option<Micros>) {
         self.vote_cap = vote.unwrap_or(self.vote_cap);
