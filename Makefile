@@ -1,0 +1,25 @@
+# The commands of this repository. Each first installs what it needs (scripts/setup; quick when there
+# is nothing to do).
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help demo test setup clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+
+demo: ## three agents on this machine, an address, and what happens when things fail
+	@scripts/setup demo
+	@cargo build --release --locked --quiet
+	@target/release/standfast demo
+
+test: ## all checks, as in CI
+	@scripts/setup test
+	@cargo run --quiet --locked -p xtask -- ci
+
+setup: ## install what demo, test and bench-failover need
+	@scripts/setup all
+
+clean: ## remove what was built here
+	rm -rf target .lab

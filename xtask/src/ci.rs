@@ -1,0 +1,279 @@
+//! Runs the checks one after the other, keeps their output under `target/ci`, shows it when one
+//! fails, and ends with the table. What the checks are is in `steps.rs`.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::report::{self, Counts, Line};
+use crate::steps::{Action, Count, Run, STEPS, Step};
+use crate::tidy;
+
+/// Longest time for which a download may keep the checks waiting.
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// Prints the names of the steps.
+pub(crate) fn list(out: &mut impl Write) -> io::Result<bool> {
+    for step in STEPS {
+        writeln!(out, "{}", step.name)?;
+    }
+    Ok(true)
+}
+
+/// Runs the named steps, or all if none is named; true when every check passed.
+pub(crate) fn run(root: &Path, only: &[&str], out: &mut impl Write) -> io::Result<bool> {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| STEPS.iter().all(|step| step.name != **name))
+    {
+        return Err(io::Error::other(format!(
+            "no check is called {unknown}; see ci --list"
+        )));
+    }
+    let context = Context {
+        root,
+        logs: &root.join("target/ci"),
+    };
+    fs::create_dir_all(context.logs)?;
+    let mut lines = Vec::new();
+    for step in STEPS
+        .iter()
+        .filter(|step| only.is_empty() || only.contains(&step.name))
+    {
+        write!(out, "{:<12} ", step.name)?;
+        out.flush()?;
+        let line = context.step(step, out)?;
+        let word = if line.counts.good() { "ok" } else { "FAILED" };
+        writeln!(
+            out,
+            "{word:<6} {:>7.1} s  {}",
+            line.took.as_secs_f64(),
+            line.counts
+        )?;
+        lines.push(line);
+    }
+    let total = report::print(&lines, out)?;
+    fs::write(context.logs.join("summary"), format!("{total}\n"))?;
+    Ok(total.good())
+}
+
+struct Context<'a> {
+    root: &'a Path,
+    logs: &'a Path,
+}
+
+impl Context<'_> {
+    fn step(&self, step: &Step, out: &mut impl Write) -> io::Result<Line> {
+        let started = Instant::now();
+        let (counts, note) = match step.action {
+            Action::Commands(runs) => (self.commands(step.name, runs, out)?, String::new()),
+            Action::Deny => self.deny(step.name, out)?,
+            Action::Tidy => (tidy::check(self.root, out)?, String::new()),
+        };
+        Ok(Line {
+            name: step.name,
+            counts,
+            took: started.elapsed(),
+            note,
+        })
+    }
+
+    fn commands(&self, name: &str, runs: &[Run], out: &mut impl Write) -> io::Result<Counts> {
+        let mut counts = Counts::default();
+        for run in runs {
+            counts = counts.add(self.command(name, *run, out)?);
+        }
+        Ok(counts)
+    }
+
+    /// Runs one command and counts its outcome; shows all of its output if it failed.
+    fn command(&self, name: &str, run: Run, out: &mut impl Write) -> io::Result<Counts> {
+        let (status, output) = self.capture(name, run.command, None)?;
+        let counted = match run.count {
+            Count::Exit => Some(Counts::PASSED),
+            Count::RustTests => Some(report::rust_tests(&output)),
+            Count::Summary => report::summary(&output),
+        };
+        // A program that failed without counting a failure (it did not build, it crashed), or that
+        // did not count at all, is one failed check.
+        let counts = match (status.success(), counted) {
+            (true, Some(counts)) => counts,
+            (false, Some(counts)) if counts.failed > 0 => counts,
+            (false, Some(counts)) if run.count != Count::Exit => counts.add(Counts::FAILED),
+            _ => Counts::FAILED,
+        };
+        if !counts.good() {
+            writeln!(
+                out,
+                "\n--- {} ({status})\n{output}---",
+                run.command.join(" ")
+            )?;
+        }
+        Ok(counts)
+    }
+
+    fn deny(&self, name: &str, out: &mut impl Write) -> io::Result<(Counts, String)> {
+        let deny = self.root.join("target/tools/bin/cargo-deny");
+        let deny = if deny.exists() {
+            deny.display().to_string()
+        } else {
+            "cargo-deny".to_owned()
+        };
+        let mut counts = self.deny_check(name, &deny, &["bans", "licenses", "sources"], out)?;
+        let fetch = [deny.as_str(), "fetch", "db"];
+        let reachable = self
+            .capture(name, &fetch, Some(FETCH_LIMIT))
+            .is_ok_and(|(status, _)| status.success());
+        if !reachable {
+            return Ok((
+                counts,
+                "advisories: their database is not reachable from here".to_owned(),
+            ));
+        }
+        counts =
+            counts.add(self.deny_check(name, &deny, &["--disable-fetch", "advisories"], out)?);
+        Ok((counts, "with advisories".to_owned()))
+    }
+
+    /// One run of cargo-deny, counted by its last line: `bans ok, licenses FAILED, sources ok`.
+    fn deny_check(
+        &self,
+        name: &str,
+        deny: &str,
+        checks: &[&str],
+        out: &mut impl Write,
+    ) -> io::Result<Counts> {
+        let command = [
+            &[deny, "--locked", "check", "--hide-inclusion-graph"],
+            checks,
+        ]
+        .concat();
+        let (status, output) = self.capture(name, &command, None)?;
+        let counts = report::deny(&output);
+        if status.success() && counts.good() {
+            return Ok(counts);
+        }
+        writeln!(out, "\n--- {} ({status})\n{output}---", command.join(" "))?;
+        Ok(if counts.failed > 0 {
+            counts
+        } else {
+            counts.add(Counts::FAILED)
+        })
+    }
+
+    /// Runs a command with its output in a file, which is also returned. Killed after `limit`.
+    fn capture(
+        &self,
+        name: &str,
+        command: &[&str],
+        limit: Option<Duration>,
+    ) -> io::Result<(ExitStatus, String)> {
+        let [program, arguments @ ..] = command else {
+            return Err(io::Error::other("an empty command"));
+        };
+        let path = self.logs.join(format!("{name}.log"));
+        let log = File::create(&path)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(self.root)
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .env("CARGO_TERM_COLOR", "never")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| io::Error::other(format!("{program}: {error}")))?;
+        let status = match limit {
+            None => child.wait()?,
+            Some(limit) => wait_at_most(&mut child, limit)?,
+        };
+        Ok((
+            status,
+            String::from_utf8_lossy(&fs::read(&path)?).into_owned(),
+        ))
+    }
+}
+
+fn wait_at_most(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill()?;
+    child.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(name: &str, command: &[&'static str], count: Count) -> Counts {
+        let logs =
+            std::env::temp_dir().join(format!("standfast-xtask-{}-{name}", std::process::id()));
+        fs::create_dir_all(&logs).unwrap();
+        let context = Context {
+            root: &logs,
+            logs: &logs,
+        };
+        let command: &'static [&'static str] = command.to_vec().leak();
+        let counts = context
+            .command(name, Run { command, count }, &mut Vec::new())
+            .unwrap();
+        fs::remove_dir_all(&logs).unwrap();
+        counts
+    }
+
+    #[test]
+    fn a_command_counts_by_its_exit_status() {
+        assert_eq!(count("true", &["true"], Count::Exit), Counts::PASSED);
+        assert_eq!(count("false", &["false"], Count::Exit), Counts::FAILED);
+    }
+
+    #[test]
+    fn a_failing_program_is_a_failed_check_whatever_it_counted() {
+        let tests = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 1";
+        let counts = count("tests", &["sh", "-c", tests], Count::RustTests);
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 2,
+                failed: 1,
+                skipped: 0
+            }
+        );
+        let lab = "echo '3 passed, 2 failed, 0 skipped'; exit 1";
+        let counts = count("lab", &["sh", "-c", lab], Count::Summary);
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 3,
+                failed: 2,
+                skipped: 0
+            }
+        );
+    }
+
+    #[test]
+    fn a_program_that_does_not_count_is_a_failed_check() {
+        assert_eq!(count("mute", &["true"], Count::Summary), Counts::FAILED);
+        assert!(!count("empty", &["true"], Count::RustTests).good());
+    }
+
+    #[test]
+    fn a_download_that_hangs_is_ended() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let started = Instant::now();
+        assert!(
+            !wait_at_most(&mut child, Duration::from_millis(100))
+                .unwrap()
+                .success()
+        );
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+}

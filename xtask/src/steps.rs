@@ -1,0 +1,94 @@
+//! The list of checks: their names, their commands, and how each is counted. Runs nothing.
+
+/// How the outcome of a command becomes counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// One check: the exit status.
+    Exit,
+    /// Sum of `test result:` lines.
+    RustTests,
+    /// The program's own last line `N passed, N failed, N skipped`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for simulator and lab, which are not in yet")
+    )]
+    Summary,
+}
+
+/// One command of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) command: &'static [&'static str],
+    pub(crate) count: Count,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    /// Commands one after the other; a failing one does not keep the next from running.
+    Commands(&'static [Run]),
+    /// cargo-deny: everything that needs no network, and advisories where their database can be had.
+    Deny,
+    /// The rules of the `tidy` module.
+    Tidy,
+}
+
+/// One step of `ci`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) action: Action,
+}
+
+const fn exit(command: &'static [&'static str]) -> Run {
+    Run {
+        command,
+        count: Count::Exit,
+    }
+}
+
+/// All checks in the order in which they run: what fails fast comes first.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "tidy",
+        action: Action::Tidy,
+    },
+    Step {
+        name: "fmt",
+        action: Action::Commands(&[exit(&["cargo", "fmt", "--all", "--check"])]),
+    },
+    Step {
+        name: "clippy",
+        action: Action::Commands(&[exit(&[
+            "cargo",
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])]),
+    },
+    Step {
+        name: "test",
+        action: Action::Commands(&[Run {
+            command: &["cargo", "test", "--locked", "--workspace", "--no-fail-fast"],
+            count: Count::RustTests,
+        }]),
+    },
+    Step {
+        name: "doc",
+        action: Action::Commands(&[exit(&[
+            "cargo",
+            "doc",
+            "--locked",
+            "--workspace",
+            "--no-deps",
+        ])]),
+    },
+    Step {
+        name: "deny",
+        action: Action::Deny,
+    },
+];
