@@ -7,7 +7,10 @@ use super::tree::{File, Tree};
 /// What plain decisions cannot need. Clippy forbids the calls; this forbids naming the modules.
 const IMPURE: &[&str] = &[
     "std::fs",
-    "std::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
     "std::process",
     "std::env",
     "std::thread",
