@@ -1,0 +1,26 @@
+//! The laboratory: real agents on hosts made of namespaces, a client that measures, faults, and the baseline to compare with.
+//!
+//! * [`enclosure`]: namespaces around everything, chosen by itself; clean-up.
+//! * [`lab`], [`host`], [`network`], [`host_init`]: machines and the networks between them.
+//! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
+//! * [`fault`]: what can happen. [`system`]: what it happens to; [`keepalived`] is the baseline.
+//! * [`trial`]: one fault once. [`report`]: tables.
+//!
+//! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
+
+pub mod command;
+pub mod enclosure;
+pub mod error;
+pub mod fault;
+pub mod host;
+pub mod host_init;
+pub mod keepalived;
+pub mod lab;
+pub mod measure;
+pub mod network;
+pub mod probe;
+pub mod report;
+pub mod service;
+pub mod sys;
+pub mod system;
+pub mod trial;

@@ -1,0 +1,77 @@
+//! What the laboratory asks of a system under test. Everything that is particular to one system lives in its own file behind this trait.
+
+use crate::error::Result;
+use crate::fault::Fault;
+use crate::host::HostProcess;
+use crate::lab::Lab;
+
+/// The processes of a system that faults are aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The daemon that decides.
+    Agent,
+    /// The small process that ends a resource when its lease ends.
+    Keeper,
+    /// The service itself.
+    Service,
+}
+
+/// How the daemons are started from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Handicap {
+    /// Every fsync and fdatasync of the daemon takes this long more.
+    pub fsync_delay_ms: u64,
+    /// The daemon may not take real-time priority.
+    pub no_realtime: bool,
+}
+
+/// A system under test, deployed on the hosts of its own lab.
+pub trait System: std::fmt::Debug {
+    /// Name in tables: `standfast lan`, `keepalived`.
+    fn name(&self) -> &str;
+
+    /// Its lab.
+    fn lab(&self) -> &Lab;
+
+    /// Its lab, for faults.
+    fn lab_mut(&mut self) -> &mut Lab;
+
+    /// Whether `fault` means anything for it.
+    fn supports(&self, fault: Fault) -> bool;
+
+    /// Makes daemons and service run on every node that has power, as after boot. Does nothing where they run already.
+    ///
+    /// # Errors
+    /// When a daemon cannot be started.
+    fn start(&mut self) -> Result<()>;
+
+    /// The processes with `role` on node `node`.
+    fn processes(&self, node: usize, role: Role) -> Vec<HostProcess>;
+
+    /// The node that leads, when there is such a thing.
+    fn leader(&self) -> Option<usize>;
+
+    /// Moves the service to node `to` (or anywhere else, where the system offers no choice) as an operator would.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn switch_over(&mut self, from: usize, to: usize) -> Result<()>;
+
+    /// Restarts the daemon of `node` as an upgrade would.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn restart_agent(&mut self, node: usize) -> Result<()>;
+
+    /// Restarts all daemons with `handicap`, one after the other.
+    ///
+    /// # Errors
+    /// When a daemon cannot be started.
+    fn handicap(&mut self, handicap: Handicap) -> Result<()>;
+
+    /// Nothing when every node has what it should have and the service is to stay on node `answering`; else what is missing.
+    fn unsettled(&self, answering: usize) -> Option<String>;
+
+    /// What the system's own status says on `node`, for faults after which it must explain itself.
+    fn status(&self, node: usize) -> String;
+}
