@@ -41,14 +41,15 @@ pub enum ConsensusError {
 /// Why something was not proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Somebody else leads, or nobody, or leadership is being handed over just now.
+    /// Somebody else leads, or nobody.
     #[error("this node is not the leader")]
     NotLeader,
-    /// Another change of members is under way, or too much is waiting to be committed. Try again later.
+    /// Another change of members is under way, leadership is being handed over, or too much is waiting
+    /// to be committed. Try again later.
     #[error("busy, try again")]
     Busy,
-    /// The change makes no sense with the present members (see each function).
-    #[error("does not fit the present members")]
+    /// An empty command, or a change that makes no sense with the present members (see each function).
+    #[error("empty, or does not fit the present members")]
     Unfit,
 }
 

@@ -9,7 +9,14 @@
 #![warn(missing_docs)]
 
 mod api;
+mod check;
+mod log;
 mod member;
+mod output;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::{Committed, ConsensusError, MemberChange, Output, Persist, Refusal, Role, Settings};
 pub use member::Consensus;

@@ -1,48 +1,197 @@
-//! One member of the consensus group. (Skeleton: the interface is real, the body is not yet.)
+//! One member of the consensus group: what goes in (ticks, messages, proposals) and what it knows.
+//!
+//! What comes out is in `output`.
 
-use crate::{ConsensusError, Output, Refusal, Role, Settings};
+use crate::{
+    ConsensusError, MemberChange, Refusal, Role, Settings, check,
+    log::Log,
+    output::Outbox,
+    wire::{self, Kind},
+};
+use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
 use standfast_model::{
     event::Restored,
     id::MemberId,
     message::{Consensus as Message, LogSnapshot},
 };
+use std::fmt;
+
+/// Longest append message, bytes (an entry that is longer travels alone).
+const MESSAGE_BYTES: u64 = 256 * 1024;
+/// Append messages on their way to one follower.
+const IN_FLIGHT: usize = 64;
+/// Proposals that wait to be committed, bytes.
+const UNCOMMITTED_BYTES: u64 = 16 * 1024 * 1024;
+/// A snapshot that was not acknowledged for so many longest election timeouts is sent again.
+const SNAPSHOT_PATIENCE: u32 = 4;
 
 /// One member of the consensus group: a leader, a follower, or a joiner that waits to be told.
-#[derive(Debug)]
 pub struct Consensus {
-    term: u64,
+    pub(crate) node: RawNode<Log>,
+    pub(crate) outbox: Outbox,
+    pub(crate) id: u64,
+    election_min: usize,
+    election_max: usize,
+    draws: ChaCha8Rng,
+    /// The election timeout that we drew, ticks. The library draws its own, which we overwrite.
+    timeout: usize,
+    /// The term in which we drew it.
+    timeout_term: u64,
+    /// Ticks since the last look at peers that wait for a snapshot.
+    snapshot_ticks: u32,
+    snapshot_patience: u32,
+    /// Who waited for which snapshot at that look.
+    waiting: Vec<(u64, u64)>,
+}
+
+impl fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consensus")
+            .field("member", &self.id)
+            .field("role", &self.role())
+            .field("term", &self.term())
+            .field("commit_index", &self.commit_index())
+            .field("applied_index", &self.applied_index())
+            .field("last_index", &self.last_index())
+            .field("last_persisted", &self.last_persisted())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Consensus {
     /// A member as the disk remembers it. Without any record it is a joiner: silent until a leader
     /// sends it a snapshot that names it.
     ///
+    /// The state machine starts from the restored snapshot; what is committed after it comes out of
+    /// `take_output`.
+    ///
     /// # Errors
     /// When the settings or the records contradict themselves.
     pub fn new(settings: &Settings, restored: &Restored) -> Result<Self, ConsensusError> {
-        let _ = settings;
-        Ok(Self {
-            term: restored.hard_state.term,
-        })
+        let records = check::records(restored)?;
+        let refused = |error: raft::Error| ConsensusError::Settings(error.to_string());
+        let ticks = |ticks: u32| {
+            usize::try_from(ticks).map_err(|error| ConsensusError::Settings(error.to_string()))
+        };
+        let applied = restored
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.index);
+        let config = Config {
+            id: settings.member.0,
+            election_tick: ticks(settings.election_min_ticks)?,
+            min_election_tick: ticks(settings.election_min_ticks)?,
+            max_election_tick: ticks(settings.election_max_ticks)?,
+            heartbeat_tick: ticks(settings.heartbeat_ticks)?,
+            applied,
+            max_size_per_msg: MESSAGE_BYTES,
+            max_inflight_msgs: IN_FLIGHT,
+            max_uncommitted_size: UNCOMMITTED_BYTES,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        config.validate().map_err(refused)?;
+        let log = Log::new(
+            wire::hard_state_in(records.hard_state),
+            records.snapshot,
+            records.entries,
+        );
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let node = RawNode::new(&config, log, &logger).map_err(refused)?;
+        let mut consensus = Self {
+            node,
+            outbox: Outbox::new(restored.hard_state, applied),
+            id: settings.member.0,
+            election_min: config.election_tick,
+            election_max: config.max_election_tick,
+            draws: ChaCha8Rng::seed_from_u64(settings.seed),
+            timeout: config.election_tick,
+            timeout_term: records.hard_state.term,
+            snapshot_ticks: 0,
+            snapshot_patience: settings
+                .election_max_ticks
+                .saturating_mul(SNAPSHOT_PATIENCE),
+            waiting: Vec::new(),
+        };
+        consensus.draw();
+        consensus.settle();
+        Ok(consensus)
     }
 
-    /// One tick passed. Without `may_campaign` no election is begun (a promise not to vote stands).
+    /// One tick passed. Without `may_campaign` no election is begun (a promise not to vote stands):
+    /// the election timer stops at its shortest length, and the random part runs afterwards, so that
+    /// members whose promises end together do not all campaign together.
     pub fn tick(&mut self, may_campaign: bool) {
-        let _ = may_campaign;
+        if self.node.raft.state == StateRole::Leader {
+            self.node.tick();
+            self.retry_snapshots();
+        } else if may_campaign && self.log_is_durable() {
+            if self.is_only_voter() {
+                // Nobody else could lead.
+                self.node.raft.election_elapsed = self.timeout;
+            }
+            if self.node.tick() {
+                self.draw();
+            }
+        } else {
+            let held = self.node.raft.election_elapsed + 1;
+            self.node.raft.election_elapsed = held.min(self.election_min - 1);
+        }
+        self.settle();
     }
 
-    /// A message came. Without `may_vote`, whatever could lead to a vote (own votes included) is dropped.
+    /// A message came. Without `may_vote`, whatever could make this node vote is dropped, and that
+    /// includes its vote for itself.
     pub fn step(&mut self, message: &Message, may_vote: bool) {
-        let _ = (message, may_vote);
+        let Some(kind) = Kind::of(message) else {
+            return;
+        };
+        if !self.wants(message, kind, may_vote) {
+            return;
+        }
+        let Some(mut message) = check::message(message, kind, self.id) else {
+            return;
+        };
+        if kind == Kind::Heartbeat && message.commit > self.last_index() {
+            // The leader remembers more of our log than we have: a lost disk. It still lives.
+            message.commit = 0;
+        }
+        // An error here means "ignored": a stranger's response, or one that came too late.
+        drop(self.node.step(message));
+        self.settle();
     }
 
-    /// Put a command into the log.
+    /// Whether a message makes sense with our own log and promises.
+    fn wants(&self, message: &Message, kind: Kind, may_vote: bool) -> bool {
+        match kind {
+            // Who has no log yet has no vote.
+            Kind::RequestVote | Kind::RequestPreVote => may_vote && self.last_index() > 0,
+            // The library takes it for granted that a log does not change while its owner campaigns.
+            Kind::TimeoutNow | Kind::RequestPreVoteResponse => may_vote && self.log_is_durable(),
+            // Our own vote was given when we asked for this one.
+            Kind::RequestVoteResponse => self.log_is_durable(),
+            Kind::AppendResponse => message.reject || message.index <= self.last_index(),
+            Kind::Append | Kind::Snapshot | Kind::Heartbeat | Kind::HeartbeatResponse => true,
+        }
+    }
+
+    /// Put a command into the log. Messages and the entry to be written come out of `take_output`.
     ///
     /// # Errors
-    /// `NotLeader`, `Busy`.
+    /// `NotLeader`; `Busy`; `Unfit` when it is empty.
     pub fn propose(&mut self, data: Vec<u8>) -> Result<(), Refusal> {
-        drop(data);
-        Err(Refusal::NotLeader)
+        self.may_propose()?;
+        if data.is_empty() {
+            return Err(Refusal::Unfit);
+        }
+        let proposed = self.node.propose(Vec::new(), data);
+        self.settle();
+        proposed.or(Err(Refusal::Busy))
     }
 
     /// Add a member without a vote; `command` is applied with it.
@@ -54,8 +203,8 @@ impl Consensus {
         member: MemberId,
         command: Vec<u8>,
     ) -> Result<(), Refusal> {
-        let _ = (member, command);
-        Err(Refusal::NotLeader)
+        let fits = member.0 != 0 && self.node.raft.prs().get(member.0).is_none();
+        self.propose_change(MemberChange::AddLearner(member), fits, command)
     }
 
     /// Make a learner a voter; `command` is applied with it.
@@ -63,112 +212,216 @@ impl Consensus {
     /// # Errors
     /// `NotLeader`; `Busy`; `Unfit` when it is no learner.
     pub fn propose_promote(&mut self, member: MemberId, command: Vec<u8>) -> Result<(), Refusal> {
-        let _ = (member, command);
-        Err(Refusal::NotLeader)
+        let fits = self.learners().contains(&member);
+        self.propose_change(MemberChange::Promote(member), fits, command)
     }
 
     /// Remove a member; `command` is applied with it.
     ///
     /// # Errors
-    /// `NotLeader`; `Busy`; `Unfit` when it is no member, the last voter, or this node (transfer leadership first).
+    /// `NotLeader`; `Busy`; `Unfit` when it is no member, or this node (transfer leadership first).
     pub fn propose_remove(&mut self, member: MemberId, command: Vec<u8>) -> Result<(), Refusal> {
-        let _ = (member, command);
-        Err(Refusal::NotLeader)
+        let fits = member.0 != self.id && self.node.raft.prs().get(member.0).is_some();
+        self.propose_change(MemberChange::Remove(member), fits, command)
     }
 
-    /// Hand leadership to another voter. Given up after an election timeout.
+    fn propose_change(
+        &mut self,
+        change: MemberChange,
+        fits: bool,
+        command: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        self.may_propose()?;
+        if self.node.raft.has_pending_conf() {
+            return Err(Refusal::Busy);
+        }
+        if !fits {
+            return Err(Refusal::Unfit);
+        }
+        let change = wire::library_change(change);
+        let proposed = self.node.propose_conf_change(command, change);
+        self.settle();
+        proposed.or(Err(Refusal::Busy))
+    }
+
+    fn may_propose(&self) -> Result<(), Refusal> {
+        if self.node.raft.state != StateRole::Leader {
+            return Err(Refusal::NotLeader);
+        }
+        if self.node.raft.lead_transferee.is_some() {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
+    /// Hand leadership to another voter; nothing can be proposed meanwhile. Given up after
+    /// `election_min_ticks`. Does nothing on others than the leader.
     pub fn transfer(&mut self, to: MemberId) {
-        let _ = to;
+        if self.node.raft.state == StateRole::Leader && to.0 != self.id {
+            self.node.transfer_leader(to.0);
+            self.settle();
+        }
     }
 
     /// What this node is just now.
     #[must_use]
     pub fn role(&self) -> Role {
-        Role::Follower { leader: None }
+        let leader = self.node.raft.leader_id;
+        match self.node.raft.state {
+            StateRole::Leader => Role::Leader,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Follower => Role::Follower {
+                leader: (leader != 0).then_some(MemberId(leader)),
+            },
+        }
     }
 
     /// Current term.
     #[must_use]
     pub fn term(&self) -> u64 {
-        self.term
+        self.node.raft.term
     }
 
     /// Highest index known to be committed.
     #[must_use]
     pub fn commit_index(&self) -> u64 {
-        0
+        self.node.raft.raft_log.committed
     }
 
     /// Last index that was handed out to be applied (by `committed` or `installed`).
     #[must_use]
     pub fn applied_index(&self) -> u64 {
-        0
+        self.outbox.applied
     }
 
     /// Last index of the log, durable or not.
     #[must_use]
     pub fn last_index(&self) -> u64 {
-        0
+        self.node.raft.raft_log.last_index()
     }
 
-    /// Last index that is durable here.
+    /// Last index that is durable here and can be relied upon (it goes back when a leader replaces entries).
     #[must_use]
     pub fn last_persisted(&self) -> u64 {
-        0
+        self.node.raft.raft_log.persisted
     }
 
-    /// Members with a vote, in order.
+    /// Members with a vote, in order, as of the last applied entry.
     #[must_use]
     pub fn voters(&self) -> Vec<MemberId> {
-        Vec::new()
+        members(self.node.raft.prs().conf().to_conf_state().voters)
     }
 
-    /// Members without a vote, in order.
+    /// Members without a vote, in order, as of the last applied entry.
     #[must_use]
     pub fn learners(&self) -> Vec<MemberId> {
-        Vec::new()
+        members(self.node.raft.prs().conf().to_conf_state().learners)
     }
 
     /// On a leader: the last index that a member acknowledged as durable in this term (its own
     /// `last_persisted` for itself). `None` on others and for strangers.
     #[must_use]
     pub fn matched(&self, member: MemberId) -> Option<u64> {
-        let _ = member;
-        None
-    }
-
-    /// A batch, and all before it, is durable. Call `take_output` afterwards.
-    pub fn persisted(&mut self, ticket: u64) {
-        let _ = ticket;
-    }
-
-    /// What to do next; call until `None` after every other call that changes something.
-    pub fn take_output(&mut self) -> Option<Output> {
-        None
+        if self.node.raft.state != StateRole::Leader {
+            return None;
+        }
+        let progress = self.node.raft.prs().get(member.0)?;
+        Some(progress.matched)
     }
 
     /// A member needs a snapshot and there is none that names it: call `compact` with the applied state.
     #[must_use]
     pub fn wants_snapshot(&self) -> bool {
-        false
+        self.node.raft.state == StateRole::Leader && self.node.store().missed_snapshot()
     }
 
-    /// Entries in the log after the latest snapshot that have been applied: compact when they get many.
+    /// Entries that were applied after the latest snapshot: compact when they get many.
     #[must_use]
     pub fn applied_since_snapshot(&self) -> u64 {
-        0
+        let snapshot = self.node.store().snapshot_index();
+        self.outbox.applied.saturating_sub(snapshot)
     }
 
     /// Make `state` the snapshot at `index`, which must be `applied_index`. Returns the snapshot to be
     /// persisted (no ticket: nothing waits for it); `None` when the index is another or is not news.
+    /// A tail of the log stays in memory for followers that are a little behind.
     pub fn compact(&mut self, index: u64, state: Vec<u8>) -> Option<LogSnapshot> {
-        let _ = (index, state);
-        None
+        let news = index == self.outbox.applied
+            && index > self.node.store().snapshot_index()
+            && !self.outbox.has_snapshot()
+            && self.node.snap().is_none();
+        if !news {
+            return None;
+        }
+        let mut members = self.node.raft.prs().conf().to_conf_state();
+        members.voters.sort_unstable();
+        members.learners.sort_unstable();
+        let snapshot = LogSnapshot {
+            index,
+            term: self.node.raft.raft_log.term(index).ok()?,
+            voters: members.voters,
+            learners: members.learners,
+            data: state,
+        };
+        self.node.mut_store().compact(wire::snapshot_in(&snapshot));
+        Some(snapshot)
     }
 
-    /// Plant a bug.
-    #[cfg(feature = "planted")]
-    pub fn set_planted(&mut self, planted: standfast_model::planted::Planted) {
-        let _ = planted;
+    /// Everything in the log is on the disk, so a campaign may begin or be won.
+    fn log_is_durable(&self) -> bool {
+        self.last_index() == self.last_persisted()
+            && self.node.snap().is_none()
+            && !self.outbox.has_log()
     }
+
+    fn is_only_voter(&self) -> bool {
+        self.node.raft.promotable() && self.node.raft.prs().is_singleton()
+    }
+
+    /// A new election timeout, from the seed.
+    fn draw(&mut self) {
+        let span = u64::try_from(self.election_max - self.election_min).unwrap_or(1);
+        let extra = self.draws.next_u64().checked_rem(span).unwrap_or(0);
+        self.timeout = self.election_min + usize::try_from(extra).unwrap_or(0);
+        self.timeout_term = self.node.raft.term;
+    }
+
+    /// After whatever may have made the library draw a timeout of its own (from the operating system's
+    /// randomness, with every change of role or term): put ours in its place.
+    pub(crate) fn settle(&mut self) {
+        if self.timeout_term != self.node.raft.term {
+            self.draw();
+        }
+        self.node.raft.set_randomized_election_timeout(self.timeout);
+    }
+
+    /// The library sends a snapshot once and waits for ever. We send it again when its acknowledgement
+    /// has not come for a long time.
+    fn retry_snapshots(&mut self) {
+        self.snapshot_ticks += 1;
+        if self.snapshot_ticks < self.snapshot_patience {
+            return;
+        }
+        self.snapshot_ticks = 0;
+        let mut waiting: Vec<(u64, u64)> = self
+            .node
+            .raft
+            .prs()
+            .iter()
+            .filter(|(_, progress)| progress.state == ProgressState::Snapshot)
+            .map(|(id, progress)| (*id, progress.pending_snapshot))
+            .collect();
+        waiting.sort_unstable();
+        for (id, index) in std::mem::take(&mut self.waiting) {
+            if waiting.contains(&(id, index)) {
+                self.node.report_snapshot(id, SnapshotStatus::Failure);
+            }
+        }
+        self.waiting = waiting;
+    }
+}
+
+fn members(mut numbers: Vec<u64>) -> Vec<MemberId> {
+    numbers.sort_unstable();
+    numbers.into_iter().map(MemberId).collect()
 }
