@@ -12,7 +12,6 @@ pub fn boot_now_ns() -> u64 {
 }
 
 /// What is left until `deadline_boot_ns`, zero once it has passed.
-#[expect(dead_code, reason = "used from the next step on")]
 pub(crate) fn remaining(deadline_boot_ns: u64, now_boot_ns: u64) -> Duration {
     Duration::from_nanos(deadline_boot_ns.saturating_sub(now_boot_ns))
 }

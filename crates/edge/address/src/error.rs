@@ -36,7 +36,6 @@ pub enum AddressError {
 }
 
 impl AddressError {
-    #[expect(dead_code, reason = "used from the next step on")]
     pub(crate) fn kernel(what: impl Into<String>, errno: Errno) -> Self {
         Self::Kernel {
             what: what.into(),

@@ -22,7 +22,11 @@ mod driver;
 mod error;
 mod event;
 mod guard;
+mod netlink;
+mod nft;
+mod packet;
 mod probe;
+mod route;
 mod spec;
 mod support;
 

@@ -1,6 +1,15 @@
 //! What this machine offers of what this crate uses, each with the reason why not. Not for decisions: the core reads
 //! this and changes its arithmetic.
 
+use crate::netlink::NetlinkSocket;
+use crate::nft::{ARP, Batch, INET, Set};
+use crate::packet::Speaker;
+use crate::route::Routing;
+use rustix::io::Errno;
+use rustix::net::netlink::NETFILTER;
+use std::net::IpAddr;
+use std::time::Duration;
+
 /// What is available; `Err` holds the sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Support {
@@ -29,16 +38,74 @@ impl Support {
     }
 }
 
-/// Tries each of them (on a scratch table that is removed again, and without changing any address).
+/// Tries each of them (on scratch tables that are removed again, and without changing any address).
 #[must_use]
 pub fn probe_support() -> Support {
-    let no = || Err("not built yet".to_owned());
+    let net_admin = Routing::new()
+        .map_err(|failure| failure.to_string())
+        .and_then(|mut routing| {
+            let refused = |errno| {
+                format!("no CAP_NET_ADMIN over this network namespace ({errno}): run as root")
+            };
+            routing.may_change().map_err(refused)
+        });
+    let net_raw = Speaker::new().map(|_socket| ()).map_err(|errno| {
+        format!("no CAP_NET_RAW over this network namespace ({errno}): run as root")
+    });
+    let nft = scratch("tables of family inet with sets and fib", |batch| {
+        build(batch, INET)
+    });
+    let nft_arp = scratch("tables of family arp", |batch| build(batch, ARP));
+    let set_timeouts = scratch("set elements with a timeout", |batch| {
+        build(batch, INET);
+        batch.add_elements(
+            Set::Live,
+            &[IpAddr::from([0; 16])],
+            Some(Duration::from_secs(1)),
+            true,
+        );
+    });
+    // Lifetimes came for IPv4 with kernel 3.9; every kernel that this program starts on has them.
+    let lifetimes = net_admin.clone();
     Support {
-        net_admin: no(),
-        net_raw: no(),
-        nft: no(),
-        nft_arp: no(),
-        set_timeouts: no(),
-        lifetimes: no(),
+        net_admin,
+        net_raw,
+        nft,
+        nft_arp,
+        set_timeouts,
+        lifetimes,
     }
+}
+
+fn build(batch: &mut Batch<'_>, family: u8) {
+    batch.add_table(family);
+    batch.add_structure(family);
+}
+
+/// Applies a batch to a table of a name that nobody else uses, then removes the table.
+fn scratch(what: &str, fill: impl Fn(&mut Batch<'_>)) -> Result<(), String> {
+    let table = format!("standfast-probe-{}", std::process::id());
+    let refused = |errno: Errno| match errno {
+        Errno::PERM => "nftables refused: no CAP_NET_ADMIN over this network namespace".to_owned(),
+        errno => format!(
+            "the kernel has no {what} ({errno}): it needs the modules nf_tables and nft_fib_inet"
+        ),
+    };
+    let mut socket = NetlinkSocket::open(Some(NETFILTER), 0).map_err(refused)?;
+    let mut apply = |fill: &dyn Fn(&mut Batch<'_>)| {
+        let mut batch = Batch::new(&table, socket.next_sequence());
+        fill(&mut batch);
+        let (writer, last) = batch.finish();
+        socket.transact(&writer, last)
+    };
+    let tried = apply(&fill);
+    for family in [INET, ARP] {
+        // Where a family is missing there is nothing to remove.
+        apply(&|batch| {
+            batch.add_table(family);
+            batch.delete_table(family);
+        })
+        .ok();
+    }
+    tried.map_err(refused)
 }

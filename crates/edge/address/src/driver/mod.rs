@@ -1,10 +1,19 @@
 //! The `vip` driver: what the agent calls. Every call may be repeated and may have been interrupted before; each brings
 //! the machine to the state it names. It decides nothing: the caller holds the lease and brings its deadline.
 
-use crate::{AddressError, AddressEvent, Mac, VipSpec};
+mod gateway;
+mod observe;
+pub(crate) mod place;
+mod state;
+mod watch;
+
+use crate::{AddressError, AddressEvent, AddressGuard, Mac, VipSpec};
+use state::State;
 use std::net::IpAddr;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use watch::Watch;
 
 /// How much later than the deadline the kernel's address lifetime may remove an address, at worst: one second because
 /// lifetimes are whole seconds, the rest because the kernel checks them lazily. The guard, where there is one, has
@@ -82,56 +91,60 @@ pub struct Adopted {
 /// thread that calls [`AddressDriver::new`] and ends with the driver. Dropping the driver changes nothing on the machine.
 #[derive(Debug)]
 pub struct AddressDriver {
-    _config: AddressConfig,
-    _events: Sender<AddressEvent>,
+    state: Arc<Mutex<State>>,
+    watch: Watch,
 }
 
 impl AddressDriver {
     /// Starts watching. Takes over tables of the same name; changes nothing by itself.
     ///
     /// # Errors
-    /// [`AddressError::Unsupported`] when a netlink socket cannot be had.
+    /// [`AddressError::Unsupported`] when a netlink socket cannot be had, or the guard is wanted and cannot be had.
     pub fn new(config: AddressConfig, events: Sender<AddressEvent>) -> Result<Self, AddressError> {
-        Ok(Self {
-            _config: config,
-            _events: events,
-        })
+        let state = Arc::new(Mutex::new(State::new(config)?));
+        let watch = Watch::begin(Arc::clone(&state), events)?;
+        Ok(Self { state, watch })
     }
 
     /// Replaces the list of members' MAC addresses.
-    pub fn set_members(&self, _members: &[Mac]) {}
+    pub fn set_members(&self, members: &[Mac]) {
+        members.clone_into(&mut self.state().config.members);
+    }
 
     /// What an earlier agent with the same table left: the managed addresses, whether they are still open and present.
-    /// A resource that continues is `prepare`d and `start`ed with its lease; of others call `stop`.
+    /// A resource that continues is `prepare`d and `start`ed with its lease; of others call `stop`, and
+    /// `remove_leftover` for addresses that belong to no resource any more.
     ///
     /// # Errors
     /// [`AddressError::Kernel`] when the kernel cannot be asked.
     pub fn adopt(&self) -> Result<Vec<Adopted>, AddressError> {
-        Ok(Vec::new())
+        self.state().adopt()
     }
 
     /// Makes the resource known, its addresses managed and (unless open already) closed, and starts watching its link
-    /// and gateway. To be called for every configured `vip` resource at agent start, before anything else.
+    /// and gateway. To be called for every configured `vip` resource at agent start, before anything else. With another
+    /// specification than before it is `reconfigure`.
     ///
     /// # Errors
-    /// [`AddressError::Spec`] for a specification that cannot be right on this machine, [`AddressError::Kernel`].
-    pub fn prepare(&self, _resource: &str, _spec: &VipSpec) -> Result<(), AddressError> {
-        Ok(())
+    /// [`AddressError::Spec`] for a specification that cannot be right on this machine (the addresses are guarded
+    /// nevertheless), [`AddressError::Kernel`].
+    pub fn prepare(&self, resource: &str, spec: &VipSpec) -> Result<(), AddressError> {
+        self.changing(|state| state.prepare(resource, spec))
     }
 
     /// Opens the guard, adds the addresses, announces them at once and again later. The conflict probe is the caller's
     /// to run before ([`crate::probe_conflict`]). When held already, the same as `extend` plus adding what is missing.
     ///
     /// # Errors
-    /// [`AddressError::Lapsed`] when the deadline passes meanwhile (then nothing is open), [`AddressError::Kernel`]
-    /// (then what was done is undone).
+    /// [`AddressError::Lapsed`] when the deadline passes meanwhile (then nothing is open), [`AddressError::Kernel`] and
+    /// [`AddressError::Unsupported`] (then what was done is undone, unless it was held before).
     pub fn start(
         &self,
-        _resource: &str,
-        _spec: &VipSpec,
-        _deadline_boot_ns: u64,
+        resource: &str,
+        spec: &VipSpec,
+        deadline_boot_ns: u64,
     ) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+        self.changing(|state| state.start(resource, spec, deadline_boot_ns))
     }
 
     /// Moves the deadline of guard and lifetimes. Made to be called every 40 to 100 ms.
@@ -139,20 +152,16 @@ impl AddressDriver {
     /// # Errors
     /// [`AddressError::NotPrepared`], or [`AddressError::Kernel`] when the kernel refuses for another reason than a
     /// lapsed lease.
-    pub fn extend(
-        &self,
-        _resource: &str,
-        _deadline_boot_ns: u64,
-    ) -> Result<Extended, AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    pub fn extend(&self, resource: &str, deadline_boot_ns: u64) -> Result<Extended, AddressError> {
+        self.state().extend(resource, deadline_boot_ns)
     }
 
     /// Adds again what is missing of a held resource and announces it, within the deadline it already has.
     ///
     /// # Errors
-    /// As `start`.
-    pub fn repair(&self, _resource: &str) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    /// As `start`; [`AddressError::Lapsed`] when it is not held.
+    pub fn repair(&self, resource: &str) -> Result<(), AddressError> {
+        self.changing(|state| state.repair(resource))
     }
 
     /// Closes the guard and deletes the addresses; they stay managed. `Ok` means confirmed: the kernel has answered that
@@ -160,33 +169,41 @@ impl AddressDriver {
     ///
     /// # Errors
     /// Any error means unknown: the address may still be there.
-    pub fn stop(&self, _resource: &str) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    pub fn stop(&self, resource: &str) -> Result<(), AddressError> {
+        self.state().stop(resource)
     }
 
-    /// Changes the address list of a prepared resource. Of a held one only the difference is added (open, announced)
+    /// Changes the specification of a prepared resource. Of a held one only the difference is added (open, announced)
     /// and removed; connections through the others live on.
     ///
     /// # Errors
     /// As `start`; the addresses that stay are not touched by a failure.
-    pub fn reconfigure(&self, _resource: &str, _new: &VipSpec) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    pub fn reconfigure(&self, resource: &str, new: &VipSpec) -> Result<(), AddressError> {
+        self.changing(|state| state.reconfigure(resource, new))
     }
 
     /// Stops the resource and guards its addresses no longer. The tables go with the last one.
     ///
     /// # Errors
     /// As `stop`.
-    pub fn forget(&self, _resource: &str) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    pub fn forget(&self, resource: &str) -> Result<(), AddressError> {
+        self.state().forget(resource)
+    }
+
+    /// Removes an address that `adopt` found and that belongs to no resource.
+    ///
+    /// # Errors
+    /// As `stop`; [`AddressError::Spec`] when it belongs to a resource after all.
+    pub fn remove_leftover(&self, address: IpAddr) -> Result<(), AddressError> {
+        self.state().remove_leftover(address)
     }
 
     /// The resource as the kernel has it now.
     ///
     /// # Errors
     /// [`AddressError::NotPrepared`], [`AddressError::Kernel`].
-    pub fn status(&self, _resource: &str) -> Result<VipStatus, AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+    pub fn status(&self, resource: &str) -> Result<VipStatus, AddressError> {
+        self.state().status(resource)
     }
 
     /// Removes the guard's tables whatever they hold: for taking Standfast off the machine.
@@ -194,6 +211,20 @@ impl AddressDriver {
     /// # Errors
     /// [`AddressError::Kernel`].
     pub fn uninstall(&self) -> Result<(), AddressError> {
-        Err(AddressError::Unsupported("not built yet".to_owned()))
+        self.state()
+            .guard
+            .as_mut()
+            .map_or(Ok(()), AddressGuard::uninstall)
+    }
+
+    /// An operation after which the watching thread has other things to wait for.
+    fn changing<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
+        let result = operation(&mut self.state());
+        self.watch.wake();
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

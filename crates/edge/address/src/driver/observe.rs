@@ -1,0 +1,227 @@
+//! What the driver makes of things that happen to it: kernel notifications, claims heard on a link, due times. Reports;
+//! the only things it does by itself are announcing again and putting the guard's tables back.
+
+use super::place::Place;
+use super::state::State;
+use crate::AddressEvent;
+use crate::clock::boot_now_ns;
+use crate::packet::Claim;
+use crate::route::Routing;
+use std::net::IpAddr;
+
+/// A conflict is answered and reported at most this often per resource.
+const CONFLICT_EVERY_NS: u64 = 200_000_000;
+
+impl State {
+    /// Somebody else changed the ruleset.
+    pub(crate) fn on_foreign_ruleset_change(&mut self) -> Option<AddressEvent> {
+        let repaired = self.guard.as_mut()?.repair();
+        let at_boot_ns = boot_now_ns();
+        match repaired {
+            Ok(None) => None,
+            Ok(Some(reason)) => Some(AddressEvent::GuardRestored { reason, at_boot_ns }),
+            Err(failure) => Some(AddressEvent::GuardLost {
+                reason: failure.to_string(),
+                at_boot_ns,
+            }),
+        }
+    }
+
+    /// An address was removed from the machine: which held ones are missing?
+    pub(crate) fn on_address_removed(&mut self) -> Vec<AddressEvent> {
+        let now = boot_now_ns();
+        let Ok(assigned) = self.routing.addresses() else {
+            return Vec::new();
+        };
+        let mut events = Vec::new();
+        for (name, resource) in &mut self.resources {
+            if resource.deadline.is_none_or(|deadline| now >= deadline) {
+                continue;
+            }
+            for place in resource
+                .places
+                .iter_mut()
+                .filter(|place| !place.ambient() && place.lasts_until > 0)
+            {
+                let present = assigned
+                    .iter()
+                    .any(|a| a.vip == place.vip && a.index == place.link.index);
+                if !present {
+                    // Reported once; extending does not add it, `repair` does.
+                    place.lasts_until = 0;
+                    let address = place.vip.address;
+                    events.push(AddressEvent::AddressLost {
+                        resource: name.clone(),
+                        address,
+                        at_boot_ns: now,
+                    });
+                }
+            }
+        }
+        events
+    }
+
+    /// A link changed (or watching begins): whose state is news?
+    pub(crate) fn on_link_change(&mut self) -> Vec<AddressEvent> {
+        let at_boot_ns = boot_now_ns();
+        let Ok(links) = self.routing.links() else {
+            return Vec::new();
+        };
+        let mut events = Vec::new();
+        for (name, resource) in &mut self.resources {
+            for place in &resource.places {
+                let interface = place.link.name.clone();
+                let up = links.iter().any(|link| link.name == interface && link.up);
+                let before = resource
+                    .reported_up
+                    .insert(interface.clone(), up)
+                    .unwrap_or(true);
+                if before != up {
+                    events.push(AddressEvent::LinkHealth {
+                        resource: name.clone(),
+                        interface,
+                        up,
+                        at_boot_ns,
+                    });
+                }
+            }
+        }
+        events
+    }
+
+    /// Somebody said on a link that an address is theirs.
+    pub(crate) fn on_claim(&mut self, claim: Claim) -> Vec<AddressEvent> {
+        let now = boot_now_ns();
+        let member = self.config.members.contains(&claim.mac);
+        let mut events = Vec::new();
+        let mut announce = None;
+        for (name, resource) in &mut self.resources {
+            let on_link = resource
+                .places
+                .iter()
+                .any(|place| place.link.index == claim.index);
+            if let Some(gateway) = resource
+                .gateway
+                .as_mut()
+                .filter(|g| on_link && g.address == claim.address)
+                && gateway.heard(claim.mac)
+            {
+                let (resource, gateway) = (name.clone(), claim.address);
+                events.push(AddressEvent::GatewayHealth {
+                    resource,
+                    gateway,
+                    reachable: true,
+                    at_boot_ns: now,
+                });
+            }
+            let foreign = |place: &Place| {
+                place.vip.address == claim.address
+                    && place
+                        .port()
+                        .is_some_and(|port| port.index == claim.index && port.mac != claim.mac)
+            };
+            let held = resource.deadline.is_some_and(|deadline| now < deadline);
+            let quiet = now.saturating_sub(resource.conflict_at) < CONFLICT_EVERY_NS
+                && resource.conflict_at > 0;
+            if held && !quiet && resource.places.iter().any(foreign) {
+                resource.conflict_at = now;
+                announce = Some(name.clone());
+                let (resource, address, mac) = (name.clone(), claim.address, claim.mac);
+                events.push(AddressEvent::ConflictSeen {
+                    resource,
+                    address,
+                    mac,
+                    member,
+                    at_boot_ns: now,
+                });
+            }
+        }
+        if let Some(resource) = announce.and_then(|name| self.resources.get(&name)) {
+            // A failure is the link's: its own event tells.
+            self.announce(resource).ok();
+        }
+        events
+    }
+
+    /// Does what is due; returns the events and the next due time.
+    pub(crate) fn on_time(&mut self) -> (Vec<AddressEvent>, Option<u64>) {
+        let now = boot_now_ns();
+        let mut due_names = Vec::new();
+        for (name, resource) in &mut self.resources {
+            let held = resource.deadline.is_some_and(|deadline| now < deadline);
+            if let Some(announcing) = resource.announcing.as_mut().filter(|a| a.due <= now) {
+                announcing.advance();
+                if held {
+                    due_names.push(name.clone());
+                }
+            }
+        }
+        for resource in due_names.iter().filter_map(|name| self.resources.get(name)) {
+            self.announce(resource).ok();
+        }
+        let events = self.ask_gateways(now);
+        let due = self.resources.values().flat_map(|resource| {
+            [
+                resource.announcing.map(|a| a.due),
+                resource.gateway.as_ref().map(|g| g.due),
+            ]
+            .into_iter()
+            .flatten()
+        });
+        (events, due.min())
+    }
+
+    fn ask_gateways(&mut self, now: u64) -> Vec<AddressEvent> {
+        let mut events = Vec::new();
+        for (name, resource) in &mut self.resources {
+            let Some(gateway) = resource.gateway.as_mut().filter(|g| g.due <= now) else {
+                continue;
+            };
+            let question = gateway.ask(now);
+            if question.lost {
+                let (resource, gateway) = (name.clone(), gateway.address);
+                events.push(AddressEvent::GatewayHealth {
+                    resource,
+                    gateway,
+                    reachable: false,
+                    at_boot_ns: now,
+                });
+            }
+            let same_family = |p: &&Place| p.vip.address.is_ipv4() == gateway.address.is_ipv4();
+            let place = resource
+                .places
+                .iter()
+                .find(same_family)
+                .or(resource.places.first());
+            if let (Some(port), Ok(speaker)) = (place.and_then(Place::port), &self.speaker) {
+                let source = own_address(
+                    &mut self.routing,
+                    port.index,
+                    gateway.address,
+                    &resource.addresses,
+                );
+                // No answer counts as a miss, whatever kept the question from leaving.
+                speaker.ask(port, source, gateway.address, question.to).ok();
+            }
+        }
+        events
+    }
+}
+
+/// An address of the node's own to ask from: never a virtual one, which this node may not hold.
+fn own_address(
+    routing: &mut Routing,
+    index: u32,
+    gateway: IpAddr,
+    virtuals: &[IpAddr],
+) -> Option<IpAddr> {
+    let link_local =
+        |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let assigned = routing.addresses().ok()?;
+    let own = assigned
+        .iter()
+        .filter(|a| a.index == index && !virtuals.contains(&a.vip.address));
+    own.filter(|a| a.covers(gateway) || (gateway.is_ipv6() && link_local(a.vip.address)))
+        .map(|a| a.vip.address)
+        .next()
+}

@@ -1,0 +1,223 @@
+//! The background thread: waits for kernel notifications, packets and due times, and hands them to `observe`.
+//! Everything it learns is checked against the kernel's present state, so a lost notification costs time, not truth.
+
+use super::state::State;
+use crate::clock::{boot_now_ns, remaining};
+use crate::netlink::{NetlinkSocket, Reply, attribute, text};
+use crate::packet::Listener;
+use crate::route::{DEL_ADDRESS, DEL_LINK, NEW_LINK, WATCHED_GROUPS};
+use crate::{AddressError, AddressEvent};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::net::netlink::NETFILTER;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// `NFNLGRP_NFTABLES` as a bit.
+const NFTABLES_GROUP: u32 = 1 << 6;
+/// Subsystem number of nftables in the upper byte of a message type.
+const NFTABLES_SUBSYSTEM: u16 = 10;
+/// Looked at again after this long even if nothing was reported.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The running thread.
+#[derive(Debug)]
+pub(super) struct Watch {
+    wake: Arc<OwnedFd>,
+    state: Arc<Mutex<State>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(super) fn begin(
+        state: Arc<Mutex<State>>,
+        events: Sender<AddressEvent>,
+    ) -> Result<Self, AddressError> {
+        let unsupported =
+            |errno: Errno| AddressError::Unsupported(format!("watching addresses: {errno}"));
+        let wake = Arc::new(
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(unsupported)?,
+        );
+        let guarded = lock(&state).guard.is_some();
+        let route = NetlinkSocket::open(None, WATCHED_GROUPS).map_err(unsupported)?;
+        let ruleset = if guarded {
+            NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).ok()
+        } else {
+            None
+        };
+        let thread = Watcher {
+            state: Arc::clone(&state),
+            events,
+            wake: Arc::clone(&wake),
+            route,
+            ruleset,
+            listener: Listener::new().ok(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("address-watch".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|failure| {
+                AddressError::Unsupported(format!("starting the watching thread: {failure}"))
+            })?;
+        Ok(Self {
+            wake,
+            state,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is awake.
+        rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).ok();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        lock(&self.state).ending = true;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+struct Watcher {
+    state: Arc<Mutex<State>>,
+    events: Sender<AddressEvent>,
+    wake: Arc<OwnedFd>,
+    route: NetlinkSocket,
+    ruleset: Option<NetlinkSocket>,
+    listener: Option<Listener>,
+}
+
+impl Watcher {
+    fn run(mut self) {
+        let mut changed = true;
+        loop {
+            let due = {
+                let mut state = lock(&self.state);
+                if state.ending {
+                    return;
+                }
+                let (mut events, due) = state.on_time();
+                if changed {
+                    events.extend(state.on_link_change());
+                }
+                self.report(events);
+                due
+            };
+            changed = self.wait_until(due);
+            self.on_ruleset();
+            self.on_route();
+            self.on_packets();
+        }
+    }
+
+    /// Waits for whatever comes first; true when a call has changed what there is to watch.
+    fn wait_until(&self, due: Option<u64>) -> bool {
+        let left = due
+            .map_or(IDLE, |due| remaining(due, boot_now_ns()))
+            .min(IDLE);
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(1),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let mut descriptors = vec![
+            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&self.route, PollFlags::IN),
+        ];
+        descriptors.extend(
+            self.ruleset
+                .iter()
+                .map(|socket| PollFd::new(socket, PollFlags::IN)),
+        );
+        for fd in self.listener.iter().flat_map(Listener::descriptors) {
+            descriptors.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        // An interrupted or failed wait ends in one more look at everything.
+        poll(&mut descriptors, Some(&timeout)).ok();
+        drop(descriptors);
+        rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
+    }
+
+    fn on_ruleset(&mut self) {
+        let Some(socket) = &mut self.ruleset else {
+            return;
+        };
+        let notified = socket.notifications();
+        if matches!(&notified, Ok(none) if none.is_empty()) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let ours = state
+            .guard
+            .as_ref()
+            .map(|guard| (guard.port(), guard.table().to_owned()));
+        let foreign = match (&notified, ours) {
+            (Ok(messages), Some((port, table))) => messages
+                .iter()
+                .any(|m| m.port != port && concerns(m, &table)),
+            // Some were lost.
+            (Err(_), _) => true,
+            (Ok(_), None) => false,
+        };
+        let event = if foreign {
+            state.on_foreign_ruleset_change()
+        } else {
+            None
+        };
+        self.report(event);
+    }
+
+    fn on_route(&mut self) {
+        let notified = self.route.notifications();
+        let any_of = |kinds: &[u16]| match &notified {
+            Ok(messages) => messages.iter().any(|m| kinds.contains(&m.kind)),
+            Err(_) => true,
+        };
+        let (address, link) = (any_of(&[DEL_ADDRESS]), any_of(&[NEW_LINK, DEL_LINK]));
+        if !address && !link {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let mut events = state.on_link_change();
+        if address {
+            events.extend(state.on_address_removed());
+        }
+        self.report(events);
+    }
+
+    fn on_packets(&self) {
+        let claims: Vec<_> = self.listener.iter().flat_map(Listener::claims).collect();
+        if claims.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        for claim in claims {
+            self.report(state.on_claim(claim));
+        }
+    }
+
+    /// A receiver that is gone wants no more events.
+    fn report(&self, events: impl IntoIterator<Item = AddressEvent>) {
+        for event in events {
+            tracing::debug!(?event, "address event");
+            self.events.send(event).ok();
+        }
+    }
+}
+
+/// Whether a notification is about the table of that name: attribute 1 of every object is its table.
+fn concerns(message: &Reply, table: &str) -> bool {
+    const FAMILY_HEADER_LEN: usize = 4;
+    let attributes = message.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default();
+    message.kind >> 8 == NFTABLES_SUBSYSTEM && attribute(attributes, 1).map(text) == Some(table)
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
