@@ -166,3 +166,38 @@ fn an_uninitialised_folder_fails_for_good() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_new_beginning_comes_after_what_was_submitted_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (thread, events) = start(dir.path(), 16);
+    let other = Identity {
+        cluster_id: "c".to_owned(),
+        node: "n".to_owned(),
+        member: 9,
+    };
+    thread.submit(1, entry(1)).unwrap();
+    thread
+        .submit_restart(2, other.clone(), hard_state(7))
+        .unwrap();
+    thread.submit(3, entry(1)).unwrap();
+    for expected in 1..=3 {
+        match events.recv_timeout(SOON).unwrap() {
+            StorageEvent::Persisted { seq, .. } => assert_eq!(seq, expected),
+            StorageEvent::Failed { seq, error, .. } => panic!("{seq}: {error}"),
+        }
+    }
+    drop(thread.close().unwrap());
+    let (_storage, restored) = Storage::open(dir.path()).unwrap();
+    assert_eq!(restored.identity, Some(other));
+    assert_eq!((restored.hard_state.term, restored.entries.len()), (7, 1));
+    let kept = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
+    let retired = kept.filter(|name| name.to_string_lossy().contains("retired"));
+    assert_eq!(
+        retired.count(),
+        1,
+        "the database of the former member is kept"
+    );
+}
