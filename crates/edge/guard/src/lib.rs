@@ -10,13 +10,14 @@
 //!
 //! Every deadline is an absolute `CLOCK_BOOTTIME` in nanoseconds: [`clock::boot_now_ns`] gives the present one.
 
-#![allow(dead_code, reason = "API first; the rest follows")]
-
+mod bpf;
 pub mod cgroup;
 pub mod clock;
+mod identity;
 pub mod keeper;
 pub mod lease;
 pub mod network;
+mod process_id;
 pub mod spec;
 pub mod status;
 pub mod support;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 /// One supervised process tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeeperSpec {
-    /// Unique on this machine among living keepers; also the name of the control group. One path component.
-    /// A driver that starts the same resource again while the old one is not confirmed ended is refused.
+    /// Named in every event and in the control group's name. One path component.
     pub name: String,
-    /// The keeper's own folder (socket, status, lock). Made if absent, mode 0700. On tmpfs, such as `/run/standfast/keepers/NAME`;
+    /// The keeper's own folder (socket, status, lock), one a resource: as long as what was started there is not confirmed
+    /// ended, another start is refused. Made if absent, mode 0700. On tmpfs, such as `/run/standfast/keepers/NAME`;
     /// at most 90 bytes, because a socket's address has to fit.
     pub run_dir: PathBuf,
     /// Program and arguments. The program stays in the foreground: when it exits, everything it left behind is killed.

@@ -13,8 +13,9 @@ pub struct Status {
     /// How the service's main process ended, as soon as it did.
     #[serde(default)]
     pub exit: Option<Exit>,
-    /// The keeper itself.
-    pub keeper: Process,
+    /// The keeper itself; absent when it died before it could say so.
+    #[serde(default)]
+    pub keeper: Option<Process>,
     /// The first process of the private process-id namespace.
     #[serde(default)]
     pub init: Option<Process>,
@@ -27,6 +28,14 @@ pub struct Status {
     /// The guards this keeper runs without.
     #[serde(default)]
     pub missing: Vec<Missing>,
+}
+
+impl Status {
+    /// Whether this is the last status there will be: nothing of the tree is left.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
 }
 
 /// One process, told from a later one of the same number.
@@ -114,6 +123,8 @@ pub enum Guard {
     Network,
     /// Process-id namespace: the tree dies with its keeper.
     PrivatePids,
+    /// The `/proc` that belongs to that namespace.
+    PrivateProc,
     /// Real-time priority for the keeper.
     RealTime,
     /// Locked memory for the keeper.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Errors by what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
-    /// A keeper lives in this run folder, or processes are left in its control group. Adopt it and end it first.
+    /// A keeper lives in this run folder, or what it held is not confirmed ended. Adopt it and end it first.
     #[error("{0} is still in use: adopt its keeper or wait until its tree has ended")]
     Occupied(PathBuf),
     /// Nothing was ever started in this run folder: nothing to adopt, nothing running.

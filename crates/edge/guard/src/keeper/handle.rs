@@ -1,12 +1,33 @@
-//! The agent's side: start or adopt keepers and hear from them.
+//! The agent's side: start or adopt keepers, extend their leases, tell them to end. Not for hearing from them
+//! (the watcher) nor for what to do about it.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::lease::{ExtendError, LeaseState};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::cgroup::{Cgroup, find_hierarchy};
+use crate::lease::{ExtendError, LeaseState, LeaseWord};
+use crate::network::NetworkGuard;
+use crate::process_id;
 use crate::spec::{KeeperSpec, StopRequest};
-use crate::status::Status;
+use crate::status::{Guard, Missing, Status};
 
 use super::KeeperError;
+use super::folder::{Prepared, RunFolder, boot_id};
+use super::output::read_tail;
+use super::watch::{KeeperEvent, Life, Watched, Watcher};
+use super::wire::{self, Request};
+
+/// How long a keeper that was just started may take to write its first status before an adopting agent gives up.
+const ADOPT_PATIENCE: Duration = Duration::from_secs(1);
+/// A Unix socket's address has 108 bytes, `/control` and a final zero included.
+const MAX_RUN_DIR_BYTES: usize = 90;
 
 /// How the keeper process is executed: `path ARGUMENTS... RUN_DIR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,19 +47,11 @@ impl Default for KeeperProgram {
     }
 }
 
-/// A change of a keeper's state; the first comes right after `spawn` or `adopt`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeeperEvent {
-    /// [`KeeperSpec::name`].
-    pub name: String,
-    /// The whole state. The last one of a keeper has [`Phase::Ended`](crate::Phase::Ended).
-    pub status: Status,
-}
-
 /// All keepers of one agent, with the one thread that listens to them.
 #[derive(Debug)]
 pub struct Keepers {
     program: KeeperProgram,
+    watcher: Watcher,
 }
 
 impl Keepers {
@@ -50,8 +63,9 @@ impl Keepers {
         program: KeeperProgram,
         on_event: impl Fn(KeeperEvent) + Send + 'static,
     ) -> Result<Self, KeeperError> {
-        drop(on_event);
-        Ok(Self { program })
+        let watcher = Watcher::start(on_event)
+            .map_err(|error| KeeperError::system("start the watcher", error))?;
+        Ok(Self { program, watcher })
     }
 
     /// Makes control group and network guard, arms the lease and starts the keeper. Returns before the service runs;
@@ -64,8 +78,49 @@ impl Keepers {
         spec: &KeeperSpec,
         deadline_boot_ns: u64,
     ) -> Result<KeeperHandle, KeeperError> {
-        tracing::debug!(name = spec.name, deadline_boot_ns, program = %self.program.path.display(), "spawn");
-        Err(KeeperError::Invalid("not built yet".to_owned()))
+        check(spec)?;
+        let folder = RunFolder::at(&spec.run_dir);
+        if self.watcher.is_watching(&folder) {
+            return Err(KeeperError::Occupied(spec.run_dir.clone()));
+        }
+        folder.make().map_err(|error| {
+            KeeperError::system(format!("make {}", spec.run_dir.display()), error)
+        })?;
+        let lock = folder
+            .try_lock()
+            .map_err(|error| KeeperError::system("lock the run folder", error))?;
+        let lock = lock.ok_or_else(|| KeeperError::Occupied(spec.run_dir.clone()))?;
+        let boot_id = boot_id().map_err(|error| KeeperError::system("read the boot id", error))?;
+        refuse_unended(&folder, &boot_id)?;
+        let guards = Guards::make(spec, &folder)?;
+        let (cgroup, network) = (
+            guards.cgroup.as_ref().map(|group| group.dir().to_owned()),
+            guards.network,
+        );
+        let prepared = Prepared {
+            spec: spec.clone(),
+            cgroup,
+            network,
+            missing: guards.missing,
+            boot_id,
+        };
+        let started = guards.lease.arm(deadline_boot_ns).map_err(io::Error::other);
+        let started = started.and_then(|()| start(&self.program, &folder, &prepared, lock));
+        let (connection, process) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                guards.lease.close();
+                // Empty: nothing was started.
+                guards.cgroup.map(|group| group.remove().ok());
+                return Err(KeeperError::system("start the keeper", error));
+            }
+        };
+        self.watch(
+            folder,
+            prepared,
+            Some(guards.lease),
+            Some((connection, process)),
+        )
     }
 
     /// Takes over what an earlier agent started in `run_dir`. A keeper that is dead is reported by events as well: its
@@ -74,21 +129,234 @@ impl Keepers {
     /// # Errors
     /// When there is nothing to adopt, or its keeper does not answer.
     pub fn adopt(&self, run_dir: &Path) -> Result<KeeperHandle, KeeperError> {
-        Err(KeeperError::NothingThere(run_dir.to_owned()))
+        let folder = RunFolder::at(run_dir);
+        let prepared = folder.read_prepared().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => KeeperError::NothingThere(run_dir.to_owned()),
+            _ => KeeperError::system(
+                format!("read what was prepared in {}", run_dir.display()),
+                error,
+            ),
+        })?;
+        let give_up = Instant::now() + ADOPT_PATIENCE;
+        loop {
+            let lock = folder
+                .try_lock()
+                .map_err(|error| KeeperError::system("lock the run folder", error))?;
+            if lock.is_some() {
+                let lease = folder.open_lease(&prepared).ok();
+                return self.watch(folder, prepared, lease, None);
+            }
+            if let Ok(Some(alive)) = find_living(&folder)
+                && let Ok(lease) = folder.open_lease(&prepared)
+            {
+                return self.watch(folder, prepared, Some(lease), Some(alive));
+            }
+            if Instant::now() >= give_up {
+                return Err(KeeperError::Unresponsive(run_dir.to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
+
+    fn watch(
+        &self,
+        folder: RunFolder,
+        prepared: Prepared,
+        lease: Option<LeaseWord>,
+        alive: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<KeeperHandle, KeeperError> {
+        let (prepared, lease) = (Arc::new(prepared), lease.map(Arc::new));
+        let (connection, life) = match alive {
+            Some((connection, process)) => {
+                let connection = Arc::new(connection);
+                (
+                    Some(Arc::clone(&connection)),
+                    Life::Alive {
+                        connection,
+                        process,
+                    },
+                )
+            }
+            None => (None, Life::Dead(None)),
+        };
+        let handle = KeeperHandle {
+            folder: folder.clone(),
+            prepared: Arc::clone(&prepared),
+            lease: lease.clone(),
+            connection,
+        };
+        let added = self.watcher.add(Watched {
+            folder,
+            prepared,
+            lease,
+            life,
+            ended: false,
+        });
+        added.map_err(|error| KeeperError::system("watch the keeper", error))?;
+        Ok(handle)
+    }
+}
+
+/// Refuses what can't work, before anything is touched.
+fn check(spec: &KeeperSpec) -> Result<(), KeeperError> {
+    let invalid = |why: String| Err(KeeperError::Invalid(why));
+    if spec.name.is_empty() || spec.name.starts_with('.') || spec.name.contains(['/', '\n', '\0']) {
+        return invalid(format!(
+            "{:?} can't be the name of a control group",
+            spec.name
+        ));
+    }
+    if spec.command.is_empty() {
+        return invalid(format!("{} has no command", spec.name));
+    }
+    if !spec.run_dir.is_absolute() || spec.run_dir.as_os_str().len() > MAX_RUN_DIR_BYTES {
+        return invalid(format!(
+            "{} must be absolute and at most 90 bytes long",
+            spec.run_dir.display()
+        ));
+    }
+    Ok(())
+}
+
+/// A tree whose end was never confirmed is adopted first, which ends it.
+fn refuse_unended(folder: &RunFolder, boot_id: &str) -> Result<(), KeeperError> {
+    let earlier = (folder.read_prepared(), folder.read_status());
+    let (Ok(prepared), Ok(status)) = earlier else {
+        return Ok(());
+    };
+    if prepared.boot_id == boot_id && !status.is_ended() {
+        return Err(KeeperError::Occupied(folder.dir().to_owned()));
+    }
+    Ok(())
+}
+
+/// What stands before the keeper starts.
+struct Guards {
+    cgroup: Option<Cgroup>,
+    network: bool,
+    lease: LeaseWord,
+    missing: Vec<Missing>,
+}
+
+impl Guards {
+    /// Control group, network guard, lease word. What the machine does not offer is noted; with neither control group
+    /// nor process-id namespace nothing could be held, and nothing is started.
+    fn make(spec: &KeeperSpec, folder: &RunFolder) -> Result<Self, KeeperError> {
+        let mut missing = Vec::new();
+        folder
+            .clear()
+            .map_err(|error| KeeperError::system("clear the run folder", error))?;
+        let created = find_hierarchy().and_then(|mount| {
+            let group = Cgroup::create(&mount, &spec.cgroup_parent, &spec.name);
+            group.map_err(|error| format!("make a control group: {error}"))
+        });
+        let cgroup = match created {
+            Ok(group) => Some(group),
+            Err(why) if !spec.private_pids => {
+                return Err(KeeperError::Invalid(format!(
+                    "{} has nothing to hold it: {why}",
+                    spec.name
+                )));
+            }
+            Err(why) => {
+                missing.push(Missing {
+                    guard: Guard::Cgroup,
+                    why,
+                });
+                None
+            }
+        };
+        let guard = match &cgroup {
+            Some(group) if spec.network_guard => {
+                NetworkGuard::attach(group.dir()).map_err(|error| error.to_string())
+            }
+            Some(_) => Err("not asked for".to_owned()),
+            None => Err("there is no control group".to_owned()),
+        };
+        let (lease, network) = match guard {
+            Ok(guard) => (guard.into_lease(), true),
+            Err(why) => {
+                missing.push(Missing {
+                    guard: Guard::Network,
+                    why,
+                });
+                (
+                    folder
+                        .create_lease()
+                        .map_err(|error| KeeperError::system("make the lease word", error))?,
+                    false,
+                )
+            }
+        };
+        Ok(Self {
+            cgroup,
+            network,
+            lease,
+            missing,
+        })
+    }
+}
+
+/// Starts the process and returns a connection to it and its descriptor.
+fn start(
+    program: &KeeperProgram,
+    folder: &RunFolder,
+    prepared: &Prepared,
+    lock: File,
+) -> io::Result<(OwnedFd, OwnedFd)> {
+    folder.write_prepared(prepared)?;
+    let listener = wire::listen_at(&folder.socket_path())?;
+    let connection = wire::connect_to(&folder.socket_path())?;
+    let mut command = Command::new(&program.path);
+    command
+        .args(&program.arguments)
+        .arg(folder.dir())
+        .env_clear();
+    command
+        .stdin(listener)
+        .stdout(OwnedFd::from(lock))
+        .stderr(Stdio::null());
+    let child = command.spawn()?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidData)?;
+    // Our child and not yet waited for: the number is still its own.
+    let process = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    Ok((connection, process))
+}
+
+/// A connection to the folder's living keeper and its descriptor, once it has written who it is.
+fn find_living(folder: &RunFolder) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
+    let Some(keeper) = folder.read_status()?.keeper else {
+        return Ok(None);
+    };
+    let Some(process) = process_id::open(keeper)? else {
+        return Ok(None);
+    };
+    Ok(Some((wire::connect_to(&folder.socket_path())?, process)))
 }
 
 /// One keeper, seen from the agent. Dropping it leaves the keeper alone.
 #[derive(Debug)]
 pub struct KeeperHandle {
-    spec: KeeperSpec,
+    folder: RunFolder,
+    prepared: Arc<Prepared>,
+    lease: Option<Arc<LeaseWord>>,
+    connection: Option<Arc<OwnedFd>>,
 }
 
 impl KeeperHandle {
     /// What runs there.
     #[must_use]
     pub fn spec(&self) -> &KeeperSpec {
-        &self.spec
+        &self.prepared.spec
+    }
+
+    /// Whether the network guard obeys this lease too.
+    #[must_use]
+    pub fn has_network_guard(&self) -> bool {
+        self.prepared.network
     }
 
     /// Moves the deadline of keeper and network guard later: one store into shared memory.
@@ -96,23 +364,28 @@ impl KeeperHandle {
     /// # Errors
     /// When the lease has expired or the keeper has begun to end the resource. That is final.
     pub fn extend(&self, deadline_boot_ns: u64) -> Result<(), ExtendError> {
-        tracing::trace!(deadline_boot_ns);
-        Err(ExtendError::Closed)
+        self.lease
+            .as_ref()
+            .map_or(Err(ExtendError::Closed), |lease| {
+                lease.extend(deadline_boot_ns)
+            })
     }
 
     /// What the lease word says.
     #[must_use]
     pub fn lease(&self) -> LeaseState {
-        LeaseState::Closed
+        self.lease
+            .as_ref()
+            .map_or(LeaseState::Closed, |lease| lease.state())
     }
 
-    /// Asks for a graceful stop. The outcome arrives as an event. May be repeated.
+    /// Asks for a graceful stop. The outcome arrives as an event. May be repeated: the shorter grace holds, and another
+    /// signal is sent too.
     ///
     /// # Errors
     /// When the keeper can't be told; its death or its deadline ends the resource then.
     pub fn stop(&self, request: StopRequest) -> Result<(), KeeperError> {
-        tracing::trace!(?request);
-        Err(KeeperError::Unresponsive(self.spec.run_dir.clone()))
+        self.ask(Request::Stop(request))
     }
 
     /// Closes the lease at once and asks for the kill of the tree. The outcome arrives as an event. May be repeated.
@@ -120,15 +393,31 @@ impl KeeperHandle {
     /// # Errors
     /// As for [`stop`](Self::stop); the lease is closed nevertheless.
     pub fn kill(&self) -> Result<(), KeeperError> {
-        Err(KeeperError::Unresponsive(self.spec.run_dir.clone()))
+        // In this order, or the keeper might take the closed word for an expired lease.
+        let asked = self.ask(Request::Kill);
+        if let Some(lease) = &self.lease {
+            lease.close();
+        }
+        asked
     }
 
-    /// The keeper's latest written status.
+    fn ask(&self, request: Request) -> Result<(), KeeperError> {
+        let unresponsive = || KeeperError::Unresponsive(self.folder.dir().to_owned());
+        let connection = self.connection.as_ref().ok_or_else(unresponsive)?;
+        match wire::send_message(connection.as_fd(), &request) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(unresponsive()),
+        }
+    }
+
+    /// The latest written status, also of a dead keeper.
     ///
     /// # Errors
-    /// When it has written none, or it can't be read.
+    /// When none was written yet, or it can't be read.
     pub fn status(&self) -> Result<Status, KeeperError> {
-        Err(KeeperError::Unresponsive(self.spec.run_dir.clone()))
+        self.folder
+            .read_status()
+            .map_err(|error| KeeperError::system("read the keeper's status", error))
     }
 
     /// The end of the kept output: at most `max_bytes`, from a line's start, invalid UTF-8 replaced.
@@ -136,8 +425,9 @@ impl KeeperHandle {
     /// # Errors
     /// When it can't be read.
     pub fn output_tail(&self, max_bytes: u64) -> Result<String, KeeperError> {
-        tracing::trace!(max_bytes);
-        Err(KeeperError::Unresponsive(self.spec.run_dir.clone()))
+        let directory = &self.prepared.spec.output.directory;
+        read_tail(directory, max_bytes)
+            .map_err(|error| KeeperError::system("read the kept output", error))
     }
 
     /// Removes the run folder after [`Phase::Ended`](crate::Phase::Ended), and the control group should it be left.
@@ -145,6 +435,23 @@ impl KeeperHandle {
     /// # Errors
     /// When something still runs there.
     pub fn forget(self) -> Result<(), KeeperError> {
-        Err(KeeperError::Occupied(self.spec.run_dir))
+        let ended = self
+            .folder
+            .read_status()
+            .is_ok_and(|status| status.is_ended());
+        let lock = self
+            .folder
+            .try_lock()
+            .map_err(|error| KeeperError::system("lock the run folder", error))?;
+        if !ended || lock.is_none() {
+            return Err(KeeperError::Occupied(self.folder.dir().to_owned()));
+        }
+        if let Some(dir) = &self.prepared.cgroup {
+            let removed = Cgroup::at(dir.clone()).remove();
+            removed.map_err(|error| KeeperError::system("remove the control group", error))?;
+        }
+        self.folder
+            .remove()
+            .map_err(|error| KeeperError::system("remove the run folder", error))
     }
 }
