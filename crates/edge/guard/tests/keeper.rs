@@ -1,4 +1,9 @@
 //! A keeper's life on the real kernel: start, deadline, extension, stop, exit, output.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail like the test itself"
+)]
 
 mod support;
 
@@ -12,8 +17,9 @@ use standfast_guard::{
 };
 use support::{MS, PATIENCE, PROGRAM, World, is_alive, last_beat, wait_beating, wait_until};
 
-/// What a machine as busy as the test's may add to 1 ms.
-const TOLERATED_LATENESS_NS: u64 = 100 * MS;
+/// How long after the deadline a service may still show life: 0.1 ms is measured. The confirmation may come later, since
+/// on a busy machine a killed process waits for a processor to die on; it does nothing any more meanwhile.
+const TOLERATED_LATENESS_NS: u64 = 20 * MS;
 
 #[test]
 fn the_tree_ends_at_the_deadline() {
@@ -25,11 +31,7 @@ fn the_tree_ends_at_the_deadline() {
     wait_beating(&beat);
     let (reason, at, status) = world.wait_ended();
     assert_eq!(reason, Reason::LeaseExpired);
-    assert!(
-        (deadline..deadline + TOLERATED_LATENESS_NS).contains(&at),
-        "{} ns late",
-        at - deadline
-    );
+    assert!(at >= deadline);
     assert!(last_beat(&beat) < deadline + TOLERATED_LATENESS_NS);
     assert_eq!(status.exit, Some(Exit::Signal(9)));
     assert_eq!(
@@ -93,7 +95,8 @@ fn one_store_extends_the_lease() {
     assert_eq!(handle.lease(), LeaseState::Until(second));
     let (reason, at, _) = world.wait_ended();
     assert_eq!(reason, Reason::LeaseExpired);
-    assert!((second..second + TOLERATED_LATENESS_NS).contains(&at));
+    assert!(at >= second);
+    assert!((first..second + TOLERATED_LATENESS_NS).contains(&last_beat(&beat)));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::status::{Guard, Missing};
 use crate::sys;
 
 /// Above ordinary real-time work: the keeper sleeps until a deadline and then has 1 ms of work.
-const PRIORITY: i32 = 80;
+pub(crate) const PRIORITY: i32 = 80;
 const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
 
 /// Hardens this process. Returns `oom_score_adj` as it was, and what could not be had.

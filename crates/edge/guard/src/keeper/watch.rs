@@ -14,8 +14,10 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::lease::LeaseWord;
 use crate::status::Status;
+use crate::sys;
 
 use super::folder::{Prepared, RunFolder};
+use super::harden::PRIORITY;
 use super::sweep::Sweep;
 use super::wire::{self, Received};
 
@@ -164,6 +166,8 @@ impl Drop for Watcher {
 
 /// The thread. `on_event` is called without the lock, so that it may start or adopt.
 fn watch(shared: &Shared, on_event: &dyn Fn(KeeperEvent)) {
+    // Best effort, as for the keeper: a service's exit is to be known at once on a busy machine too.
+    sys::set_real_time(PRIORITY).ok();
     let mut ready = Vec::with_capacity(16);
     loop {
         let sweeping = shared
