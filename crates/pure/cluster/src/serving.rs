@@ -78,6 +78,7 @@ impl Core {
             | Request::Drain { .. }
             | Request::Cleanup { .. }
             | Request::Restart
+            | Request::Token
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart) {
                     self.restart_asked = Some(now);
@@ -258,7 +259,7 @@ impl Core {
                 }
             }
             Request::Join { node, addresses } => return self.join(now, id, node, addresses),
-            Request::View | Request::Plan { .. } => {
+            Request::View | Request::Token | Request::Plan { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
                     "this request is answered by the node that is asked",
