@@ -45,7 +45,7 @@ impl Sink {
 }
 
 impl EventSink for Sink {
-    fn on_event(&self, event: TransportEvent) {
+    fn offer(&self, event: TransportEvent) -> Result<(), TransportEvent> {
         match event {
             TransportEvent::Datagram { from, link, bytes } => {
                 self.message(from.as_str(), u32::from(link), &bytes);
@@ -69,6 +69,7 @@ impl EventSink for Sink {
             }
             TransportEvent::Join(request) => drop(self.0.send(Input::Join(request))),
         }
+        Ok(())
     }
 }
 
