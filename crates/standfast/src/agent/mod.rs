@@ -183,6 +183,8 @@ fn start_edges(
         .map_err(|error| Failure::cannot("start a thread", &error))?;
     let settings = ProcessSettings {
         run_dir: options.run.join("keepers"),
+        output_dir: options.state.join("output"),
+        keeper: standfast_guard::KeeperProgram::default(),
         cgroup_parent: options.cgroup.clone(),
         node: identity.node.clone(),
         network_guard: guards.network,

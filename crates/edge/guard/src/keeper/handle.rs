@@ -47,6 +47,17 @@ impl KeeperHandle {
             })
     }
 
+    /// Moves the deadline earlier: the network guard obeys at once, the keeper when it has heard of it.
+    ///
+    /// # Errors
+    /// When the keeper can't be told: it then ends the resource at the deadline that it knew.
+    pub fn shorten(&self, deadline_boot_ns: u64) -> Result<(), KeeperError> {
+        if let Some(lease) = &self.lease {
+            lease.shorten(deadline_boot_ns);
+        }
+        self.ask(Request::Recheck)
+    }
+
     /// What the lease word says.
     #[must_use]
     pub fn lease(&self) -> LeaseState {

@@ -344,6 +344,21 @@ impl Keeper {
         match request {
             Request::Stop(request) => self.begin_stop(request),
             Request::Kill => self.begin_end(Reason::Killed),
+            Request::Recheck => self.recheck_deadline(),
+        }
+    }
+
+    /// The deadline may be earlier than the timer knows. One that cannot be set ends the lease at once.
+    fn recheck_deadline(&mut self) {
+        if self.ending_since_ns.is_some() {
+            return;
+        }
+        let armed = self
+            .lease
+            .close_if_expired()
+            .is_some_and(|deadline| self.arm_timer(deadline).is_ok());
+        if !armed {
+            self.begin_end(Reason::LeaseExpired);
         }
     }
 
