@@ -12,8 +12,11 @@
 //! So the other machine that owns the address now can be talked to, its announcements are heard, and only this
 //! machine's own use of it is stopped. Chains run before connection tracking and before address translation.
 
+mod rules;
+
 use crate::netlink::{Writer, flags};
-use std::net::IpAddr;
+use rules::{Expressions, FIB_SOURCE, FIB_TARGET, Part};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const SUBSYSTEM: u16 = 10 << 8;
@@ -53,15 +56,16 @@ const ATTR_ELEMENT_TIMEOUT: u16 = 4;
 const SET_HAS_TIMEOUTS: u32 = 0x10;
 /// If ever an element came without its own timeout it must still end: the set's default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(100);
-const REGISTER: u32 = 1;
 
-/// The two sets there are per address family.
+/// The sets: `managed` and `live` once per address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     /// Addresses that are guarded.
     Managed,
     /// Those of them that may speak, each with its timeout.
     Live,
+    /// Short-lived keys by which a transaction notices that it comes late.
+    Token,
 }
 
 impl Set {
@@ -71,6 +75,7 @@ impl Set {
             (Self::Managed, true) => "managed6",
             (Self::Live, false) => "live4",
             (Self::Live, true) => "live6",
+            (Self::Token, _) => "tokens",
         }
     }
 }
@@ -89,7 +94,7 @@ pub(crate) fn expected_sets(family: u8) -> &'static [&'static str] {
     if family == ARP {
         &["managed4", "live4"]
     } else {
-        &["managed4", "live4", "managed6", "live6"]
+        &["managed4", "live4", "managed6", "live6", "tokens"]
     }
 }
 
@@ -112,7 +117,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The finished bytes, and the sequence number that will be acknowledged (all messages share it).
+    /// The finished bytes, and the sequence number of the last message: the one that will be acknowledged.
     pub(crate) fn finish(mut self) -> (Writer, u32) {
         self.writer.add_flags(flags::ACK);
         self.writer
@@ -142,6 +147,7 @@ impl<'a> Batch<'a> {
             self.add_rule(family, "out", |e| e.address_is_silent(Part::ArpSender));
             return;
         }
+        self.add_set(family, Set::Token, false);
         self.add_chain(family, "in", 0, -310);
         self.add_chain(family, "out", 3, -310);
         self.add_chain(family, "forwarded", 4, 310);
@@ -202,6 +208,20 @@ impl<'a> Batch<'a> {
         );
     }
 
+    /// Adds the guard's token, see `guard`.
+    pub(crate) fn add_token(&mut self, token: Ipv4Addr, lifetime: Duration) {
+        self.token((kind::NEW_ELEMENT, flags::CREATE), token, Some(lifetime));
+    }
+
+    /// Deletes the token; the transaction fails when it has expired.
+    pub(crate) fn delete_token(&mut self, token: Ipv4Addr) {
+        self.token((kind::DEL_ELEMENT, 0), token, None);
+    }
+
+    fn token(&mut self, what: (u16, u16), token: Ipv4Addr, lifetime: Option<Duration>) {
+        self.elements_of(what, Set::Token, (INET, false), &[token.into()], lifetime);
+    }
+
     fn elements(
         &mut self,
         what: (u16, u16),
@@ -244,7 +264,7 @@ impl<'a> Batch<'a> {
         self.writer.attr_text(ATTR_SET_NAME, set.name(v6));
         self.writer.attr_be32(
             3,
-            if set == Set::Live {
+            if set != Set::Managed {
                 SET_HAS_TIMEOUTS
             } else {
                 0
@@ -254,7 +274,7 @@ impl<'a> Batch<'a> {
         self.writer.attr_be32(5, key_len);
         // An identifier is mandatory, but rules here refer to sets by name.
         self.writer.attr_be32(10, 1);
-        if set == Set::Live {
+        if set != Set::Managed {
             self.writer.attr_be64(11, milliseconds(DEFAULT_TIMEOUT));
         }
     }
@@ -273,13 +293,14 @@ impl<'a> Batch<'a> {
         self.start(kind::NEW_RULE, family, flags::CREATE | flags::APPEND);
         self.writer.attr_text(ATTR_RULE_CHAIN, chain);
         self.writer.nest(4, |list| {
-            let mut expressions = Expressions(list);
+            let mut expressions = Expressions::new(list);
             fill(&mut expressions);
             expressions.drop_packet();
         });
     }
 
     fn start(&mut self, what: u16, family: u8, extra: u16) {
+        self.sequence = self.sequence.wrapping_add(1);
         self.writer.message(
             what,
             flags::REQUEST | extra,
@@ -309,114 +330,4 @@ fn element(item: &mut Writer, address: IpAddr, timeout: Option<Duration>) {
 /// Whole milliseconds, rounded down: never later than the deadline.
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Which address of a packet.
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    Ip4Source,
-    Ip4Target,
-    Ip6Source,
-    Ip6Target,
-    /// Target of a neighbour advertisement (RFC 4861 section 4.4).
-    NdTarget,
-    /// Sender protocol address of ARP over Ethernet (RFC 826).
-    ArpSender,
-}
-
-impl Part {
-    /// Header (1 network, 2 transport), offset, length.
-    fn place(self) -> (u32, u32, u32) {
-        match self {
-            Self::Ip4Source => (1, 12, 4),
-            Self::Ip4Target => (1, 16, 4),
-            Self::Ip6Source => (1, 8, 16),
-            Self::Ip6Target => (1, 24, 16),
-            Self::NdTarget => (2, 8, 16),
-            Self::ArpSender => (1, 14, 4),
-        }
-    }
-}
-
-const FIB_SOURCE: u32 = 1;
-const FIB_TARGET: u32 = 2;
-
-/// The expressions of one rule: each is a condition that has to hold for the next to be looked at.
-struct Expressions<'a>(&'a mut Writer);
-
-impl Expressions<'_> {
-    fn expression(&mut self, name: &str, fill: impl FnOnce(&mut Writer)) {
-        self.0.nest(ATTR_LIST_ITEM, |item| {
-            item.attr_text(1, name);
-            item.nest(2, fill);
-        });
-    }
-
-    fn load(&mut self, (base, offset, length): (u32, u32, u32)) {
-        self.expression("payload", |e| {
-            e.attr_be32(1, REGISTER);
-            e.attr_be32(2, base);
-            e.attr_be32(3, offset);
-            e.attr_be32(4, length);
-        });
-    }
-
-    fn equals(&mut self, value: &[u8]) {
-        self.expression("cmp", |e| {
-            e.attr_be32(1, REGISTER);
-            e.attr_be32(2, 0);
-            e.nest(3, |data| data.attr(ATTR_DATA_VALUE, value));
-        });
-    }
-
-    fn meta_is(&mut self, key: u32, value: u8) {
-        self.expression("meta", |e| {
-            e.attr_be32(1, REGISTER);
-            e.attr_be32(2, key);
-        });
-        self.equals(&[value]);
-    }
-
-    /// `meta nfproto ipv4|ipv6`.
-    fn protocol_is(&mut self, v6: bool) {
-        self.meta_is(15, if v6 { 10 } else { 2 });
-    }
-
-    /// ICMPv6 type 136.
-    fn is_neighbour_advertisement(&mut self) {
-        self.meta_is(16, 58);
-        self.load((2, 0, 1));
-        self.equals(&[136]);
-    }
-
-    /// In `managed` and not in `live`.
-    fn address_is_silent(&mut self, part: Part) {
-        let place = part.place();
-        let v6 = place.2 == 16;
-        self.load(place);
-        for (set, invert) in [(Set::Managed, 0), (Set::Live, 1)] {
-            self.expression("lookup", |e| {
-                e.attr_text(1, set.name(v6));
-                e.attr_be32(2, REGISTER);
-                e.attr_be32(5, invert);
-            });
-        }
-    }
-
-    /// `fib saddr|daddr type local`: the address is configured on this machine.
-    fn is_local(&mut self, which: u32) {
-        self.expression("fib", |e| {
-            e.attr_be32(1, REGISTER);
-            e.attr_be32(2, 3);
-            e.attr_be32(3, which);
-        });
-        self.equals(&2_u32.to_ne_bytes());
-    }
-
-    fn drop_packet(&mut self) {
-        self.expression("immediate", |e| {
-            e.attr_be32(1, 0);
-            e.nest(2, |data| data.nest(2, |verdict| verdict.attr_be32(1, 0)));
-        });
-    }
 }
