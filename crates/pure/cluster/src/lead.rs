@@ -107,11 +107,18 @@ impl Lead {
         self.round
     }
 
-    /// A voter has acknowledged a round; `horizon` is stretched for this node's clock.
-    pub(crate) fn on_ack(&mut self, now: Now, member: MemberId, round: u64, horizon: Micros) {
+    /// A voter has acknowledged a round.
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Now,
+        member: MemberId,
+        round: u64,
+        horizon: Micros,
+        timing: &Timing,
+    ) {
         let wait = WaitUntil {
             from: now,
-            length: horizon,
+            length: horizon.stretched(timing.drift_ppm),
         };
         self.horizon = self.horizon.later(wait, now);
         let latest = self.acknowledged.entry(member).or_default();

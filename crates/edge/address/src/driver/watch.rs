@@ -20,9 +20,8 @@ use std::time::Duration;
 const NFTABLES_GROUP: u32 = 1 << 6;
 /// Subsystem number of nftables in the upper byte of a message type.
 const NFTABLES_SUBSYSTEM: u16 = 10;
-/// Everything is looked at again after this long even if nothing was reported.
-const IDLE_NS: u64 = 10_000_000_000;
-const IDLE: Duration = Duration::from_nanos(IDLE_NS);
+/// Looked at again after this long even if nothing was reported.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// The running thread.
 #[derive(Debug)]
@@ -97,7 +96,7 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
-        let mut looked_at = 0;
+        let mut changed = true;
         loop {
             let due = {
                 let mut state = lock(&self.state);
@@ -105,17 +104,13 @@ impl Watcher {
                     return;
                 }
                 let (mut events, due) = state.on_time();
-                if boot_now_ns() >= looked_at + IDLE_NS {
-                    looked_at = boot_now_ns();
-                    events.extend(state.on_idle());
+                if changed {
+                    events.extend(state.on_link_change());
                 }
                 self.report(events);
                 due
             };
-            if self.wait_until(due) {
-                let events = lock(&self.state).on_link_change();
-                self.report(events);
-            }
+            changed = self.wait_until(due);
             self.on_ruleset();
             self.on_route();
             self.on_packets();

@@ -26,8 +26,6 @@ pub(crate) enum Request {
     Stop(StopRequest),
     /// Kill.
     Kill,
-    /// The deadline was moved earlier: look at it again.
-    Recheck,
 }
 
 /// What came of a receive.
