@@ -1,7 +1,6 @@
-//! The binary: everything is in the library.
+//! Standfast: keeps services up on a handful of machines. The binary: agent, keeper and command line.
 
-use std::process::ExitCode;
+mod agent;
+mod failure;
 
-fn main() -> ExitCode {
-    standfast::cli::run(std::env::args_os())
-}
+fn main() {}

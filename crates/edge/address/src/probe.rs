@@ -40,7 +40,7 @@ impl ConflictReport {
 
 /// Asks the link for `round` (usually [`PROBE_ROUND`]) whether anybody has the addresses: ARP probe (RFC 5227) and
 /// neighbour solicitation from the unspecified address (RFC 4862), repeated in the middle of the round. Blocks for the
-/// round; needs no driver, so it can run during the wait for the old lease. Addresses on `lo` are never in conflict.
+/// round; needs no driver, so it can run at the end of the wait for the old lease (before that the old holder answers). Addresses on `lo` are never in conflict.
 ///
 /// # Errors
 /// [`AddressError::Unsupported`] without `CAP_NET_RAW`, [`AddressError::Spec`] for an interface that does not exist,

@@ -13,6 +13,7 @@ pub(crate) const NEW_ADDRESS: u16 = 20;
 pub(crate) const DEL_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 const GET_ROUTE: u16 = 26;
+const ROUTE_HEADER_LEN: usize = 12;
 
 /// Multicast groups as bits: link, IPv4 address, IPv6 address.
 pub(crate) const WATCHED_GROUPS: u32 = 1 | (1 << 4) | (1 << 8);
@@ -164,21 +165,28 @@ impl Routing {
 
     /// The interface by which packets to the address would leave.
     pub(crate) fn route_to(&mut self, address: IpAddr) -> Option<u32> {
-        const ROUTE_DESTINATION: u16 = 1;
         const ROUTE_INTERFACE: u16 = 4;
-        const ROUTE_HEADER_LEN: usize = 12;
+        let route = self.route(address)?;
+        attribute(route.payload.get(ROUTE_HEADER_LEN..)?, ROUTE_INTERFACE).and_then(u32_ne)
+    }
+
+    /// Whether packets to the address are delivered on this machine.
+    pub(crate) fn is_delivered_here(&mut self, address: IpAddr) -> bool {
+        const LOCAL: u8 = 2;
+        self.route(address)
+            .is_some_and(|route| route.payload.get(7) == Some(&LOCAL))
+    }
+
+    fn route(&mut self, address: IpAddr) -> Option<Reply> {
+        const DESTINATION: u16 = 1;
         let mut header = [0; ROUTE_HEADER_LEN];
         header[0] = family(address);
         header[1] = if address.is_ipv4() { 32 } else { 128 };
         let octets = octets(address);
         let replies = self
             .socket
-            .request(GET_ROUTE, 0, &header, |w| {
-                w.attr(ROUTE_DESTINATION, &octets)
-            })
-            .ok()?;
-        let attributes = replies.first()?.payload.get(ROUTE_HEADER_LEN..)?;
-        attribute(attributes, ROUTE_INTERFACE).and_then(u32_ne)
+            .request(GET_ROUTE, 0, &header, |w| w.attr(DESTINATION, &octets));
+        replies.ok()?.into_iter().next()
     }
 
     /// Whether this process may change the network namespace, by a request that changes nothing.

@@ -96,7 +96,9 @@ fn scratch(what: &str, fill: impl Fn(&mut Batch<'_>)) -> Result<(), String> {
         let mut batch = Batch::new(&table, socket.next_sequence());
         fill(&mut batch);
         let (writer, last) = batch.finish();
-        socket.transact(&writer, last)
+        socket
+            .transact(&writer, last)
+            .map_err(|refusal| refusal.errno)
     };
     let tried = apply(&fill);
     for family in [INET, ARP] {

@@ -400,7 +400,7 @@ fn somebody_else_announcing_the_address_is_reported_and_answered() {
     });
     assert!(by_member, "{address}");
     rival.join().unwrap();
-    sleep(ms(50));
+    sleep(ms(400));
     assert_eq!(believed(&lan, 2, VIP4), HOST0);
     assert_eq!(believed(&lan, 2, VIP6), HOST0);
 }
@@ -606,4 +606,53 @@ fn extending_takes_microseconds() {
     );
     assert!(times[150] < 400_000, "median {} ns", times[150]);
     drop(lan);
+}
+
+#[test]
+fn starting_and_stopping_take_milliseconds() {
+    let lan = on_host0(2);
+    let (driver, _events) = driver();
+    driver.prepare("web", &both()).unwrap();
+    let (mut starts, mut stops) = (Vec::new(), Vec::new());
+    for _ in 0..9 {
+        let begun = Instant::now();
+        driver.start("web", &both(), in_ms(5_000)).unwrap();
+        starts.push(begun.elapsed());
+        let begun = Instant::now();
+        driver.stop("web").unwrap();
+        stops.push(begun.elapsed());
+    }
+    starts.sort_unstable();
+    stops.sort_unstable();
+    println!(
+        "start: median {:?}, max {:?}; stop: median {:?}, max {:?}",
+        starts[4], starts[8], stops[4], stops[8]
+    );
+    assert!(starts[4] < ms(50) && stops[4] < ms(50));
+    drop(lan);
+}
+
+#[test]
+fn an_interface_that_was_made_anew_is_used_again() {
+    let lan = on_host0(1);
+    let (driver, events) = driver();
+    driver.start("web", &both(), in_ms(20_000)).unwrap();
+    lan.on_switch("ip link del p0");
+    let wanted = |want: bool| {
+        move |event: &AddressEvent| match event {
+            AddressEvent::LinkHealth { up, .. } => (*up == want).then_some(()),
+            _ => None,
+        }
+    };
+    await_event(&events, ms(1_000), wanted(false));
+    assert!(driver.repair("web").is_err());
+    lan.on_switch(&format!(
+        "ip link add p0 type veth peer name eth0 netns {}; ip link set p0 master br0; ip link set p0 up",
+        lan.name(0)
+    ));
+    lan.on(0, "ip link set eth0 up; ip addr add 10.77.0.1/24 dev eth0; ip addr add fd77::1/64 dev eth0 nodad");
+    await_event(&events, ms(1_000), wanted(true));
+    driver.repair("web").unwrap();
+    assert!(addresses(&lan, 0).contains(VIP4));
+    assert_eq!(driver.extend("web", in_ms(20_000)).unwrap(), Extended::Live);
 }

@@ -128,7 +128,7 @@ fn closes_at_the_deadline_by_itself() {
             answers.len()
         );
         assert!(answers.len() > 20);
-        assert!((-15..=2).contains(&late_ms), "{late_ms} ms");
+        assert!((-60..=0).contains(&late_ms), "{late_ms} ms");
     }
 }
 

@@ -63,6 +63,7 @@ fn measure(trials: u32, busy: bool) {
         kill_times(trials);
     }
     deadlines(trials);
+    exits(trials);
     if support.offers(Guard::Network) {
         network_cuts(trials);
     }
@@ -238,6 +239,47 @@ fn deadlines(trials: u32) {
     say("deadline to the last sign of life of a busy service", life);
     say("deadline to the agent told that it is being killed", told);
     say("deadline to the confirmed end", ended);
+}
+
+/// From the kill of a service by somebody else to the agent told, and to the confirmed end.
+fn exits(trials: u32) {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (keepers, events) = agent();
+    let (mut told, mut ended) = (vec![], vec![]);
+    for _ in 0..trials {
+        let spec = spec(folder.path(), vec!["sleep".to_owned(), "100".to_owned()]);
+        let handle = keepers.spawn(&spec, boot_now_ns() + 10_000 * MS).unwrap();
+        let mut killed = 0;
+        let mut noticed = false;
+        loop {
+            let status = events.recv().unwrap().status;
+            if status.phase == Phase::Running {
+                std::thread::sleep(Duration::from_millis(20));
+                let pid = i32::try_from(status.service.unwrap().pid).unwrap();
+                killed = boot_now_ns();
+                rustix::process::kill_process(
+                    rustix::process::Pid::from_raw(pid).unwrap(),
+                    rustix::process::Signal::KILL,
+                )
+                .unwrap();
+            }
+            if status.exit.is_some() && !noticed {
+                noticed = true;
+                told.push(since(boot_now_ns(), killed));
+            }
+            if let Phase::Ended { at_boot_ns, .. } = status.phase {
+                ended.push(since(at_boot_ns, killed));
+                break;
+            }
+        }
+        while handle
+            .status()
+            .is_ok_and(|status| status.cgroup.is_some_and(|dir| dir.exists()))
+        {}
+        handle.forget().unwrap();
+    }
+    say("kill of the service to the agent told", told);
+    say("kill of the service to the confirmed end", ended);
 }
 
 /// From the deadline to the last packet that arrived from inside the group.

@@ -11,19 +11,22 @@
 //! its namespace is not gone before.
 
 mod control;
+mod ending;
 mod error;
 mod folder;
 mod handle;
 mod harden;
 mod launch;
 mod output;
+mod spawn;
 mod supervise;
 mod sweep;
 mod watch;
 mod wire;
 
 pub use error::KeeperError;
-pub use handle::{KeeperHandle, KeeperProgram, Keepers};
+pub use handle::KeeperHandle;
+pub use spawn::{KeeperProgram, Keepers};
 pub use watch::KeeperEvent;
 
 use std::io;

@@ -4,7 +4,8 @@
 //! One word holds both the deadline and the latch, so that no order of stores can reopen what was closed: 0 is never
 //! armed (born closed), 1 is closed for good, anything else is the absolute deadline in `CLOCK_BOOTTIME` nanoseconds.
 //! All three mean "past" to the network guard unless the deadline lies in the future. Transitions:
-//! unset → deadline (once), deadline → later deadline (only before it has passed), anything → closed.
+//! unset → deadline (once), deadline → later deadline (only before it has passed), deadline → earlier deadline,
+//! anything → closed.
 
 use std::sync::atomic::Ordering;
 
@@ -113,6 +114,21 @@ impl LeaseWord {
                 .is_ok()
             {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Moves the deadline earlier, at the soonest to now. A later one changes nothing.
+    pub fn shorten(&self, deadline_boot_ns: u64) {
+        let wanted = deadline_boot_ns.max(CLOSED);
+        while let LeaseState::Until(present) = self.state() {
+            let word = self.word.get();
+            if present <= wanted
+                || word
+                    .compare_exchange(present, wanted, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
+            {
+                return;
             }
         }
     }

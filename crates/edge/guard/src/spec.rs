@@ -32,7 +32,9 @@ pub struct KeeperSpec {
     pub group: Option<String>,
     /// Folder inside the cgroup2 hierarchy under which the resource's group is made, such as `standfast`; made if absent.
     pub cgroup_parent: PathBuf,
-    /// Run in a private process-id namespace with a private `/proc`: the tree then dies with its keeper.
+    /// Run in a private process-id namespace with a private `/proc`: the tree then dies with its keeper, and also what a
+    /// service that runs as root has moved to another control group. Mounts of the machine are followed, the service's own
+    /// mounts are not seen outside.
     pub private_pids: bool,
     /// Attach the network guard before the start. A kernel that does not offer it is reported in [`Status::missing`](crate::Status::missing).
     pub network_guard: bool,

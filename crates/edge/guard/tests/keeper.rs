@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use standfast_guard::clock::boot_now_ns;
 use standfast_guard::{
-    Exit, ExtendError, GuardSupport, KeeperError, LeaseState, Phase, Reason, StopRequest,
+    Exit, ExtendError, Guard, GuardSupport, KeeperError, LeaseState, Phase, Reason, StopRequest,
 };
 use support::{MS, PATIENCE, PROGRAM, World, is_alive, last_beat, wait_beating, wait_until};
 
@@ -323,4 +323,88 @@ fn one_place_holds_one_tree() {
     world.wait_ended();
     world.spawn(&spec, 100);
     world.wait_ended();
+}
+
+/// A place where no control group can be made, as on a machine without a writable cgroup2 hierarchy.
+const NO_GROUP: &str = "cgroup.procs/nowhere";
+
+#[test]
+fn without_control_groups_the_namespace_alone_ends_the_tree() {
+    let world = World::new("no-cgroup");
+    let beat = world.path("beat");
+    let line = format!(
+        "setsid --fork {PROGRAM} beat {} & exec sleep 1000",
+        beat.display()
+    );
+    let mut spec = world.spec(&["sh", "-c", &line]);
+    spec.cgroup_parent = NO_GROUP.into();
+    let (handle, first) = world.spawn(&spec, 300);
+    assert!(!handle.has_network_guard());
+    let deadline = first + 200 * MS;
+    handle.extend(deadline).unwrap();
+    wait_beating(&beat);
+    let (reason, at, status) = world.wait_ended();
+    assert_eq!(reason, Reason::LeaseExpired);
+    assert!(at >= deadline);
+    assert!((first..deadline + TOLERATED_LATENESS_NS).contains(&last_beat(&beat)));
+    let missing: Vec<_> = status.missing.iter().map(|missing| missing.guard).collect();
+    assert!(
+        missing.contains(&Guard::Cgroup) && missing.contains(&Guard::Network),
+        "{missing:?}"
+    );
+    assert_eq!(
+        handle.extend(boot_now_ns() + 1_000 * MS),
+        Err(ExtendError::Closed)
+    );
+    handle.forget().unwrap();
+}
+
+#[test]
+fn with_nothing_to_hold_it_nothing_is_started() {
+    let world = World::new("nothing-holds");
+    let mut spec = world.spec(&["true"]);
+    spec.cgroup_parent = NO_GROUP.into();
+    spec.private_pids = false;
+    let refused = world.keepers.spawn(&spec, boot_now_ns() + 1_000 * MS);
+    assert!(
+        matches!(refused, Err(KeeperError::Invalid(_))),
+        "{refused:?}"
+    );
+    for (name, command) in [("../up", vec!["true".to_owned()]), ("fine", Vec::new())] {
+        let mut spec = world.spec(&["true"]);
+        (spec.name, spec.command) = (name.to_owned(), command);
+        let refused = world.keepers.spawn(&spec, boot_now_ns() + 1_000 * MS);
+        assert!(
+            matches!(refused, Err(KeeperError::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_probe_offers_a_keeper_gets() {
+    let world = World::new("probe");
+    let support = GuardSupport::probe(world.group.as_ref());
+    for guard in [
+        Guard::Cgroup,
+        Guard::Freeze,
+        Guard::Kill,
+        Guard::Network,
+        Guard::PrivatePids,
+    ] {
+        assert!(support.offers(guard), "{:?}", support.missing());
+    }
+    assert!(
+        support
+            .missing()
+            .iter()
+            .all(|missing| !missing.why.is_empty())
+    );
+    world.wait_groups_gone();
+    let nowhere = GuardSupport::probe(NO_GROUP.as_ref());
+    assert!(
+        !nowhere.offers(Guard::Cgroup)
+            && !nowhere.offers(Guard::Network)
+            && nowhere.offers(Guard::PrivatePids)
+    );
 }

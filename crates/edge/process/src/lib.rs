@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The `process` driver: a supervised command under a keeper, with readiness and health checks.
+//!
+//! It starts, stops, watches and reports. It decides nothing: whether and where a command is started
+//! again is the core's business. Ending it at its lease's deadline is the keeper's (crate `guard`).
+
+mod check;
+mod driver;
+mod exec;
+mod http;
+mod running;
+mod spec;
+
+pub use driver::{ProcessDriver, ProcessSettings};

@@ -170,9 +170,10 @@ pub(crate) async fn run(session: Session, mut context: SessionContext) {
         connection.close(Close::Limit.code(), why.as_bytes());
         (context.report)(SessionReport::Limit(why));
     }
+    let reason = connection.close_reason();
     // A stream never ends before its connection; if it does, the connection is of no use any more.
     connection.close(Close::Superseded.code(), b"stream ended");
-    let why = connection.closed().await.to_string();
+    let why = reason.unwrap_or(connection.closed().await).to_string();
     (context.report)(SessionReport::Closed(why));
 }
 

@@ -40,7 +40,7 @@ pub(crate) const ALPN_MEMBER: &[u8] = b"standfast/1";
 pub(crate) const ALPN_JOIN: &[u8] = b"standfast-join/1";
 
 /// Why a certificate that our authority signed is not enough.
-#[derive(Debug, ThisError)]
+#[derive(ThisError)]
 enum NotAMember {
     #[error("the certificate names no single node")]
     NoName,
@@ -48,6 +48,13 @@ enum NotAMember {
     OtherCluster(ClusterId),
     #[error("{0} is not a member")]
     Removed(NodeName),
+}
+
+/// What rustls prints of it: the same sentence.
+impl fmt::Debug for NotAMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Who may talk to this node now; shared with the handshakes that are under way.

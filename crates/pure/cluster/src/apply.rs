@@ -31,14 +31,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             author,
         } => {
             if *based_on != state.config_version {
-                return Err(refuse(
-                    RefusalKind::Stale,
-                    format!(
-                        "the configuration has changed since you read it: yours is based on version {based_on}, \
-                         version {} is in force; look at the difference with `plan` and apply again",
-                        state.config_version
-                    ),
-                ));
+                return Err(stale_config(*based_on, state.config_version));
             }
             state.config = config.as_ref().clone();
             state.config_text.clone_from(text);
@@ -53,75 +46,86 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::Decide(decision) => decide(state, &mut entry, decision),
         Change::Report { node, report } => accept_report(state, &mut entry, node, report),
         Change::ForgetFailures { resource, node } => {
-            if let Some(records) = state.failures.get_mut(resource)
-                && let Some(record) = records.get_mut(node)
-            {
+            let record = state
+                .failures
+                .get_mut(resource)
+                .and_then(|records| records.get_mut(node));
+            if let Some(record) = record {
                 record.count = 0;
                 let text = format!("failures of {resource} on {node} no longer count");
                 entry.write(state, "failure", text, Vec::new());
             }
         }
-        Change::Move { group, to, by } => {
-            state.moves.insert(
-                group.clone(),
-                MoveRequest {
-                    to: to.clone(),
-                    by: by.clone(),
-                },
-            );
-            let target = to
-                .as_ref()
-                .map_or_else(|| "another node".to_owned(), ToString::to_string);
-            entry.write(
-                state,
-                "switchover",
-                format!("{by} asked for {group} to move to {target}"),
-                Vec::new(),
-            );
-        }
-        Change::Drain { node, drained, by } => {
-            state.nodes.entry(node.clone()).or_default().drained = *drained;
-            let what = if *drained { "drained" } else { "resumed" };
-            entry.write(
-                state,
-                "node",
-                format!("{node} was {what} by {by}"),
-                Vec::new(),
-            );
-        }
-        Change::RestartGrant {
-            node,
-            incarnation,
-            length,
-        } => {
-            state.restart_grants.insert(
-                node.clone(),
-                RestartGrant {
-                    incarnation: *incarnation,
-                    length: *length,
-                    index,
-                },
-            );
-            let text = format!(
-                "agent on {node} restarts; its leases run on for {} ms",
-                length.as_millis_ceil()
-            );
-            entry.write(state, "node", text, Vec::new());
-        }
-        Change::RestartOver { node } => {
-            state.restart_grants.remove(node);
-            entry.write(
-                state,
-                "node",
-                format!("agent on {node} is back from its restart"),
-                Vec::new(),
-            );
+        Change::Move { .. } | Change::Drain { .. } => operate(state, &mut entry, &command.change),
+        Change::RestartGrant { .. } | Change::RestartOver { .. } => {
+            restart(state, &mut entry, &command.change)
         }
         Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
             change_members(state, &mut entry, &command.change);
         }
     }
     Ok(())
+}
+
+fn stale_config(based_on: u64, in_force: u64) -> Refusal {
+    refuse(
+        RefusalKind::Stale,
+        format!(
+            "the configuration has changed since you read it: yours is based on version {based_on}, \
+             version {in_force} is in force; look at the difference with `plan` and apply again"
+        ),
+    )
+}
+
+/// What an operator asked for.
+fn operate(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    if let Change::Move { group, to, by } = change {
+        let request = MoveRequest {
+            to: to.clone(),
+            by: by.clone(),
+        };
+        state.moves.insert(group.clone(), request);
+        let target = to
+            .as_ref()
+            .map_or_else(|| "another node".to_owned(), ToString::to_string);
+        let text = format!("{by} asked for {group} to move to {target}");
+        entry.write(state, "switchover", text, Vec::new());
+    }
+    if let Change::Drain { node, drained, by } = change {
+        state.nodes.entry(node.clone()).or_default().drained = *drained;
+        let what = if *drained { "drained" } else { "resumed" };
+        entry.write(
+            state,
+            "node",
+            format!("{node} was {what} by {by}"),
+            Vec::new(),
+        );
+    }
+}
+
+/// An agent's planned restart begins, or is over.
+fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    if let Change::RestartGrant {
+        node,
+        incarnation,
+        length,
+    } = change
+    {
+        let grant = RestartGrant {
+            incarnation: *incarnation,
+            length: *length,
+            index: entry.index,
+        };
+        state.restart_grants.insert(node.clone(), grant);
+        let millis = length.as_millis_ceil();
+        let text = format!("agent on {node} restarts; its leases run on for {millis} ms");
+        entry.write(state, "node", text, Vec::new());
+    }
+    if let Change::RestartOver { node } = change {
+        state.restart_grants.remove(node);
+        let text = format!("agent on {node} is back from its restart");
+        entry.write(state, "node", text, Vec::new());
+    }
 }
 
 /// The journal entry that a command writes.

@@ -152,24 +152,28 @@ impl Core {
             to_self: VecDeque::new(),
             out: Vec::new(),
         };
-        if core.planted(Planted::VoteAfterStart) {
-            core.voter.forget_start();
+        let effects = core.begin(now, broken);
+        (core, effects)
+    }
+
+    fn begin(&mut self, now: Now, broken: Option<String>) -> Vec<Effect> {
+        if self.planted(Planted::VoteAfterStart) {
+            self.voter.forget_start();
         }
         #[cfg(feature = "planted")]
-        if let Some(bug) = core.planted {
-            core.consensus.set_planted(bug);
+        if let Some(bug) = self.planted {
+            self.consensus.set_planted(bug);
         }
         if let Some(why) = broken {
-            core.log(
+            self.log(
                 Level::Error,
                 format!("{why}; this node rejoins as a new member"),
             );
-            core.voter.standing = Standing::Lost(why);
+            self.voter.standing = Standing::Lost(why);
         }
-        core.out.push(Effect::Peers(core.peers.clone()));
-        core.settle(now);
-        let effects = std::mem::take(&mut core.out);
-        (core, effects)
+        self.out.push(Effect::Peers(self.peers.clone()));
+        self.settle(now);
+        std::mem::take(&mut self.out)
     }
 
     /// Takes one event.
@@ -315,9 +319,7 @@ impl Core {
     fn drain_consensus(&mut self, now: Now) {
         while let Some(output) = self.consensus.take_output() {
             for message in output.messages {
-                if let Some(node) = self.node_of(MemberId(message.to)) {
-                    self.send(&node, Class::Stream, Body::Consensus(message));
-                }
+                self.send_to_member(message);
             }
             if let Some(persist) = output.persist {
                 let memory = self.voter.memory_changed.then(|| self.voter.memory());
@@ -357,6 +359,12 @@ impl Core {
                 );
                 self.out.extend(effect);
             }
+        }
+    }
+
+    fn send_to_member(&mut self, message: standfast_model::message::Consensus) {
+        if let Some(node) = self.node_of(MemberId(message.to)) {
+            self.send(&node, Class::Stream, Body::Consensus(message));
         }
     }
 
@@ -520,30 +528,32 @@ impl Core {
             }
             Some(Body::Forward(forward)) => self.on_forward(now, from, forward.id, &forward.json),
             Some(Body::Answer(answer)) => self.on_answer(answer.id, &answer.json),
-            Some(Body::MemoryQuery(MemoryQuery {})) => {
-                let remembered = self.voter.remembered(sender);
-                let current = self.member_of(from).map_or(0, |member| member.0);
-                self.send(
-                    from,
-                    Class::Stream,
-                    Body::MemoryAnswer(MemoryAnswer {
-                        remembered,
-                        current_member: current,
-                    }),
-                );
-            }
-            Some(Body::MemoryAnswer(answer)) => {
-                if answer.remembered.member == self.member.0 {
-                    let needed = self.consensus.voters().len() / 2;
-                    self.voter
-                        .on_memory(from, answer.remembered, self.restored_at, needed);
-                    if let Standing::Lost(why) = &self.voter.standing {
-                        let why = why.clone();
-                        self.log(Level::Error, why);
-                    }
-                }
-            }
+            Some(Body::MemoryQuery(MemoryQuery {})) => self.on_memory_query(from, sender),
+            Some(Body::MemoryAnswer(answer)) => self.on_memory(from, answer.remembered),
             Some(Body::Rejoin(rejoin)) => self.on_rejoin(now, from, sender, &rejoin.why),
+        }
+    }
+
+    fn on_memory_query(&mut self, from: &NodeId, sender: MemberId) {
+        let remembered = self.voter.remembered(sender);
+        let current_member = self.member_of(from).map_or(0, |member| member.0);
+        let answer = MemoryAnswer {
+            remembered,
+            current_member,
+        };
+        self.send(from, Class::Stream, Body::MemoryAnswer(answer));
+    }
+
+    fn on_memory(&mut self, from: &NodeId, remembered: Acknowledged) {
+        if remembered.member != self.member.0 {
+            return;
+        }
+        let needed = self.consensus.voters().len() / 2;
+        self.voter
+            .on_memory(from, remembered, self.restored_at, needed);
+        if let Standing::Lost(why) = &self.voter.standing {
+            let why = why.clone();
+            self.log(Level::Error, why);
         }
     }
 

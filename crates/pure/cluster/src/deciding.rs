@@ -167,17 +167,17 @@ impl Core {
         let members: BTreeSet<&NodeId> =
             self.state.members.values().map(|info| &info.node).collect();
         for (node, known) in &self.state.nodes {
-            if known.online {
-                if lead.is_silent(node, now, timing) {
-                    expired.insert(node.clone(), self.silence(node, now));
-                }
-            } else if lead.is_heard(node, now, timing)
+            let silent = known.online && lead.is_silent(node, now, timing);
+            let back = !known.online
+                && lead.is_heard(node, now, timing)
                 && members.contains(node)
                 && lead
                     .peers
                     .get(node)
-                    .is_some_and(|peer| peer.incarnation == known.report.incarnation)
-            {
+                    .is_some_and(|peer| peer.incarnation == known.report.incarnation);
+            if silent {
+                expired.insert(node.clone(), self.silence(node, now));
+            } else if back {
                 returned.insert(node.clone());
             }
         }
@@ -373,25 +373,29 @@ impl Core {
     fn forget_failures(&mut self, now: Now) {
         let mut old: Vec<(ResourceId, NodeId)> = Vec::new();
         let Some(lead) = &mut self.lead else { return };
-        for (resource, records) in &self.state.failures {
+        let counted = self.state.failures.iter().flat_map(|(resource, records)| {
+            records
+                .iter()
+                .filter(|(_, record)| record.count > 0)
+                .map(move |(node, record)| (resource, node, record))
+        });
+        for (resource, node, record) in counted {
             let window = self
                 .state
                 .config
                 .resources
                 .get(resource)
                 .map(|resource| resource.failure.window);
-            for (node, record) in records.iter().filter(|(_, record)| record.count > 0) {
-                let key = (resource.clone(), node.clone());
-                let seen = lead
-                    .failures_since
-                    .entry(key.clone())
-                    .or_insert((record.count, now));
-                if seen.0 != record.count {
-                    *seen = (record.count, now);
-                } else if window.is_none_or(|window| now.waited_since(seen.1) > window) {
-                    seen.1 = now;
-                    old.push(key);
-                }
+            let key = (resource.clone(), node.clone());
+            let seen = lead
+                .failures_since
+                .entry(key.clone())
+                .or_insert((record.count, now));
+            if seen.0 != record.count {
+                *seen = (record.count, now);
+            } else if window.is_none_or(|window| now.waited_since(seen.1) > window) {
+                seen.1 = now;
+                old.push(key);
             }
         }
         for (resource, node) in old {

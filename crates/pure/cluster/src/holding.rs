@@ -486,20 +486,21 @@ impl Core {
     /// an instance whose lease lapsed and whose stop is not confirmed.
     fn wants(&self, now: Now) -> Vec<(ResourceId, PlanNumber)> {
         let mut wants = Vec::new();
-        for assignment in self
+        let ours = self
             .state
             .plan
             .groups
             .values()
-            .filter(|assigned| assigned.node.as_ref() == Some(&self.node))
+            .filter(|given| given.node.as_ref() == Some(&self.node));
+        for (resource, since) in
+            ours.flat_map(|given| given.members.iter().map(|member| (member, given.since)))
         {
-            for resource in &assignment.members {
-                let Some(local) = self.locals.get(resource) else {
-                    continue;
-                };
-                if !local.phase.may_run() {
-                    wants.push((resource.clone(), assignment.since));
-                }
+            if self
+                .locals
+                .get(resource)
+                .is_some_and(|local| !local.phase.may_run())
+            {
+                wants.push((resource.clone(), since));
             }
         }
         for (resource, local) in &self.locals {

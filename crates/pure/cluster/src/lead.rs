@@ -107,18 +107,11 @@ impl Lead {
         self.round
     }
 
-    /// A voter has acknowledged a round.
-    pub(crate) fn on_ack(
-        &mut self,
-        now: Now,
-        member: MemberId,
-        round: u64,
-        horizon: Micros,
-        timing: &Timing,
-    ) {
+    /// A voter has acknowledged a round; `horizon` is stretched for this node's clock.
+    pub(crate) fn on_ack(&mut self, now: Now, member: MemberId, round: u64, horizon: Micros) {
         let wait = WaitUntil {
             from: now,
-            length: horizon.stretched(timing.drift_ppm),
+            length: horizon,
         };
         self.horizon = self.horizon.later(wait, now);
         let latest = self.acknowledged.entry(member).or_default();

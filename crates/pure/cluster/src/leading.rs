@@ -125,14 +125,13 @@ impl Core {
         if self.node_of(sender).as_ref() != Some(from) {
             return;
         }
-        let mut timing = self.timing();
-        timing.drift_ppm = self.wait_drift();
+        let horizon = Micros(ack.horizon_us).stretched(self.wait_drift());
         let voters = self.consensus.voters();
         let Some(lead) = &mut self.lead else { return };
         if lead.term != ack.term {
             return;
         }
-        lead.on_ack(now, sender, ack.round, Micros(ack.horizon_us), &timing);
+        lead.on_ack(now, sender, ack.round, horizon);
         lead.count_acks(&voters);
     }
 

@@ -95,20 +95,7 @@ impl Local {
                 Changed::Yes
             }
             InstanceChange::Stopped => self.on_stopped(),
-            InstanceChange::StopFailed(why) => {
-                if !self.phase.may_run() || self.phase == Phase::Active {
-                    return Changed::No;
-                }
-                let new = self.phase != Phase::StopFailed || self.last_failure != *why;
-                self.phase = Phase::StopFailed;
-                self.probing = false;
-                self.last_failure.clone_from(why);
-                self.not_before = Some(WaitUntil {
-                    from: now,
-                    length: STOP_AGAIN,
-                });
-                if new { Changed::Yes } else { Changed::No }
-            }
+            InstanceChange::StopFailed(why) => self.on_stop_failed(now, why),
             InstanceChange::Exited(why) => match self.phase {
                 Phase::Active | Phase::Starting => {
                     self.fail(now, why, policy);
@@ -151,6 +138,21 @@ impl Local {
                 }
             }
         }
+    }
+
+    fn on_stop_failed(&mut self, now: Now, why: &str) -> Changed {
+        if !self.phase.may_run() || self.phase == Phase::Active {
+            return Changed::No;
+        }
+        let new = self.phase != Phase::StopFailed || self.last_failure != why;
+        self.phase = Phase::StopFailed;
+        self.probing = false;
+        why.clone_into(&mut self.last_failure);
+        self.not_before = Some(WaitUntil {
+            from: now,
+            length: STOP_AGAIN,
+        });
+        if new { Changed::Yes } else { Changed::No }
     }
 
     fn on_stopped(&mut self) -> Changed {

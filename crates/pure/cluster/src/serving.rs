@@ -8,13 +8,13 @@ use crate::{
 };
 use standfast_model::{
     command::Change,
-    config::ClusterConfig,
+    config::{ClusterConfig, ResourceKind},
     effect::{Class, Effect, Level},
     event::Reply,
-    id::{GroupId, Incarnation, MemberId, NodeId},
+    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     message::{Answer, Body, Forward},
     request::{PlanPreview, Refusal, RefusalKind, Request, Response, RtoPrediction, View},
-    state::Member,
+    state::{Member, NodeReport},
     time::{Micros, Now},
 };
 use standfast_schedule::{actions, place, rto};
@@ -78,6 +78,7 @@ impl Core {
             | Request::Drain { .. }
             | Request::Cleanup { .. }
             | Request::Restart
+            | Request::Token
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart) {
                     self.restart_asked = Some(now);
@@ -258,7 +259,7 @@ impl Core {
                 }
             }
             Request::Join { node, addresses } => return self.join(now, id, node, addresses),
-            Request::View | Request::Plan { .. } => {
+            Request::View | Request::Token | Request::Plan { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
                     "this request is answered by the node that is asked",
@@ -559,20 +560,19 @@ impl Core {
         let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
         let placements = place(&facts(&self.state, config, &online));
         let after = plan_from(&self.state, config, placements, self.consensus.term());
-        let mut live_changes = Vec::new();
-        for (resource, new) in &config.resources {
-            let old = self.state.config.resources.get(resource);
-            if old.is_some_and(|old| old.kind != new.kind) {
-                live_changes.push(match &new.kind {
-                    standfast_model::config::ResourceKind::Vip(_) => {
-                        format!("{resource}: addresses change live")
-                    }
-                    standfast_model::config::ResourceKind::Process(_) => {
-                        format!("{resource}: restarts where it runs")
-                    }
-                });
-            }
-        }
+        let changed = config.resources.iter().filter(|(resource, new)| {
+            self.state
+                .config
+                .resources
+                .get(*resource)
+                .is_some_and(|old| old.kind != new.kind)
+        });
+        let live_changes = changed
+            .map(|(resource, new)| match &new.kind {
+                ResourceKind::Vip(_) => format!("{resource}: addresses change live"),
+                ResourceKind::Process(_) => format!("{resource}: restarts where it runs"),
+            })
+            .collect();
         PlanPreview {
             based_on: self.state.config_version,
             differences: Vec::new(),
@@ -585,7 +585,7 @@ impl Core {
     }
 
     fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
-        let worst = |measure: &dyn Fn(&standfast_model::state::NodeReport) -> Micros| {
+        let worst = |measure: &dyn Fn(&NodeReport) -> Micros| {
             self.state
                 .nodes
                 .values()
@@ -597,15 +597,12 @@ impl Core {
             .groups
             .iter()
             .map(|(group, settings)| {
-                let start = settings.members.iter().fold(Micros::ZERO, |sum, resource| {
-                    let took = worst(&|report| {
-                        report
-                            .instances
-                            .get(resource)
-                            .map_or(Micros::ZERO, |instance| instance.start_took)
-                    });
-                    sum.plus(took)
-                });
+                let took = |resource: &ResourceId| worst(&|report| start_took(report, resource));
+                let start = settings
+                    .members
+                    .iter()
+                    .map(took)
+                    .fold(Micros::ZERO, Micros::plus);
                 let guards = self
                     .state
                     .nodes
@@ -678,4 +675,11 @@ impl Core {
             no_vote: self.why_no_vote(),
         }
     }
+}
+
+fn start_took(report: &NodeReport, resource: &ResourceId) -> Micros {
+    report
+        .instances
+        .get(resource)
+        .map_or(Micros::ZERO, |seen| seen.start_took)
 }

@@ -59,6 +59,8 @@ pub enum Request {
     },
     /// This node's agent is about to restart: let its leases run on.
     Restart,
+    /// A one-time token with which a machine may join. Answered by the agent's own transport.
+    Token,
     /// A machine joins. From the transport's join handshake only.
     Join {
         /// Its name.
@@ -80,6 +82,11 @@ pub enum Response {
     Done {
         /// Index of the command.
         index: u64,
+    },
+    /// A join token. A secret: shown once, to whoever asked, and never logged.
+    Token {
+        /// Its text.
+        token: String,
     },
     /// The join was accepted.
     Joined {

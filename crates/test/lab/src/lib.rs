@@ -3,12 +3,15 @@
 //! * [`enclosure`]: namespaces around everything, chosen by itself; clean-up.
 //! * [`lab`], [`host`], [`network`], [`host_init`]: machines and the networks between them.
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
-//! * [`fault`]: what can happen. [`system`]: what it happens to; [`keepalived`] is the baseline.
-//! * [`trial`]: one fault once. [`report`]: tables.
+//! * [`fault`]: what can happen. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
+//! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
+//! * [`demo`]: `standfast demo`.
 //!
 //! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
 
+pub mod check;
 pub mod command;
+pub mod demo;
 pub mod enclosure;
 pub mod error;
 pub mod fault;
@@ -21,6 +24,9 @@ pub mod network;
 pub mod probe;
 pub mod report;
 pub mod service;
+pub mod session;
+pub mod standfast_system;
 pub mod sys;
 pub mod system;
 pub mod trial;
+pub mod usage;

@@ -24,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Run faults and check what comes of them.
     Lab(run::LabOptions),
+    /// Compare systems: every fault, several trials, idle and loaded, with memory and processor time.
+    BenchFailover(run::BenchOptions),
     /// The demonstration service.
     Serve {
         /// Name to answer with; the environment's STANDFAST_NODE when left out.
@@ -61,6 +63,10 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<u8> {
     match command {
+        Command::Lab(options) if options.list => run::list(),
+        Command::BenchFailover(options) => {
+            inside(options.mode, |enclosure| run::bench(&options, enclosure))
+        }
         Command::Lab(options) => inside(options.mode, |enclosure| run::lab(&options, enclosure)),
         Command::Serve { node, bind } => {
             let node = node.or_else(|| std::env::var("STANDFAST_NODE").ok());

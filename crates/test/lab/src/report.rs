@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::fault::Fault;
 use crate::measure::spread;
 use crate::trial::Trial;
+use crate::usage::Usage;
 
 /// A figure in milliseconds as tables print it.
 fn figure(value: f64) -> String {
@@ -81,6 +82,43 @@ pub fn markdown(trials: &[Trial]) -> String {
         row.extend(summary(trials));
         rows.push(row);
     }
+    table(&head.map(str::to_owned), &rows)
+}
+
+/// A Markdown table of what agents need.
+#[must_use]
+pub fn usage(usages: &[Usage]) -> String {
+    let head = [
+        "node",
+        "role",
+        "CPU % of a core",
+        "PSS KiB",
+        "PSS alone KiB",
+        "RSS KiB",
+        "keepers PSS KiB",
+    ];
+    let rows: Vec<Vec<String>> = usages
+        .iter()
+        .map(|usage| {
+            let role = match (usage.leads, usage.primary) {
+                (true, true) => "leader and primary",
+                (true, false) => "leader",
+                (false, true) => "primary",
+                (false, false) => "other",
+            };
+            vec![
+                usage.node.clone(),
+                role.to_owned(),
+                format!("{:.2}", usage.cpu_percent),
+                usage.pss_kib.to_string(),
+                usage
+                    .pss_alone_kib
+                    .map_or_else(|| "–".to_owned(), |kib| kib.to_string()),
+                usage.rss_kib.to_string(),
+                usage.keepers_pss_kib.to_string(),
+            ]
+        })
+        .collect();
     table(&head.map(str::to_owned), &rows)
 }
 

@@ -1,18 +1,19 @@
-//! The subcommand `lab`: runs faults and prints what came of them.
+//! The subcommands `lab` and `bench-failover`: options, printing, files. Not for running trials.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use standfast_lab::check;
 use standfast_lab::enclosure::{Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
-use standfast_lab::fault::{Fault, Injector};
-use standfast_lab::keepalived::Keepalived;
-use standfast_lab::lab::Lab;
+use standfast_lab::fault::Fault;
 use standfast_lab::report;
+use standfast_lab::session::{self, Plan};
 use standfast_lab::system::System;
-use standfast_lab::trial::{self, Patience};
+use standfast_lab::trial::{self, Patience, Trial};
+use standfast_lab::usage::{self, Usage};
 
 /// Options of `standfast-lab lab`.
 #[derive(Debug, Args)]
@@ -35,75 +36,262 @@ pub(crate) struct LabOptions {
     /// Watch every fault at least this long, instead of as long as the fault needs.
     #[arg(long)]
     pub(crate) watch_ms: Option<u64>,
-    /// Systems to run: keepalived, keepalived=INTERVAL.
-    #[arg(long, default_value = "keepalived")]
+    /// Systems to run: standfast[=PROFILE], keepalived[=ADVERT_INT]. Only Standfast is checked.
+    #[arg(long, default_value = "standfast")]
     pub(crate) system: Vec<String>,
     /// Write every trial as JSON to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Runs the faults.
-pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
-    let failed = |error| LabError::system("print", error);
-    let mut out = std::io::stdout();
-    if options.list {
-        for fault in Fault::all() {
-            writeln!(out, "{}", fault.name()).map_err(failed)?;
-        }
-        return Ok(0);
-    }
-    writeln!(out, "using {}", enclosure.mode.explanation()).map_err(failed)?;
-    let mut systems: Vec<Box<dyn System>> = Vec::new();
-    for (number, name) in (1..).zip(&options.system) {
-        systems.push(deploy(name, number, enclosure)?);
-    }
-    let faults = if options.fault.is_empty() {
-        Fault::all()
+/// Options of `standfast-lab bench-failover`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchOptions {
+    /// Trials of every fault, for each system, idle and loaded.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) trials: u32,
+    /// Run only these faults; all when left out.
+    #[arg(long)]
+    pub(crate) fault: Vec<Fault>,
+    /// Systems to compare.
+    #[arg(long, default_values = ["standfast=lan", "standfast=fast", "keepalived", "keepalived=0.1"])]
+    pub(crate) system: Vec<String>,
+    /// Leave out the trials with all cores busy.
+    #[arg(long)]
+    pub(crate) idle_only: bool,
+    /// Seconds over which idle processor time is measured; 0: not at all.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) usage_seconds: u64,
+    /// Folder for failover.json and failover.md.
+    #[arg(long, default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// How to keep hosts apart; the strongest way that works when left out.
+    #[arg(long)]
+    pub(crate) mode: Option<Mode>,
+}
+
+fn failed(error: std::io::Error) -> LabError {
+    LabError::system("print", error)
+}
+
+fn faults(chosen: &[Fault]) -> Vec<Fault> {
+    if chosen.is_empty() {
+        Fault::all().to_vec()
     } else {
-        &options.fault
-    };
-    let mut trials = Vec::new();
-    let mut injector = Injector::default();
-    let patience = Patience {
-        least: options.watch_ms.map(Duration::from_millis),
-        ..Patience::default()
-    };
-    for number in 1..=options.trials {
-        for fault in faults {
-            for system in &mut systems {
-                if !system.supports(*fault) {
-                    continue;
-                }
-                let probe = system.lab().probe()?;
-                let what = (*fault, options.loaded, number);
-                let trial = trial::run(system.as_mut(), &probe, &mut injector, what, patience)?;
-                let row = report::summary(&[&trial]).join("  ");
-                writeln!(out, "{:<22} {:<16} {row}", fault.name(), trial.system).map_err(failed)?;
-                trials.push(trial);
-            }
-        }
+        chosen.to_vec()
     }
-    write!(out, "\n{}", report::markdown(&trials)).map_err(failed)?;
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&trials)
-            .map_err(|error| LabError::Unexpected(error.to_string()))?;
-        std::fs::write(file, text).map_err(|error| LabError::file("write", file, error))?;
+}
+
+fn deploy(names: &[String], enclosure: &Enclosure) -> Result<Vec<Box<dyn System>>> {
+    (1..)
+        .zip(names)
+        .map(|(number, name)| session::deploy(name, number, enclosure))
+        .collect()
+}
+
+/// Lists the faults.
+pub(crate) fn list() -> Result<u8> {
+    let mut out = std::io::stdout();
+    for fault in Fault::all() {
+        writeln!(out, "{}", fault.name()).map_err(failed)?;
     }
     Ok(0)
 }
 
-fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn System>> {
-    let interval = match name.split_once('=') {
-        Some(("keepalived", interval)) => interval,
-        None if name == "keepalived" => "1",
-        _ => {
-            return Err(LabError::Unexpected(format!(
-                "no system {name}; keepalived or keepalived=INTERVAL"
-            )));
-        }
+fn line(trial: &Trial) -> String {
+    let load = if trial.loaded { " (loaded)" } else { "" };
+    let cells = report::summary(&[trial]);
+    let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
+    format!(
+        "{:<32} {:<15} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}",
+        format!("{}{load}", trial.fault.name()),
+        trial.system,
+        cell(1),
+        cell(2),
+        cell(3),
+        cell(4),
+        cell(5),
+    )
+}
+
+/// Runs the faults and checks what came of them. Exit code 1 when something did that should not have.
+pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
+    let mut out = std::io::stdout();
+    writeln!(out, "using {}", enclosure.mode.explanation()).map_err(failed)?;
+    let mut systems = deploy(&options.system, enclosure)?;
+    let plan = Plan {
+        faults: faults(&options.fault),
+        loads: vec![options.loaded],
+        trials: options.trials,
+        patience: Patience {
+            least: options.watch_ms.map(Duration::from_millis),
+            ..Patience::default()
+        },
     };
-    let mut system = Keepalived::new(Lab::create(enclosure, number, 2)?, interval);
-    system.start()?;
-    Ok(Box::new(system))
+    let supported = |system: &dyn System| {
+        plan.faults
+            .iter()
+            .filter(|fault| system.supports(**fault))
+            .count()
+    };
+    let checked = |name: &str| name.starts_with("standfast");
+    let skipped: usize = systems
+        .iter()
+        .filter(|system| checked(system.name()))
+        .map(|system| plan.faults.len().saturating_sub(supported(system.as_ref())))
+        .sum();
+    let (mut passed, mut bad) = (0_u32, 0_u32);
+    let mut trials = Vec::new();
+    session::run(&mut systems, &plan, &mut |result| {
+        let problems = match &result {
+            Ok(trial) if checked(&trial.system) => check::problems(trial),
+            Ok(_) => Vec::new(),
+            Err(broken) => vec![broken.error.to_string()],
+        };
+        match &result {
+            Ok(trial) => writeln!(out, "{}", line(trial)).map_err(failed)?,
+            Err(broken) => writeln!(out, "{:<32} {:<15}", broken.fault.name(), broken.system)
+                .map_err(failed)?,
+        }
+        for problem in &problems {
+            writeln!(out, "    FAILED: {problem}").map_err(failed)?;
+        }
+        if problems.is_empty() {
+            passed += 1;
+        } else {
+            bad += 1;
+        }
+        trials.extend(result.ok());
+        Ok(())
+    })?;
+    if let Some(file) = &options.json {
+        write_json(file, &trials)?;
+    }
+    writeln!(out, "lab: {passed} passed, {bad} failed, {skipped} skipped").map_err(failed)?;
+    Ok(u8::from(bad > 0))
+}
+
+/// Everything that a benchmark publishes.
+#[derive(Debug, serde::Serialize)]
+struct Published {
+    mode: Mode,
+    machine: String,
+    commit: String,
+    usage: Vec<Usage>,
+    broken: Vec<String>,
+    trials: Vec<Trial>,
+}
+
+/// Compares the systems and writes failover.json and failover.md.
+pub(crate) fn bench(options: &BenchOptions, enclosure: &Enclosure) -> Result<u8> {
+    let mut out = std::io::stdout();
+    writeln!(out, "using {}", enclosure.mode.explanation()).map_err(failed)?;
+    let mut published = Published {
+        mode: enclosure.mode,
+        machine: machine(),
+        commit: commit(),
+        usage: idle_usage(options, enclosure)?,
+        broken: Vec::new(),
+        trials: Vec::new(),
+    };
+    let mut systems = deploy(&options.system, enclosure)?;
+    let plan = Plan {
+        faults: faults(&options.fault),
+        loads: if options.idle_only {
+            vec![false]
+        } else {
+            vec![false, true]
+        },
+        trials: options.trials,
+        patience: Patience::default(),
+    };
+    session::run(&mut systems, &plan, &mut |result| {
+        match result {
+            Ok(trial) => {
+                writeln!(out, "{}", line(&trial)).map_err(failed)?;
+                published.trials.push(trial);
+            }
+            Err(broken) => {
+                let text = format!(
+                    "{} {}: {}",
+                    broken.fault.name(),
+                    broken.system,
+                    broken.error
+                );
+                writeln!(out, "{text}").map_err(failed)?;
+                published.broken.push(text);
+            }
+        }
+        // Written after every trial: an interrupted benchmark keeps what it has.
+        write_json(&options.out.join("failover.json"), &published)
+    })?;
+    let file = options.out.join("failover.md");
+    let text = markdown(&published);
+    std::fs::write(&file, &text).map_err(|error| LabError::file("write", &file, error))?;
+    write!(out, "\n{text}").map_err(failed)?;
+    Ok(u8::from(!published.broken.is_empty()))
+}
+
+/// Memory and processor time of idle agents, before anything else runs.
+fn idle_usage(options: &BenchOptions, enclosure: &Enclosure) -> Result<Vec<Usage>> {
+    let name = options
+        .system
+        .iter()
+        .find(|name| name.starts_with("standfast"));
+    let (Some(name), true) = (name, options.usage_seconds > 0) else {
+        return Ok(Vec::new());
+    };
+    let mut system = session::deploy(name, 9, enclosure)?;
+    let probe = system.lab().probe()?;
+    let primary = trial::settle(system.as_ref(), &probe, Patience::default().settle)?;
+    drop(probe);
+    usage::measure(
+        system.as_mut(),
+        primary,
+        Duration::from_secs(options.usage_seconds),
+    )
+}
+
+fn markdown(published: &Published) -> String {
+    let mut text = format!(
+        "# Failover, measured from the client\n\nMachine: {}. Commit: {}. Hosts: {}.\n\n\
+         Median (minimum–maximum). `never ×N`: N trials in which it did not happen while it was watched. Every trial is in failover.json.\n\n",
+        published.machine,
+        published.commit,
+        published.mode.explanation(),
+    );
+    text.push_str(&report::markdown(&published.trials));
+    if !published.usage.is_empty() {
+        text.push_str("\n## One idle agent\n\n");
+        text.push_str(&report::usage(&published.usage));
+    }
+    for broken in &published.broken {
+        text.push_str(&format!("\nNot run to its end: {broken}\n"));
+    }
+    text
+}
+
+fn write_json(file: &Path, what: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(what)
+        .map_err(|error| LabError::Unexpected(error.to_string()))?;
+    std::fs::write(file, text).map_err(|error| LabError::file("write", file, error))
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = information
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, model)| model);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+}
+
+fn commit() -> String {
+    standfast_lab::command::run(
+        &["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        "",
+    )
+    .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }

@@ -9,7 +9,7 @@ use crate::fault::{Expected, Fault, Injector};
 use crate::measure::{self, ClientView, OwnerView};
 use crate::probe::{Outcome, Probe};
 use crate::sys;
-use crate::system::{Role, System};
+use crate::system::System;
 
 /// How long the service has to be answered without a failure before a fault is injected.
 const CALM: Duration = Duration::from_millis(1000);
@@ -31,7 +31,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             least: None,
-            most: Duration::from_secs(60),
+            most: Duration::from_secs(15),
             healed: Duration::from_secs(2),
             settle: Duration::from_secs(90),
         }
@@ -228,6 +228,8 @@ fn watch(
     let least = patience.least.unwrap_or_else(|| fault.shortest_watch());
     let limit = match fault.expected() {
         Expected::Unaffected | Expected::Ends if fault != Fault::HealedPartition => least,
+        // A client's stale neighbour entry lives up to a minute.
+        _ if fault == Fault::HealedPartition => 4 * patience.most,
         _ => patience.most,
     };
     let mut come_ns = None;
@@ -255,10 +257,4 @@ fn watch(
             return view;
         }
     }
-}
-
-/// Whether the primary's processes with `role` exist: faults aimed at them need it.
-#[must_use]
-pub fn has_role(system: &dyn System, role: Role) -> bool {
-    (0..system.lab().nodes.len()).any(|node| !system.processes(node, role).is_empty())
 }

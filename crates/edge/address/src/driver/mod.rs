@@ -1,9 +1,12 @@
 //! The `vip` driver: what the agent calls. Every call may be repeated and may have been interrupted before; each brings
 //! the machine to the state it names. It decides nothing: the caller holds the lease and brings its deadline.
 
+mod announce;
+mod change;
 mod gateway;
 mod observe;
 pub(crate) mod place;
+mod report;
 mod state;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! What the driver makes of things that happen to it: kernel notifications, claims heard on a link, due times. Reports;
 //! the only things it does by itself are announcing again and putting the guard's tables back.
 
+use super::announce::Announcing;
 use super::place::Place;
 use super::state::State;
 use crate::AddressEvent;
@@ -13,6 +14,14 @@ use std::net::IpAddr;
 const CONFLICT_EVERY_NS: u64 = 200_000_000;
 
 impl State {
+    /// Nothing has happened for a while: was a notification lost?
+    pub(crate) fn on_idle(&mut self) -> Vec<AddressEvent> {
+        let mut events: Vec<AddressEvent> = self.on_foreign_ruleset_change().into_iter().collect();
+        events.extend(self.on_link_change());
+        events.extend(self.on_address_removed());
+        events
+    }
+
     /// Somebody else changed the ruleset.
     pub(crate) fn on_foreign_ruleset_change(&mut self) -> Option<AddressEvent> {
         let repaired = self.guard.as_mut()?.repair();
@@ -69,9 +78,14 @@ impl State {
         };
         let mut events = Vec::new();
         for (name, resource) in &mut self.resources {
-            for place in &resource.places {
+            for place in &mut resource.places {
                 let interface = place.link.name.clone();
-                let up = links.iter().any(|link| link.name == interface && link.up);
+                let found = links.iter().find(|link| link.name == interface);
+                if let Some(found) = found {
+                    // An interface that was made anew has another index, perhaps another MAC.
+                    place.link.clone_from(found);
+                }
+                let up = found.is_some_and(|link| link.up);
                 let before = resource
                     .reported_up
                     .insert(interface.clone(), up)
@@ -125,6 +139,8 @@ impl State {
                 && resource.conflict_at > 0;
             if held && !quiet && resource.places.iter().any(foreign) {
                 resource.conflict_at = now;
+                // What the rival says while this one is answered is outlasted by the dense part of the schedule.
+                resource.announcing = Some(Announcing::from(now));
                 announce = Some(name.clone());
                 let (resource, address, mac) = (name.clone(), claim.address, claim.mac);
                 events.push(AddressEvent::ConflictSeen {

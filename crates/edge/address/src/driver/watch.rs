@@ -20,8 +20,9 @@ use std::time::Duration;
 const NFTABLES_GROUP: u32 = 1 << 6;
 /// Subsystem number of nftables in the upper byte of a message type.
 const NFTABLES_SUBSYSTEM: u16 = 10;
-/// Looked at again after this long even if nothing was reported.
-const IDLE: Duration = Duration::from_secs(10);
+/// Everything is looked at again after this long even if nothing was reported.
+const IDLE_NS: u64 = 10_000_000_000;
+const IDLE: Duration = Duration::from_nanos(IDLE_NS);
 
 /// The running thread.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
-        let mut changed = true;
+        let mut looked_at = 0;
         loop {
             let due = {
                 let mut state = lock(&self.state);
@@ -104,13 +105,17 @@ impl Watcher {
                     return;
                 }
                 let (mut events, due) = state.on_time();
-                if changed {
-                    events.extend(state.on_link_change());
+                if boot_now_ns() >= looked_at + IDLE_NS {
+                    looked_at = boot_now_ns();
+                    events.extend(state.on_idle());
                 }
                 self.report(events);
                 due
             };
-            changed = self.wait_until(due);
+            if self.wait_until(due) {
+                let events = lock(&self.state).on_link_change();
+                self.report(events);
+            }
             self.on_ruleset();
             self.on_route();
             self.on_packets();

@@ -4,25 +4,27 @@
 //! while it is in the set `live`, whose elements time out by themselves, agent alive or not. Traffic of other machines
 //! that own the address at the moment is not touched (the rules are listed in `nft`).
 //!
-//! Timeouts are relative, leases absolute. What keeps a stall of this process from lengthening a lease:
-//! 1. Extending is delete + add in one transaction: an element that has expired makes all of it fail.
-//! 2. Opening adds a short element first and extends that, so a stall before the second step finds it expired.
-//! 3. After each transaction the clock is read again; if computing and applying took longer than [`STALE`], the
-//!    timeout is set again, shorter.
+//! Timeouts are relative, leases absolute, and this process may be stopped or starved between reading the clock and the
+//! system call. So that no stall lengthens a lease:
+//! 1. Extending is delete + add in one transaction: an element that has expired makes all of it fail. (Adding again to a
+//!    live element is no alternative: kernels before 6.12 ignore it, later ones set the timeout anew.)
+//! 2. Before the clock is read, a *token* element that lives for [`WINDOW`] is added; the transaction that sets the
+//!    timeout also deletes the token, so it fails unless it reaches the kernel within the window. The timeout is shorter
+//!    than what is left by just that window. An address therefore closes up to [`WINDOW`] and two kernel ticks before
+//!    its deadline, and not after it; what no process can see is a kernel thread preempted within the transaction.
 //!
-//! What is left: a stall between reading the clock and the system call that is followed at once by another before (3),
-//! bounded by what was left of the previous lease.
+//! Failed transactions are slow (the kernel waits for an RCU grace period, some 13 ms), so nothing fails on purpose.
 
 mod survey;
 
 use crate::AddressError;
 use crate::clock::{boot_now_ns, remaining};
-use crate::netlink::NetlinkSocket;
+use crate::netlink::{NetlinkSocket, Refusal};
 use crate::nft::{ARP, Batch, INET, Set};
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use survey::Survey;
@@ -30,10 +32,8 @@ use survey::Survey;
 /// The kernel counts timeouts in ticks (up to 10 ms each) and some kernels take a timeout below one tick for none at
 /// all, so less than this counts as nothing left.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(10);
-/// Longest time from reading the clock to the kernel's answer for which a computed timeout is good enough.
-const STALE: Duration = Duration::from_millis(5);
-/// Lifetime of the first element of an opening, see the module's text.
-const FIRST_STEP: Duration = Duration::from_millis(40);
+/// The time within which a computed timeout has to reach the kernel.
+const WINDOW: Duration = Duration::from_millis(20);
 /// An element missing this long before its deadline did not expire: somebody removed it.
 const REMOVED_MARGIN: Duration = Duration::from_millis(25);
 const TRIES: usize = 4;
@@ -47,12 +47,33 @@ pub enum GuardExtended {
     Lapsed,
 }
 
+/// How a timeout is to be set.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    /// The address has to be open (or has to be closed).
+    replace: bool,
+    /// Missing tables may be put back first.
+    may_repair: bool,
+}
+
+/// The outcome of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Done,
+    /// This process was stopped for too long in the middle: nothing has changed.
+    Delayed,
+    /// An address is closed, or the tables are gone: nothing has changed.
+    Absent,
+    /// The deadline is too near.
+    TooLate,
+}
+
 /// Handle to the guard's tables. Dropping it leaves the tables in place: they protect without an agent.
 #[derive(Debug)]
 pub struct AddressGuard {
     table: String,
     socket: NetlinkSocket,
-    /// What this handle guards; the deadline of those it has opened.
+    /// What this handle guards; of those it has opened when they close by themselves.
     known: BTreeMap<IpAddr, Option<u64>>,
 }
 
@@ -128,75 +149,115 @@ impl AddressGuard {
     /// First opening: lets the addresses speak until the deadline. Refused when one of them is open already.
     ///
     /// # Errors
-    /// [`AddressError::Kernel`] when the kernel refuses, with `EEXIST` for an address that is open.
+    /// [`AddressError::Kernel`] when the kernel refuses, with `EEXIST` for an address that is open; `EAGAIN` when this
+    /// process was delayed again and again. Nothing has been opened then.
     pub fn open(
         &mut self,
         addresses: &[IpAddr],
         deadline_boot_ns: u64,
     ) -> Result<GuardExtended, AddressError> {
-        for _ in 0..TRIES {
-            let left = remaining(deadline_boot_ns, boot_now_ns());
-            if left < 2 * SHORTEST {
-                return Ok(GuardExtended::Lapsed);
-            }
-            let first_step = left.min(FIRST_STEP);
-            self.apply("open addresses", |batch| {
-                batch.add_elements(Set::Live, addresses, Some(first_step), true);
-            })?;
-            if self.extend(addresses, deadline_boot_ns)? == GuardExtended::Live {
-                return Ok(GuardExtended::Live);
-            }
-        }
-        Ok(GuardExtended::Lapsed)
+        self.set_timeout(
+            addresses,
+            deadline_boot_ns,
+            Setting {
+                replace: false,
+                may_repair: true,
+            },
+        )
     }
 
     /// Moves the deadline of open addresses, all or none. Never opens a closed one; after [`GuardExtended::Lapsed`] all
     /// of them are closed.
     ///
     /// # Errors
-    /// [`AddressError::Kernel`] when the kernel refuses for another reason than a closed guard.
+    /// [`AddressError::Kernel`] when the kernel refuses for another reason than a closed guard, with `EAGAIN` when this
+    /// process was delayed again and again. The previous deadline holds then.
     pub fn extend(
         &mut self,
         addresses: &[IpAddr],
         deadline_boot_ns: u64,
     ) -> Result<GuardExtended, AddressError> {
-        let mut early = Duration::ZERO;
-        let mut repaired = false;
+        self.set_timeout(
+            addresses,
+            deadline_boot_ns,
+            Setting {
+                replace: true,
+                may_repair: true,
+            },
+        )
+    }
+
+    fn set_timeout(
+        &mut self,
+        addresses: &[IpAddr],
+        deadline_boot_ns: u64,
+        mut setting: Setting,
+    ) -> Result<GuardExtended, AddressError> {
         for _ in 0..TRIES {
-            let before = boot_now_ns();
-            let left = remaining(deadline_boot_ns, before).saturating_sub(early);
-            if left < SHORTEST {
-                break;
-            }
-            let swapped = self.apply("extend addresses", |batch| {
-                batch.delete_elements(Set::Live, addresses);
-                batch.add_elements(Set::Live, addresses, Some(left), true);
-            });
-            match swapped {
-                Ok(()) => {}
-                Err(AddressError::Kernel {
-                    errno: Errno::NOENT,
-                    ..
-                }) if !repaired && self.were_removed(addresses) => {
-                    repaired = true;
-                    self.repair()?;
-                    continue;
+            match self.try_timeout(addresses, deadline_boot_ns, setting.replace)? {
+                Tried::Done => {
+                    let closes_at = deadline_boot_ns.saturating_sub(nanoseconds(WINDOW));
+                    self.remember(addresses, Some(closes_at));
+                    return Ok(GuardExtended::Live);
                 }
-                Err(AddressError::Kernel {
-                    errno: Errno::NOENT,
-                    ..
-                }) => break,
-                Err(other) => return Err(other),
+                Tried::Delayed => {}
+                Tried::Absent
+                    if setting.may_repair && (!setting.replace || self.were_removed(addresses)) =>
+                {
+                    setting.may_repair = false;
+                    self.repair()?;
+                }
+                Tried::Absent | Tried::TooLate => {
+                    self.close(addresses)?;
+                    return Ok(GuardExtended::Lapsed);
+                }
             }
-            let spent = remaining(boot_now_ns(), before);
-            if spent <= STALE + early {
-                self.remember(addresses, Some(deadline_boot_ns));
-                return Ok(GuardExtended::Live);
-            }
-            early = spent;
         }
-        self.close(addresses)?;
-        Ok(GuardExtended::Lapsed)
+        Err(AddressError::kernel(
+            "extend addresses: this process is delayed too often",
+            Errno::AGAIN,
+        ))
+    }
+
+    /// One round of the module text's second point.
+    fn try_timeout(
+        &mut self,
+        addresses: &[IpAddr],
+        deadline: u64,
+        replace: bool,
+    ) -> Result<Tried, AddressError> {
+        let token = token_of(self.socket.port());
+        match self.apply("add a token", |batch| batch.add_token(token, WINDOW)) {
+            Ok(()) => {}
+            Err(AddressError::Kernel {
+                errno: Errno::NOENT,
+                ..
+            }) => return Ok(Tried::Absent),
+            Err(other) => return Err(other),
+        }
+        let timeout = remaining(deadline, boot_now_ns()).saturating_sub(WINDOW);
+        if timeout < SHORTEST {
+            return Ok(Tried::TooLate);
+        }
+        let set = self.transact(|batch| {
+            if replace {
+                batch.delete_elements(Set::Live, addresses);
+            }
+            batch.add_elements(Set::Live, addresses, Some(timeout), true);
+            batch.delete_token(token);
+        });
+        match set {
+            Ok(()) => Ok(Tried::Done),
+            Err(Refusal {
+                errno: Errno::NOENT,
+                last: true,
+            }) => Ok(Tried::Delayed),
+            Err(Refusal {
+                errno: Errno::NOENT,
+                last: false,
+            }) => Ok(Tried::Absent),
+            Err(Refusal { errno, .. }) => Err(self.refused("extend addresses", errno)),
+        }
     }
 
     /// Closes the addresses now. They stay managed. Closed ones are left as they are.
@@ -277,7 +338,14 @@ impl AddressGuard {
         for (address, deadline) in removed {
             reason.get_or_insert_with(|| format!("{address} was closed before its deadline"));
             self.remove(Set::Live, &[address])?;
-            self.open(&[address], deadline)?;
+            self.set_timeout(
+                &[address],
+                deadline,
+                Setting {
+                    replace: false,
+                    may_repair: false,
+                },
+            )?;
         }
         Ok(reason)
     }
@@ -347,13 +415,25 @@ impl AddressGuard {
     }
 
     fn apply(&mut self, what: &str, fill: impl FnOnce(&mut Batch<'_>)) -> Result<(), AddressError> {
+        self.transact(fill)
+            .map_err(|refusal| self.refused(what, refusal.errno))
+    }
+
+    fn transact(&mut self, fill: impl FnOnce(&mut Batch<'_>)) -> Result<(), Refusal> {
         let mut batch = Batch::new(&self.table, self.socket.next_sequence());
         fill(&mut batch);
         let (writer, last) = batch.finish();
-        self.socket.transact(&writer, last).map_err(|errno| {
-            AddressError::kernel(format!("{what} (nftables table {})", self.table), errno)
-        })
+        self.socket.transact(&writer, last)
     }
+
+    fn refused(&self, what: &str, errno: Errno) -> AddressError {
+        AddressError::kernel(format!("{what} (nftables table {})", self.table), errno)
+    }
+}
+
+/// A key of this handle's own, so that handles on one table do not meet.
+fn token_of(port: u32) -> Ipv4Addr {
+    Ipv4Addr::from(port)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

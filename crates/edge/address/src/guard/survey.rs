@@ -70,6 +70,7 @@ impl Survey {
         let stands = |place: &(IpAddr, u8)| match set {
             Set::Managed => self.managed.contains(place),
             Set::Live => self.live.contains_key(place),
+            Set::Token => false,
         };
         let places = addresses
             .iter()

@@ -6,7 +6,7 @@
 mod socket;
 mod wire;
 
-pub(crate) use socket::{NetlinkSocket, Reply};
+pub(crate) use socket::{NetlinkSocket, Refusal, Reply};
 pub(crate) use wire::{Attributes, Writer, attribute, text, u32_ne, u64_be};
 
 /// `NLM_F_*` (linux/netlink.h).

@@ -28,6 +28,14 @@ pub(crate) struct Reply {
     pub(crate) payload: Vec<u8>,
 }
 
+/// Why a transaction had no effect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    /// Everything but its last message was acceptable.
+    pub(crate) last: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct NetlinkSocket {
     fd: OwnedFd,
@@ -56,26 +64,34 @@ impl NetlinkSocket {
         self.port
     }
 
-    /// A sequence number that was not used before.
+    /// A sequence number that was not used before, with room for the messages of a batch to be numbered from it.
     pub(crate) fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
+        const ROOM: u32 = 1 << 10;
+        self.sequence = self.sequence.wrapping_add(ROOM);
         self.sequence
     }
 
-    /// Sends messages of which exactly the one with `last` as sequence number asks for an acknowledgement.
-    /// An error of any of them is the result; so is a missing acknowledgement (`EIO`).
-    pub(crate) fn transact(&mut self, writer: &Writer, last: u32) -> Result<(), Errno> {
+    /// Sends messages of which exactly the one with `last` as sequence number asks for an acknowledgement. The first
+    /// error of any of them is the result; so is a missing acknowledgement (`EIO`).
+    pub(crate) fn transact(&mut self, writer: &Writer, last: u32) -> Result<(), Refusal> {
+        let broken = |errno| Refusal { errno, last: false };
         self.discard_stale();
-        send(&self.fd, writer.bytes(), SendFlags::empty())?;
+        send(&self.fd, writer.bytes(), SendFlags::empty()).map_err(broken)?;
         loop {
             let datagram = match self.receive() {
-                Err(Errno::AGAIN) => return Err(Errno::IO),
-                other => other?,
+                Err(Errno::AGAIN) => return Err(broken(Errno::IO)),
+                other => other.map_err(broken)?,
             };
             for message in messages(datagram) {
+                let is_last = message.sequence == last;
                 match error_of(&message) {
-                    Some(Err(errno)) => return Err(errno),
-                    Some(Ok(())) if message.sequence == last => return Ok(()),
+                    Some(Err(errno)) => {
+                        return Err(Refusal {
+                            errno,
+                            last: is_last,
+                        });
+                    }
+                    Some(Ok(())) if is_last => return Ok(()),
                     _ => {}
                 }
             }

@@ -12,8 +12,9 @@ use crate::sys;
 pub(crate) const PRIORITY: i32 = 80;
 const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
 
-/// Hardens this process. Returns `oom_score_adj` as it was, and what could not be had.
-pub(crate) fn harden() -> (String, Vec<Missing>) {
+/// Hardens this process. Returns the `oom_score_adj` for the service, which is to have no part in it, and what could not
+/// be had.
+pub(crate) fn harden() -> (i32, Vec<Missing>) {
     let mut missing = Vec::new();
     let mut note = |guard, what: &str, error: std::io::Error| {
         missing.push(Missing {
@@ -28,9 +29,12 @@ pub(crate) fn harden() -> (String, Vec<Missing>) {
         note(Guard::RealTime, "real-time priority", error);
     }
     let before = fs::read_to_string(OOM_SCORE_FILE)
-        .map_or_else(|_| "0".to_owned(), |text| text.trim().to_owned());
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok());
+    // The agent may be out of the killer's reach itself.
+    let service = before.unwrap_or(0).max(0);
     if let Err(error) = fs::write(OOM_SCORE_FILE, "-1000") {
         note(Guard::OutOfMemory, "oom_score_adj -1000", error);
     }
-    (before, missing)
+    (service, missing)
 }

@@ -113,8 +113,8 @@ pub(crate) fn start_service(
 pub(crate) struct Place<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     pub(crate) init: Option<&'a Init>,
-    /// `oom_score_adj` before the keeper changed its own.
-    pub(crate) oom_score: &'a str,
+    /// Its `oom_score_adj`.
+    pub(crate) oom_score: i32,
 }
 
 /// In the child: takes on everything asked for and executes the program. Returns why it could not.
@@ -134,7 +134,7 @@ fn become_service(
         );
     }
     let failed = |what: &str, error: io::Error| Report::Failed(format!("{what}: {error}"));
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", place.oom_score) {
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", place.oom_score.to_string()) {
         return failed("set oom_score_adj", error);
     }
     if let Err(error) = rustix::process::setsid() {
@@ -149,6 +149,7 @@ fn become_service(
         (Err(error), _) | (_, Err(error)) => return failed("duplicate the output pipe", error),
     };
     sys::unblock_signals();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if !lease.holds() {
         return Report::Refused;
     }

@@ -33,34 +33,34 @@ use super::launch::{self, Init, Place, Report};
 use super::output::start_logger;
 use super::wire::Request;
 
-const MILLISECOND_NS: u64 = 1_000_000;
+pub(crate) const MILLISECOND_NS: u64 = 1_000_000;
 /// How often the tree is looked at while it is being killed: first closely, then from this long after on at leisure.
 const CLOSELY: Duration = Duration::from_millis(1);
 const AT_LEISURE: Duration = Duration::from_millis(20);
-const CLOSE_LOOK_NS: u64 = 100 * MILLISECOND_NS;
+pub(crate) const CLOSE_LOOK_NS: u64 = 100 * MILLISECOND_NS;
 
 /// One resource's keeper.
 pub(crate) struct Keeper {
-    folder: RunFolder,
-    prepared: Prepared,
-    lease: LeaseWord,
-    cgroup: Option<Cgroup>,
-    status: Status,
-    control: Control,
+    pub(crate) folder: RunFolder,
+    pub(crate) prepared: Prepared,
+    pub(crate) lease: LeaseWord,
+    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) status: Status,
+    pub(crate) control: Control,
     /// Held until the tree has ended; closing it says that this keeper is done.
-    lock: Option<OwnedFd>,
+    pub(crate) lock: Option<OwnedFd>,
     timer: OwnedFd,
     signals: OwnedFd,
-    oom_score: String,
-    init: Option<Init>,
-    service: Option<Pid>,
+    oom_score: i32,
+    pub(crate) init: Option<Init>,
+    pub(crate) service: Option<Pid>,
     logger: Option<Pid>,
     /// The service's output, kept open so that a new logger can go on where a killed one stopped.
     output: Option<OwnedFd>,
     /// What the child says before it is the service.
     reports: Option<File>,
     stop: Option<Stop>,
-    ending_since_ns: Option<u64>,
+    pub(crate) ending_since_ns: Option<u64>,
 }
 
 /// A graceful stop under way.
@@ -179,7 +179,7 @@ impl Keeper {
         let place = Place {
             cgroup,
             init: self.init.as_ref(),
-            oom_score: &self.oom_score,
+            oom_score: self.oom_score,
         };
         let spec = &self.prepared.spec;
         let service =
@@ -344,6 +344,21 @@ impl Keeper {
         match request {
             Request::Stop(request) => self.begin_stop(request),
             Request::Kill => self.begin_end(Reason::Killed),
+            Request::Recheck => self.recheck_deadline(),
+        }
+    }
+
+    /// The deadline may be earlier than the timer knows. One that cannot be set ends the lease at once.
+    fn recheck_deadline(&mut self) {
+        if self.ending_since_ns.is_some() {
+            return;
+        }
+        let armed = self
+            .lease
+            .close_if_expired()
+            .is_some_and(|deadline| self.arm_timer(deadline).is_ok());
+        if !armed {
+            self.begin_end(Reason::LeaseExpired);
         }
     }
 
@@ -370,85 +385,8 @@ impl Keeper {
         self.publish();
     }
 
-    /// The point of no return: closes the lease for good and kills the tree.
-    fn begin_end(&mut self, reason: Reason) {
-        if self.ending_since_ns.is_some() {
-            return;
-        }
-        self.lease.close();
-        self.ending_since_ns = Some(boot_now_ns());
-        self.strike();
-        self.status.phase = Phase::Ending { reason };
-        self.publish();
-    }
-
-    /// Kills everything. What fails here shows as something left. First what needs no lock of the control groups, which
-    /// others may hold for milliseconds; freezing stops at once what takes long to die.
-    fn strike(&self) {
-        let init = self.init.as_ref().map(|init| init.pid);
-        for pid in self.service.into_iter().chain(init) {
-            kill_process(pid, Signal::KILL).ok();
-        }
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.freeze().ok();
-            cgroup.kill().ok();
-        }
-    }
-
-    /// While ending: kills again what is left and sees whether nothing is. True once the end is confirmed and told.
-    fn settle(&mut self) -> bool {
-        let (Some(since), Phase::Ending { reason } | Phase::NotConfirmed { reason, .. }) =
-            (self.ending_since_ns, self.status.phase.clone())
-        else {
-            return false;
-        };
-        if self.is_empty() {
-            self.end(reason);
-            return true;
-        }
-        let now = boot_now_ns();
-        if now >= since.saturating_add(CLOSE_LOOK_NS) {
-            self.strike();
-        }
-        let patience_ns = self.prepared.spec.confirm_ms.saturating_mul(MILLISECOND_NS);
-        if now >= since.saturating_add(patience_ns)
-            && matches!(self.status.phase, Phase::Ending { .. })
-        {
-            let left = self.cgroup.as_ref().map_or_else(
-                || "the process-id namespace is not empty".to_owned(),
-                Cgroup::describe,
-            );
-            self.status.phase = Phase::NotConfirmed { reason, left };
-            self.publish();
-        }
-        false
-    }
-
-    fn is_empty(&self) -> bool {
-        let group_empty = |group: &Cgroup| matches!(group.populated(), Ok(false));
-        self.init.is_none()
-            && self.service.is_none()
-            && self.cgroup.as_ref().is_none_or(group_empty)
-    }
-
-    /// Told only after everything that a new start in the same place would meet is out of the way, and before the group
-    /// is removed: that waits for whoever else changes groups on this machine (17 ms were seen).
-    fn end(&mut self, reason: Reason) {
-        self.status.phase = Phase::Ended {
-            reason,
-            at_boot_ns: boot_now_ns(),
-        };
-        self.folder.write_status(&self.status).ok();
-        self.lock = None;
-        self.control.broadcast(&self.status);
-        if let Some(cgroup) = &self.cgroup {
-            // An empty group that stays does no harm and is removed with the folder.
-            cgroup.remove().ok();
-        }
-    }
-
     /// Tells the agents first: the folder might be on a slow disk.
-    fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         self.control.broadcast(&self.status);
         self.folder.write_status(&self.status).ok();
     }

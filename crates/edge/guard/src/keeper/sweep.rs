@@ -105,6 +105,11 @@ impl Sweep {
         None
     }
 
+    /// Whether looking again at once makes sense.
+    pub(crate) fn is_stuck(&self) -> bool {
+        matches!(self.status.phase, Phase::NotConfirmed { .. })
+    }
+
     fn strike(&self) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill().ok();

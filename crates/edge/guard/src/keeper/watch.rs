@@ -23,10 +23,15 @@ use super::wire::{self, Received};
 
 /// Wakes the thread for a new entry or for its end.
 const WAKE: u64 = u64::MAX;
-/// How often a dead keeper's remains are looked at.
-const SWEEP_INTERVAL: Timespec = Timespec {
+
+/// How often a dead keeper's remains are looked at, and how often once they have turned out to be stuck.
+const CLOSELY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 2_000_000,
+};
+const AT_LEISURE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
 };
 
 /// A change of a keeper's state; the first comes right after `spawn` or `adopt`.
@@ -80,6 +85,20 @@ struct State {
     watched: BTreeMap<u64, Watched>,
     next: u64,
     stopping: bool,
+}
+
+impl State {
+    /// How long nothing is due; for ever while all keepers live.
+    fn next_look(&self) -> Option<Timespec> {
+        let dead = self.watched.values().filter_map(|each| match &each.life {
+            Life::Dead(sweep) => Some(sweep.as_deref()),
+            Life::Alive { .. } => None,
+        });
+        let stuck = dead.map(|sweep| sweep.is_some_and(Sweep::is_stuck));
+        stuck
+            .reduce(|one, other| one && other)
+            .map(|all_stuck| if all_stuck { AT_LEISURE } else { CLOSELY })
+    }
 }
 
 impl Shared {
@@ -170,15 +189,10 @@ fn watch(shared: &Shared, on_event: &dyn Fn(KeeperEvent)) {
     sys::set_real_time(PRIORITY).ok();
     let mut ready = Vec::with_capacity(16);
     loop {
-        let sweeping = shared
-            .state()
-            .watched
-            .values()
-            .any(|each| matches!(each.life, Life::Dead(_)));
+        let timeout = shared.state().next_look();
         ready.clear();
-        let timeout = sweeping.then_some(&SWEEP_INTERVAL);
         // Interrupted or not: whatever is not in `ready` is still there the next time.
-        epoll::wait(&shared.epoll, spare_capacity(&mut ready), timeout).ok();
+        epoll::wait(&shared.epoll, spare_capacity(&mut ready), timeout.as_ref()).ok();
         let mut events = Vec::new();
         let mut state = shared.state();
         if state.stopping {

@@ -26,6 +26,8 @@ pub(crate) enum Request {
     Stop(StopRequest),
     /// Kill.
     Kill,
+    /// The deadline was moved earlier: look at it again.
+    Recheck,
 }
 
 /// What came of a receive.

@@ -4,7 +4,9 @@
 //! Everything of one peer is in `peer`; what a link prefers is decided in `slot`. This module does
 //! not read or write messages.
 
+mod link;
 mod peer;
+mod sockets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,14 +21,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{ClientConfig, Endpoint, ServerConfig};
+use quinn::{ClientConfig, Endpoint};
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::sync::mpsc;
 
 use self::peer::{DialFailure, PeerState};
 use crate::{
     Config, EventSink, NodeName, Peer, TransportError, TransportEvent,
-    accept::{Door, accept_all},
+    accept::Door,
     join::JoinDesk,
     limits::ReportGate,
     pki::Credentials,
@@ -37,10 +39,11 @@ use crate::{
 
 /// Reports of refusals a second.
 const REFUSALS_PER_SECOND: u32 = 5;
+/// How often links are looked at: about once a heartbeat, which is cheap and quick enough.
+const SHORTEST_TICK: Duration = Duration::from_millis(20);
+const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// Time for the last packets when the transport stops.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// A lost socket is made anew after this pause.
-const REBIND_PAUSE: Duration = Duration::from_millis(500);
 
 /// A message of the agent.
 #[derive(Debug)]
@@ -208,55 +211,12 @@ impl Hub {
             })
     }
 
-    fn open_endpoints(&mut self, runtime: &Runtime, sockets: Vec<Bound>) -> io::Result<()> {
-        let _inside = runtime.enter();
-        for bound in sockets {
-            self.addresses.push(bound.address);
-            let endpoint = self.open_endpoint(bound)?;
-            self.common.endpoints.push(Some(endpoint));
-        }
-        for index in 0..self.common.endpoints.len() {
-            self.accept_at(index);
-        }
-        Ok(())
-    }
-
-    fn open_endpoint(&self, bound: Bound) -> io::Result<Endpoint> {
-        let server = self
-            .server_config(self.joins_open)
-            .map_err(io::Error::other)?;
-        quic::endpoint(bound, server)
-    }
-
-    fn accept_at(&self, index: usize) {
-        let Some(Some(endpoint)) = self.common.endpoints.get(index) else {
-            return;
-        };
-        let accepting = accept_all(endpoint.clone(), Arc::clone(&self.door));
-        let reports = self.common.reports.clone();
-        tokio::spawn(async move {
-            accepting.await;
-            drop(reports.send(Report::EndpointLost(index)));
-        });
-    }
-
-    fn server_config(&self, joins: bool) -> Result<ServerConfig, rustls::Error> {
-        let crypto = tls::server(&self.credentials, &self.members, joins)?;
-        Ok(quic::server(
-            crypto,
-            self.heartbeat,
-            self.idle_timeout,
-            joins,
-        ))
-    }
-
     async fn run(
         mut self,
         mut outgoing: mpsc::Receiver<Outgoing>,
         mut control: mpsc::UnboundedReceiver<Control>,
     ) {
-        let period =
-            (self.heartbeat / 2).clamp(Duration::from_millis(10), Duration::from_millis(50));
+        let period = self.heartbeat.clamp(SHORTEST_TICK, LONGEST_TICK);
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -350,12 +310,7 @@ impl Hub {
             }
             Report::Refused { addr, why } => self.report_refusal(addr, why, now),
             Report::JoinsChanged => self.update_joins(),
-            Report::EndpointLost(index) => {
-                if let Some(endpoint) = self.common.endpoints.get_mut(index) {
-                    *endpoint = None;
-                }
-                self.rebind_at = Some(now + REBIND_PAUSE);
-            }
+            Report::EndpointLost(index) => self.on_endpoint_lost(index, now),
         }
     }
 
@@ -399,46 +354,6 @@ impl Hub {
         }
         if self.rebind_at.is_some_and(|at| now >= at) {
             self.rebind(now);
-        }
-    }
-
-    /// Nodes without a certificate may begin a handshake only while a token lives.
-    fn update_joins(&mut self) {
-        let open = self.desk.is_open();
-        if open == self.joins_open {
-            return;
-        }
-        match self.server_config(open) {
-            Ok(server) => {
-                for endpoint in self.common.endpoints.iter().flatten() {
-                    endpoint.set_server_config(Some(server.clone()));
-                }
-                self.joins_open = open;
-            }
-            Err(error) => tracing::error!(%error, "TLS for joining cannot be set up"),
-        }
-    }
-
-    fn rebind(&mut self, now: Instant) {
-        self.rebind_at = None;
-        for index in 0..self.common.endpoints.len() {
-            let (Some(None), Some(&address)) =
-                (self.common.endpoints.get(index), self.addresses.get(index))
-            else {
-                continue;
-            };
-            match quic::bind(address).and_then(|bound| self.open_endpoint(bound)) {
-                Ok(endpoint) => {
-                    if let Some(place) = self.common.endpoints.get_mut(index) {
-                        *place = Some(endpoint);
-                    }
-                    self.accept_at(index);
-                }
-                Err(error) => {
-                    tracing::warn!(%address, %error, "cannot receive on this address");
-                    self.rebind_at = Some(now + REBIND_PAUSE);
-                }
-            }
         }
     }
 }

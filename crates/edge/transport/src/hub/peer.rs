@@ -10,15 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::Connection;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Common, Report};
+use super::{
+    Common, Report,
+    link::{Held, Link, authentic_frames},
+};
 use crate::{
     MAX_LINKS, MAX_STREAM_BYTES, NodeName, TransportEvent,
     limits::{PeerMeter, pause_after},
     session::{self, Close, Session, SessionContext, SessionReport, establish},
-    slot::{Standing, preferred, replaces, surplus},
+    slot::{Standing, replaces, surplus},
 };
 
 /// Bytes of stream messages waiting for one peer; the oldest give way.
@@ -41,30 +43,6 @@ pub(crate) struct DialFailure {
     pub(crate) timed_out: bool,
 }
 
-struct Link {
-    /// The peer's address; `None` for a link that only the peer can dial.
-    address: Option<SocketAddr>,
-    connections: Vec<Held>,
-    dialing: bool,
-    refusals: u32,
-    next_dial: Instant,
-    /// What the agent was told last.
-    announced_up: bool,
-    /// Why the last connection ended.
-    loss: String,
-}
-
-/// A connection in use.
-struct Held {
-    standing: Standing,
-    connection: Connection,
-    feature_level: u32,
-    writer: mpsc::Sender<Bytes>,
-    /// A message is on its way to the connection; the next one waits.
-    writing: bool,
-    heard_frames: u64,
-}
-
 pub(crate) struct PeerState {
     name: NodeName,
     own_name_is_lower: bool,
@@ -74,73 +52,6 @@ pub(crate) struct PeerState {
     queued_bytes: usize,
     barred_until: Option<Instant>,
     reminded_at: Option<Instant>,
-}
-
-impl Link {
-    fn new(now: Instant) -> Self {
-        Self {
-            address: None,
-            connections: Vec::new(),
-            dialing: false,
-            refusals: 0,
-            next_dial: now,
-            announced_up: false,
-            loss: String::new(),
-        }
-    }
-
-    fn standings(&self) -> impl Iterator<Item = Standing> + '_ {
-        self.connections.iter().map(|held| held.standing)
-    }
-
-    /// The connection to send on, and whether it is heard.
-    fn best(&mut self, now: Instant, silence: Duration) -> Option<(&mut Held, bool)> {
-        let best = preferred(self.standings(), now, silence)?;
-        let heard = !best.is_silent(now, silence);
-        let held = self
-            .connections
-            .iter_mut()
-            .find(|held| held.standing.id == best.id)?;
-        Some((held, heard))
-    }
-
-    fn is_up(&mut self, now: Instant, silence: Duration) -> bool {
-        self.best(now, silence).is_some_and(|(_, heard)| heard)
-    }
-
-    fn close(&mut self, close: Close, why: &str) {
-        self.loss = why.to_owned();
-        for held in self.connections.drain(..) {
-            held.connection.close(close.code(), why.as_bytes());
-        }
-    }
-
-    fn close_where(&mut self, why: &str, mut is_meant: impl FnMut(&Standing) -> bool) {
-        self.connections.retain(|held| {
-            let meant = is_meant(&held.standing);
-            if meant {
-                held.connection
-                    .close(Close::Superseded.code(), why.as_bytes());
-            }
-            !meant
-        });
-    }
-
-    fn listen(&mut self, now: Instant) {
-        for held in &mut self.connections {
-            let frames = authentic_frames(&held.connection);
-            if frames != held.heard_frames {
-                held.heard_frames = frames;
-                held.standing.heard_at = now;
-            }
-        }
-    }
-}
-
-/// Counts frames that came in authenticated packets, unlike the count of UDP packets.
-fn authentic_frames(connection: &Connection) -> u64 {
-    let frames = connection.stats().frame_rx;
-    frames.acks + frames.ping + frames.datagram + frames.stream + frames.max_data
 }
 
 impl PeerState {
@@ -314,15 +225,24 @@ impl PeerState {
                 });
             }
         }
+        self.forget_stale_messages(now, common);
+        self.announce(now, common);
+        self.dial_where_needed(now, common);
+        self.flush(now, common);
+    }
+
+    /// While a link is heard, messages wait however long those before them take.
+    fn forget_stale_messages(&mut self, now: Instant, common: &Common) {
+        let silence = common.silence;
+        if self.links.iter_mut().any(|link| link.is_up(now, silence)) {
+            return;
+        }
         while let Some((since, _)) = self.queue.front() {
             if now.saturating_duration_since(*since) <= MAX_WAIT {
                 break;
             }
             self.pop_queue();
         }
-        self.announce(now, common);
-        self.dial_where_needed(now, common);
-        self.flush(now, common);
     }
 
     /// Tells the agent about links that came or went since it was told last.

@@ -1,0 +1,90 @@
+//! From a resource's configuration to what a keeper is asked to run.
+
+use crate::driver::ProcessSettings;
+use standfast_guard::{KeeperSpec, Output, StopRequest};
+use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Kept output of each resource, twice at most.
+const OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
+/// After a kill the tree may take this long to be gone before the stop counts as not confirmed.
+const CONFIRM_MS: u64 = 1000;
+/// The plan that an instance was started under, kept with the keeper for the next agent.
+const SINCE: &str = "STANDFAST_SINCE";
+
+/// A user as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What the keeper is asked to run.
+pub(crate) fn keeper_spec(
+    settings: &ProcessSettings,
+    resource: &ResourceId,
+    config: &ProcessConfig,
+    since: PlanNumber,
+) -> KeeperSpec {
+    let mut environment = environment(settings, resource, config);
+    environment.insert(SINCE.to_owned(), since.to_string());
+    KeeperSpec {
+        name: resource.to_string(),
+        run_dir: run_dir(settings, resource),
+        command: config.command.clone(),
+        environment,
+        working_directory: config.directory.as_ref().map(PathBuf::from),
+        user: config.user.clone(),
+        group: None,
+        cgroup_parent: settings.cgroup_parent.clone(),
+        private_pids: config.private_pids,
+        network_guard: settings.network_guard,
+        output: Output { directory: settings.output_dir.join(resource.as_str()), max_bytes: OUTPUT_BYTES },
+        stop: StopRequest { grace_ms: millis(config.stop_timeout), signal: config.stop_signal },
+        confirm_ms: CONFIRM_MS,
+    }
+}
+
+/// A small clean environment, who it is, and what the configuration adds.
+pub(crate) fn environment(
+    settings: &ProcessSettings,
+    resource: &ResourceId,
+    config: &ProcessConfig,
+) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("STANDFAST_NODE".to_owned(), settings.node.clone()),
+        ("STANDFAST_RESOURCE".to_owned(), resource.to_string()),
+    ]);
+    environment.extend(config.environment.clone());
+    environment
+}
+
+/// The keeper's own folder.
+pub(crate) fn run_dir(settings: &ProcessSettings, resource: &ResourceId) -> PathBuf {
+    settings.run_dir.join(resource.as_str())
+}
+
+/// The plan that an adopted instance was started under.
+pub(crate) fn since(spec: &KeeperSpec) -> Option<PlanNumber> {
+    let (term, generation) = spec.environment.get(SINCE)?.split_once('.')?;
+    Some(PlanNumber { term: term.parse().ok()?, generation: generation.parse().ok()? })
+}
+
+/// The user that checks run as: the service's own.
+pub(crate) fn identity(config: &ProcessConfig) -> Option<Identity> {
+    let user = config.user.as_ref()?;
+    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let uid = fields.nth(1)?;
+        let gid = fields.next()?;
+        (name == user || uid == user).then_some(())?;
+        Some(Identity { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+    })
+}
+
+pub(crate) fn millis(length: Micros) -> u64 {
+    length.as_millis_ceil()
+}

@@ -1,0 +1,310 @@
+//! The address driver on a thread of its own: orders come in, outcomes go out as events of the core.
+//!
+//! Not for deciding; and not for extending a lease, which the core's thread does itself.
+
+use standfast_address::{
+    AddressConfig, AddressDriver, AddressEvent, Extended, PROBE_ROUND, Support, VipSpec, probe_conflict,
+};
+use standfast_model::{
+    config::VipConfig,
+    event::{Event, InstanceChange},
+    id::ResourceId,
+    plan::PlanNumber,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+};
+
+/// An order for an address resource.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Start(ResourceId, VipConfig, PlanNumber, u64),
+    Stop(ResourceId),
+    Probe(ResourceId, VipConfig),
+    Repair(ResourceId),
+    Reconfigure(ResourceId, VipConfig),
+    Prepare(Vec<(ResourceId, VipConfig)>),
+}
+
+/// The driver and its thread.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    driver: Option<Arc<AddressDriver>>,
+    orders: Sender<Order>,
+}
+
+impl Addresses {
+    /// Starts the driver. Where this machine offers none, every start of an address is refused with the reason.
+    pub(crate) fn start(run: &Path, table: &str, support: &Support, events: Sender<Event>) -> std::io::Result<Self> {
+        let (seen, from_driver) = channel();
+        let config = AddressConfig { table: table.to_owned(), guard: support.guard(), members: Vec::new() };
+        let (driver, why) = match AddressDriver::new(config, seen) {
+            Ok(driver) => (Some(Arc::new(driver)), String::new()),
+            Err(error) => (None, error.to_string()),
+        };
+        let (orders, queue) = channel();
+        let worker = Worker {
+            driver: driver.clone(),
+            why,
+            memory: run.join("addresses"),
+            specs: BTreeMap::new(),
+            events: events.clone(),
+        };
+        thread::Builder::new().name("addresses".to_owned()).spawn(move || worker.run(&queue))?;
+        thread::Builder::new().name("address-events".to_owned()).spawn(move || watch(&from_driver, &events))?;
+        Ok(Self { driver, orders })
+    }
+
+    /// Hands an order on.
+    pub(crate) fn order(&self, order: Order) {
+        // The thread lives as long as the agent.
+        drop(self.orders.send(order));
+    }
+
+    /// Lets the guards of a resource run until the deadline, `CLOCK_BOOTTIME` microseconds.
+    pub(crate) fn extend(&self, resource: &ResourceId, deadline: u64) {
+        let Some(driver) = &self.driver else { return };
+        match driver.extend(resource.as_str(), deadline.saturating_mul(1000)) {
+            Ok(Extended::Live) => {}
+            Ok(Extended::Lapsed) => tracing::warn!(%resource, "the guard had closed; the extension was too late"),
+            Err(error) => tracing::warn!(%resource, %error, "cannot extend the address guard"),
+        }
+    }
+}
+
+struct Worker {
+    driver: Option<Arc<AddressDriver>>,
+    why: String,
+    memory: PathBuf,
+    specs: BTreeMap<ResourceId, VipSpec>,
+    events: Sender<Event>,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Receiver<Order>) {
+        while let Ok(order) = queue.recv() {
+            match order {
+                Order::Start(resource, config, since, deadline) => {
+                    let change = match self.start(&resource, &config, since, deadline) {
+                        Ok(()) => InstanceChange::Started,
+                        Err(why) => InstanceChange::StartFailed(why),
+                    };
+                    self.tell(resource, change);
+                }
+                Order::Stop(resource) => {
+                    let change = self.stop(&resource);
+                    self.tell(resource, change);
+                }
+                Order::Probe(resource, config) => {
+                    let change = self.probe(&resource, &config);
+                    self.tell(resource, change);
+                }
+                Order::Repair(resource) => {
+                    let done = self.driver.as_ref().map(|driver| driver.repair(resource.as_str()));
+                    if let Some(Err(error)) = done {
+                        self.tell(resource, InstanceChange::Unhealthy(format!("cannot be put back: {error}")));
+                    }
+                }
+                Order::Reconfigure(resource, config) => {
+                    let spec = spec(&config);
+                    let done = self.driver.as_ref().map(|driver| driver.reconfigure(resource.as_str(), &spec));
+                    self.specs.insert(resource.clone(), spec);
+                    if let Some(Err(error)) = done {
+                        self.tell(resource, InstanceChange::Unhealthy(format!("cannot be changed: {error}")));
+                    }
+                }
+                Order::Prepare(resources) => self.prepare(resources),
+            }
+        }
+    }
+
+    fn tell(&self, resource: ResourceId, change: InstanceChange) {
+        drop(self.events.send(Event::Instance { resource, change }));
+    }
+
+    fn notice(&self, topic: String, text: String) {
+        drop(self.events.send(Event::Notice { topic, text }));
+    }
+
+    fn start(
+        &self,
+        resource: &ResourceId,
+        config: &VipConfig,
+        since: PlanNumber,
+        deadline: u64,
+    ) -> Result<(), String> {
+        let driver = self.driver.as_ref().ok_or_else(|| self.why.clone())?;
+        let spec = spec(config);
+        driver.prepare(resource.as_str(), &spec).map_err(|error| error.to_string())?;
+        self.check_conflict(resource, &spec)?;
+        self.remember(resource, since).map_err(|error| format!("cannot write {}: {error}", self.memory.display()))?;
+        driver.start(resource.as_str(), &spec, deadline.saturating_mul(1000)).map_err(|error| error.to_string())
+    }
+
+    /// A stranger's answer refuses the start; a member's raises an alarm and does not: it has lost its lease.
+    fn check_conflict(&self, resource: &ResourceId, spec: &VipSpec) -> Result<(), String> {
+        let topic = format!("conflict:{resource}");
+        match probe_conflict(spec, &[], PROBE_ROUND) {
+            Ok(report) if report.is_clear() => {
+                self.notice(topic, String::new());
+                Ok(())
+            }
+            Ok(report) => {
+                let text = format!("{resource}: the address is already in use on the network: {report:?}");
+                self.notice(topic, text.clone());
+                Err(text)
+            }
+            // Where nothing can be asked (loopback, no privilege), nothing is known: the lease still holds.
+            Err(error) => {
+                tracing::debug!(%resource, %error, "no conflict probe");
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&self, resource: &ResourceId) -> InstanceChange {
+        let Some(driver) = &self.driver else { return InstanceChange::Stopped };
+        match driver.stop(resource.as_str()) {
+            Ok(()) => InstanceChange::Stopped,
+            Err(error) => InstanceChange::StopFailed(error.to_string()),
+        }
+    }
+
+    /// Whether an earlier agent's addresses are still open here.
+    fn probe(&mut self, resource: &ResourceId, config: &VipConfig) -> InstanceChange {
+        let Some(driver) = &self.driver else { return InstanceChange::Stopped };
+        let spec = spec(config);
+        let found = driver.adopt().unwrap_or_default();
+        if let Err(error) = driver.prepare(resource.as_str(), &spec) {
+            self.notice(format!("address:{resource}"), format!("{resource}: {error}"));
+        }
+        let wanted: Vec<std::net::IpAddr> =
+            spec.vips().map(|vips| vips.iter().map(|vip| vip.address).collect()).unwrap_or_default();
+        let left = found
+            .iter()
+            .filter(|address| wanted.contains(&address.address) && address.present_on.is_some())
+            .map(|address| address.live_for)
+            .min();
+        let deadline = |left: std::time::Duration| {
+            super::clock::now().boot.saturating_add(u64::try_from(left.as_micros()).unwrap_or(0))
+        };
+        let all = found.iter().filter(|address| address.present_on.is_some() && wanted.contains(&address.address)).count();
+        if let (Some(Some(left)), Some(since), true) = (left, self.recall(resource), all == wanted.len()) {
+            let deadline = deadline(left);
+            if driver.start(resource.as_str(), &spec, deadline.saturating_mul(1000)).is_ok() {
+                return InstanceChange::Adopted { since, deadline };
+            }
+        }
+        self.stop(resource)
+    }
+
+    fn prepare(&mut self, resources: Vec<(ResourceId, VipConfig)>) {
+        let Some(driver) = &self.driver else { return };
+        let new: BTreeMap<ResourceId, VipSpec> =
+            resources.into_iter().map(|(resource, config)| (resource, spec(&config))).collect();
+        for (resource, spec) in &new {
+            if self.specs.get(resource) == Some(spec) {
+                continue;
+            }
+            // One that is held is changed by the core's own order.
+            if driver.status(resource.as_str()).is_ok_and(|status| status.held) {
+                continue;
+            }
+            let text = match driver.prepare(resource.as_str(), spec) {
+                Ok(()) => String::new(),
+                Err(error) => format!("{resource}: {error}"),
+            };
+            self.notice(format!("address:{resource}"), text);
+        }
+        for resource in self.specs.keys().filter(|resource| !new.contains_key(*resource)) {
+            if driver.status(resource.as_str()).is_ok_and(|status| !status.held)
+                && let Err(error) = driver.forget(resource.as_str())
+            {
+                tracing::warn!(%resource, %error, "cannot take the guard of a removed resource away");
+            }
+        }
+        self.specs = new;
+    }
+
+    /// The plan that an address was started under, for the next agent. On tmpfs: gone with the machine.
+    fn remember(&self, resource: &ResourceId, since: PlanNumber) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.memory)?;
+        std::fs::write(self.memory.join(resource.as_str()), format!("{} {}", since.term, since.generation))
+    }
+
+    fn recall(&self, resource: &ResourceId) -> Option<PlanNumber> {
+        let text = std::fs::read_to_string(self.memory.join(resource.as_str())).ok()?;
+        let (term, generation) = text.split_once(' ')?;
+        Some(PlanNumber { term: term.parse().ok()?, generation: generation.parse().ok()? })
+    }
+}
+
+fn spec(config: &VipConfig) -> VipSpec {
+    VipSpec {
+        addresses: config.addresses.clone(),
+        interface: config.interface.clone(),
+        gateway: config.gateway.as_ref().and_then(|gateway| gateway.parse().ok()),
+    }
+}
+
+/// Turns what the driver sees by itself into events of the core.
+fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
+    let mut sick: BTreeMap<String, BTreeMap<&'static str, String>> = BTreeMap::new();
+    let mut interfaces: BTreeMap<String, String> = BTreeMap::new();
+    while let Ok(event) = from_driver.recv() {
+        let event = match event {
+            AddressEvent::AddressLost { resource, address, .. } => Event::Instance {
+                resource: ResourceId::from(resource),
+                change: InstanceChange::Damaged(format!("{address} was removed by someone else")),
+            },
+            AddressEvent::LinkHealth { resource, interface, up, .. } => {
+                interfaces.insert(resource, interface.clone());
+                let problems = sick.entry(interface.clone()).or_default();
+                set(problems, "link", (!up).then(|| format!("{interface} has no carrier")));
+                health(interface, problems)
+            }
+            AddressEvent::GatewayHealth { resource, gateway, reachable, .. } => {
+                let Some(interface) = interfaces.get(&resource).cloned() else { continue };
+                let problems = sick.entry(interface.clone()).or_default();
+                set(problems, "gateway", (!reachable).then(|| format!("gateway {gateway} does not answer")));
+                health(interface, problems)
+            }
+            AddressEvent::ConflictSeen { resource, address, mac, member, .. } => {
+                let who = if member { "a member of the cluster" } else { "a stranger" };
+                Event::Notice {
+                    topic: format!("conflict:{resource}"),
+                    text: format!("{resource}: {address} is also claimed by {mac} ({who}); announced again"),
+                }
+            }
+            AddressEvent::GuardRestored { reason, .. } => Event::Notice {
+                topic: "address-guard".to_owned(),
+                text: format!("the address guard had been changed by someone else and was restored: {reason}"),
+            },
+            AddressEvent::GuardLost { reason, .. } => Event::Notice {
+                topic: "address-guard".to_owned(),
+                text: format!("the address guard is damaged and could not be restored: {reason}"),
+            },
+        };
+        if events.send(event).is_err() {
+            return;
+        }
+    }
+}
+
+fn set(problems: &mut BTreeMap<&'static str, String>, which: &'static str, problem: Option<String>) {
+    match problem {
+        Some(text) => problems.insert(which, text),
+        None => problems.remove(which),
+    };
+}
+
+fn health(interface: String, problems: &BTreeMap<&'static str, String>) -> Event {
+    let all: Vec<&str> = problems.values().map(String::as_str).collect();
+    Event::LinkHealth { interface, problem: (!all.is_empty()).then(|| all.join("; ")) }
+}

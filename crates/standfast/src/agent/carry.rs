@@ -1,0 +1,196 @@
+//! Carrying out effects: one exhaustive match. Each arm hands over to one edge and decides nothing.
+
+use super::{
+    addresses::{Addresses, Order},
+    convert,
+};
+use prost::Message as _;
+use standfast_api::ReplyHandle;
+use standfast_model::{
+    config::ResourceKind,
+    effect::{Class, Effect, Level},
+    id::{NodeId, ResourceId},
+    message::Message,
+    request::Response,
+};
+use standfast_process::ProcessDriver;
+use standfast_storage::{Identity, StorageThread};
+use standfast_transport::{MAX_DATAGRAM_BYTES, NodeName, Peer, Transport, join::JoinRequest};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A client on the local socket.
+    Client(ReplyHandle),
+    /// A machine that wants to join.
+    Joiner(JoinRequest),
+}
+
+/// All edges of this agent.
+#[derive(Debug)]
+pub(crate) struct Edges {
+    pub(crate) identity: Identity,
+    pub(crate) transport: Transport,
+    pub(crate) storage: StorageThread,
+    pub(crate) processes: ProcessDriver,
+    pub(crate) addresses: Addresses,
+    pub(crate) waiting: BTreeMap<u64, Waiting>,
+    /// Writes that the storage thread had no room for yet.
+    pub(crate) backlog: VecDeque<standfast_model::effect::Batch>,
+    /// The last write handed to the storage thread, which repeats failed ones by itself.
+    pub(crate) submitted: u64,
+    /// Which driver each resource belongs to.
+    pub(crate) kinds: BTreeMap<ResourceId, Kind>,
+}
+
+/// Drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Process,
+    Vip,
+}
+
+impl Edges {
+    /// Carries out effects in order. True: the agent may end, its restart grant is in force.
+    pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> bool {
+        let mut ends = false;
+        for effect in effects {
+            match effect {
+                Effect::Send { to, class, message } => self.send(&to, class, &message),
+                Effect::Persist(batch) => self.persist(*batch),
+                Effect::Start(start) => {
+                    let resource = start.resource;
+                    match start.kind {
+                        ResourceKind::Process(config) => {
+                            self.kinds.insert(resource.clone(), Kind::Process);
+                            self.processes.start(&resource, &config, start.since, start.deadline);
+                        }
+                        ResourceKind::Vip(config) => {
+                            self.kinds.insert(resource.clone(), Kind::Vip);
+                            self.addresses.order(Order::Start(resource, config, start.since, start.deadline));
+                        }
+                    }
+                }
+                Effect::Stop { resource, grace } => match self.kinds.get(&resource) {
+                    Some(Kind::Vip) => self.addresses.order(Order::Stop(resource)),
+                    Some(Kind::Process) | None => self.processes.stop(&resource, grace),
+                },
+                Effect::Extend { resource, deadline } => match self.kinds.get(&resource) {
+                    Some(Kind::Vip) => self.addresses.extend(&resource, deadline),
+                    Some(Kind::Process) | None => self.processes.extend(&resource, deadline),
+                },
+                Effect::Probe { resource, kind } => match *kind {
+                    ResourceKind::Process(config) => {
+                        self.kinds.insert(resource.clone(), Kind::Process);
+                        self.processes.probe(&resource, &config);
+                    }
+                    ResourceKind::Vip(config) => {
+                        self.kinds.insert(resource.clone(), Kind::Vip);
+                        self.addresses.order(Order::Probe(resource, config));
+                    }
+                },
+                Effect::Repair { resource } => self.addresses.order(Order::Repair(resource)),
+                Effect::Reconfigure { resource, kind } => {
+                    if let ResourceKind::Vip(config) = *kind {
+                        self.addresses.order(Order::Reconfigure(resource, config));
+                    }
+                }
+                Effect::Peers(peers) => self.set_peers(&peers),
+                Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
+                Effect::Reply(reply) => self.reply(reply.id, reply.response),
+                Effect::RestartReady { .. } => ends = true,
+                Effect::Log { level, text } => log(level, &text),
+            }
+        }
+        self.submit();
+        ends
+    }
+
+    fn send(&self, to: &NodeId, class: Class, message: &Message) {
+        let Ok(name) = NodeName::new(to.as_str()) else { return };
+        let bytes = message.encode_to_vec();
+        let datagram = class == Class::Datagram && bytes.len() <= MAX_DATAGRAM_BYTES;
+        let sent = if datagram {
+            self.transport.send_datagram(&name, bytes.into())
+        } else {
+            self.transport.send_stream(&name, bytes.into())
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%to, %error, "not sent");
+        }
+    }
+
+    fn set_peers(&self, peers: &[(NodeId, Vec<String>)]) {
+        let peers = peers
+            .iter()
+            .filter_map(|(node, addresses)| {
+                Some(Peer {
+                    name: NodeName::new(node.as_str()).ok()?,
+                    addresses: addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+                })
+            })
+            .collect();
+        self.transport.set_peers(peers);
+    }
+
+    fn persist(&mut self, batch: standfast_model::effect::Batch) {
+        if batch.sequence > self.submitted {
+            self.submitted = batch.sequence;
+            self.backlog.push_back(batch);
+        }
+    }
+
+    /// Hands waiting writes to the storage thread, as many as it takes.
+    fn submit(&mut self) {
+        while let Some(batch) = self.backlog.pop_front() {
+            let kept = batch.clone();
+            let (sequence, reset) = (batch.sequence, batch.reset);
+            let batch = convert::batch(batch);
+            let result = match reset {
+                Some(member) => {
+                    self.identity.member = member.0;
+                    self.storage.submit_restart(sequence, self.identity.clone(), batch)
+                }
+                None => self.storage.submit(sequence, batch),
+            };
+            if result.is_err() {
+                self.backlog.push_front(kept);
+                return;
+            }
+        }
+    }
+
+    fn reply(&mut self, id: u64, response: Response) {
+        match self.waiting.remove(&id) {
+            Some(Waiting::Client(handle)) => handle.send(response),
+            Some(Waiting::Joiner(request)) => admit(request, response),
+            None => {}
+        }
+    }
+}
+
+fn admit(request: JoinRequest, response: Response) {
+    match response {
+        Response::Joined { member, cluster_id, peers, .. } => {
+            let bootstrap = super::setup::Bootstrap { cluster_id, member, peers };
+            match serde_json::to_vec(&bootstrap) {
+                Ok(json) => request.accept(json.into(), true),
+                Err(error) => request.refuse(&error.to_string()),
+            }
+        }
+        Response::Refused(refusal) => request.refuse(&refusal.text),
+        Response::View(_) | Response::Plan(_) | Response::Done { .. } | Response::Token { .. } => {
+            request.refuse("the member answered something else; try again");
+        }
+    }
+}
+
+fn log(level: Level, text: &str) {
+    match level {
+        Level::Debug => tracing::debug!("{text}"),
+        Level::Info => tracing::info!("{text}"),
+        Level::Warn => tracing::warn!("{text}"),
+        Level::Error => tracing::error!("{text}"),
+    }
+}

@@ -1,0 +1,101 @@
+//! What reaches the agent's loop, and how edges put it there. Plain translation.
+
+use prost::Message as _;
+use standfast_model::{event::Event, id::NodeId, message::Message, time::Micros};
+use standfast_storage::StorageEvent;
+use standfast_transport::{EventSink, TransportEvent, join::JoinRequest};
+use std::{
+    sync::mpsc::{Sender, channel},
+    thread,
+};
+
+/// One input.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// For the core.
+    Event(Event),
+    /// A client on the local socket.
+    Client(standfast_api::Incoming),
+    /// A machine that wants to join.
+    Join(JoinRequest),
+}
+
+/// Takes what the transport tells.
+#[derive(Debug)]
+pub(crate) struct Sink(Sender<Input>);
+
+impl Sink {
+    pub(crate) fn new(inputs: Sender<Input>) -> Self {
+        Self(inputs)
+    }
+
+    fn message(&self, from: &str, link: u32, bytes: &[u8]) {
+        match Message::decode(bytes) {
+            Ok(message) => {
+                let event = Event::Message { from: NodeId::from(from), link, message: Box::new(message) };
+                drop(self.0.send(Input::Event(event)));
+            }
+            Err(error) => tracing::warn!(from, %error, "a message that is none was dropped"),
+        }
+    }
+
+    fn notice(&self, topic: String, text: String) {
+        drop(self.0.send(Input::Event(Event::Notice { topic, text })));
+    }
+}
+
+impl EventSink for Sink {
+    fn offer(&self, event: TransportEvent) -> Result<(), TransportEvent> {
+        match event {
+            TransportEvent::Datagram { from, link, bytes } => {
+                self.message(from.as_str(), u32::from(link), &bytes);
+            }
+            TransportEvent::Stream { from, bytes, .. } => self.message(from.as_str(), 0, &bytes),
+            TransportEvent::LinkUp { peer, link, .. } => {
+                tracing::info!(peer = peer.as_str(), link, "link up");
+            }
+            TransportEvent::LinkDown { peer, link, why } => {
+                tracing::warn!(peer = peer.as_str(), link, why, "link down");
+            }
+            TransportEvent::Refused { addr, why, suppressed } => {
+                tracing::warn!(%addr, why, suppressed, "refused");
+            }
+            TransportEvent::PeerLimited { peer, why } => {
+                tracing::warn!(peer = peer.as_str(), why, "a member broke a limit");
+            }
+            TransportEvent::CertificateExpired { peer } => {
+                let peer = peer.as_str();
+                self.notice(format!("certificate:{peer}"), format!("the certificate of {peer} has expired; renew it"));
+            }
+            TransportEvent::Join(request) => drop(self.0.send(Input::Join(request))),
+        }
+        Ok(())
+    }
+}
+
+/// What became of a write.
+pub(crate) fn storage_event(event: StorageEvent) -> Event {
+    match event {
+        StorageEvent::Persisted { seq, took } => {
+            let took = Micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            Event::Persisted { sequence: seq, took }
+        }
+        StorageEvent::Failed { seq, error, .. } => Event::PersistFailed { sequence: seq, error: error.to_string() },
+    }
+}
+
+/// A sender of plain events, for edges that know no other input.
+///
+/// # Errors
+/// The system gives no thread.
+pub(crate) fn event_sender(inputs: Sender<Input>) -> std::io::Result<Sender<Event>> {
+    let (sender, receiver) = channel::<Event>();
+    thread::Builder::new().name("events".to_owned()).spawn(move || {
+        for event in receiver {
+            if inputs.send(Input::Event(event)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(sender)
+}

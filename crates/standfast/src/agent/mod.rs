@@ -1,0 +1,357 @@
+//! The agent: the core on its own thread, and the edges around it.
+//!
+//! One loop: an input becomes an event, `step` gives effects, `carry` carries them out. Whatever
+//! takes time happens on the edges' threads and comes back as an event.
+
+mod addresses;
+mod carry;
+mod clock;
+mod convert;
+mod input;
+mod realtime;
+pub(crate) mod setup;
+
+use crate::failure::Failure;
+use addresses::Addresses;
+use carry::{Edges, Waiting};
+use input::{Input, Sink};
+use standfast_cluster::{Core, Init};
+use standfast_guard::{status::Guard, support};
+use standfast_model::{
+    event::Event,
+    guards::GuardSupport,
+    id::{Incarnation, MemberId, NodeId},
+    request::{Refusal, RefusalKind, Request, Response},
+    time::{Micros, Now},
+};
+use standfast_process::{ProcessDriver, ProcessSettings};
+use standfast_storage::{Storage, StorageThread};
+use standfast_transport::{
+    Config, Transport,
+    pki::{Authority, Credentials},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::Duration,
+};
+
+/// A token lives this long.
+const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+/// Writes that may wait for the disk.
+const WRITES: usize = 4096;
+/// Waking up later than this is a stall worth telling.
+const STALL: Micros = Micros::from_millis(20);
+
+/// Where an agent lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// State directory.
+    pub(crate) state: PathBuf,
+    /// Run directory, on tmpfs.
+    pub(crate) run: PathBuf,
+    /// Local socket.
+    pub(crate) socket: PathBuf,
+    /// Folder inside the cgroup2 hierarchy under which resources get their own.
+    pub(crate) cgroup: PathBuf,
+    /// Real-time priority and locked memory, when this machine allows it.
+    pub(crate) realtime: bool,
+    /// Guards that are left out, for measuring what they are good for. Never on a real cluster.
+    pub(crate) without_guards: bool,
+}
+
+/// Runs an agent until it is told to end.
+///
+/// # Errors
+/// Why it could not start.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    for folder in [&options.state, &options.run] {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::cannot(&format!("make {}", folder.display()), &error))?;
+    }
+    let (mut storage, restored) =
+        Storage::open(&options.state).map_err(|error| Failure::cannot("open the state directory", &error))?;
+    let Some(identity) = restored.identity.clone() else {
+        return Err(Failure::new(
+            78,
+            format!("{} holds no node yet; run `standfast init` or `standfast join` first", options.state.display()),
+        ));
+    };
+    if let standfast_storage::Condition::Corrupt { set_aside, reason } = &restored.condition {
+        tracing::error!("the state is damaged ({reason}); it was set aside as {}", set_aside.display());
+    }
+    let (inputs, queue) = channel::<Input>();
+    let guards = probe_guards(options);
+    let core = Init {
+        node: NodeId::from(identity.node.as_str()),
+        member: MemberId(identity.member),
+        incarnation: Incarnation(setup::random_u64()? | 1),
+        restored: convert::restored(&restored),
+        peers: convert::peers(&restored),
+        seed: setup::random_u64()?,
+        guards: guards.clone(),
+        wall_offset: clock::wall_offset(),
+        planted: None,
+    };
+    measure_disk(&mut storage);
+    let links = own_links(&core, &restored, &identity.node)?;
+    let edges = start_edges(options, identity, storage, &links, &inputs, &guards)?;
+    let api_inputs = inputs.clone();
+    let server = standfast_api::Server::bind(&options.socket, move |incoming| {
+        drop(api_inputs.send(Input::Client(incoming)));
+    })
+    .map_err(|error| Failure::cannot("serve clients", &error))?;
+    if options.realtime
+        && let Err(why) = realtime::raise_this_thread()
+    {
+        tracing::warn!("{why}");
+    }
+    tracing::info!(node = %core.node, member = core.member.0, "agent started");
+    let result = main_loop(core, edges, &queue, &links, options);
+    drop(server);
+    result
+}
+
+/// One write before anything counts on it, so that the first prediction is a measured one.
+fn measure_disk(storage: &mut Storage) {
+    let probe = standfast_storage::Batch {
+        notes: vec![("probe".to_owned(), Some(b"x".to_vec()))],
+        ..standfast_storage::Batch::default()
+    };
+    match storage.persist(&probe) {
+        Ok(took) => tracing::info!(took_us = took.as_micros(), "one durable write"),
+        Err(error) => tracing::warn!(%error, "the state directory cannot be written"),
+    }
+}
+
+/// This node's own links: from the state, or for a joiner from what it said when it joined.
+fn own_links(init: &Init, restored: &standfast_storage::Restored, node: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let state: Option<standfast_model::state::ClusterState> = init
+        .restored
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| serde_json::from_slice(&snapshot.data).ok());
+    let from_state = state.and_then(|state| {
+        let own = NodeId::from(node);
+        let member = state.members.values().find(|info| info.node == own).map(|info| info.addresses.clone());
+        state.config.nodes.get(&own).map(|node| node.addresses.clone()).or(member)
+    });
+    let from_note = convert::peers(restored)
+        .into_iter()
+        .find(|(peer, _)| peer.as_str() == node)
+        .map(|(_, addresses)| addresses);
+    let addresses = from_state.or(from_note).unwrap_or_default();
+    let links: Vec<SocketAddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    if links.is_empty() {
+        return Err(Failure::new(78, format!("the state names no address of node {node}")));
+    }
+    Ok(links)
+}
+
+fn start_edges(
+    options: &Options,
+    identity: standfast_storage::Identity,
+    storage: Storage,
+    links: &[SocketAddr],
+    inputs: &Sender<Input>,
+    guards: &GuardSupport,
+) -> Result<Edges, Failure> {
+    let credentials = Credentials::load(&setup::pki_dir(&options.state))
+        .map_err(|error| Failure::cannot("read this node's keys", &error))?;
+    let mut config = Config::new(credentials, links.to_vec());
+    config.feature_level = standfast_model::FEATURE_LEVEL;
+    if options.realtime {
+        config.on_thread_start = Some(Box::new(|| {
+            if let Err(why) = realtime::raise_this_thread() {
+                tracing::warn!("transport: {why}");
+            }
+        }));
+    }
+    let transport = Transport::start(config, Arc::new(Sink::new(inputs.clone())))
+        .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
+    let stored = inputs.clone();
+    let storage = StorageThread::start(storage, WRITES, move |event| {
+        drop(stored.send(Input::Event(input::storage_event(event))));
+    })
+    .map_err(|error| Failure::cannot("start the storage thread", &error))?;
+    let events = input::event_sender(inputs.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let settings = ProcessSettings {
+        run_dir: options.run.join("keepers"),
+        output_dir: options.state.join("output"),
+        keeper: standfast_guard::KeeperProgram::default(),
+        cgroup_parent: options.cgroup.clone(),
+        node: identity.node.clone(),
+        network_guard: guards.network,
+    };
+    let from_process = inputs.clone();
+    let processes = ProcessDriver::new(settings, move |resource, change| {
+        drop(from_process.send(Input::Event(Event::Instance { resource, change })));
+    })
+    .map_err(|error| Failure::cannot("start the process driver", &error))?;
+    let mut support = standfast_address::probe_support();
+    if options.without_guards {
+        support.nft = Err("left out by --without-guards".to_owned());
+    }
+    let addresses = Addresses::start(&options.run, "standfast", &support, events)
+        .map_err(|error| Failure::cannot("start the address driver", &error))?;
+    Ok(Edges {
+        identity,
+        transport,
+        storage,
+        processes,
+        addresses,
+        waiting: BTreeMap::new(),
+        backlog: VecDeque::new(),
+        submitted: 0,
+        kinds: BTreeMap::new(),
+    })
+}
+
+/// What this machine's kernel offers, with the reasons for what it does not.
+fn probe_guards(options: &Options) -> GuardSupport {
+    let local = support::GuardSupport::probe(&options.cgroup);
+    let address = standfast_address::probe_support();
+    let mut missing: BTreeMap<String, String> = local
+        .missing()
+        .into_iter()
+        .map(|missing| (format!("{:?}", missing.guard).to_lowercase(), missing.why))
+        .collect();
+    for (name, offered) in [("address guard", &address.nft), ("address lifetime", &address.lifetimes)] {
+        if let Err(why) = offered {
+            missing.insert(name.to_owned(), why.clone());
+        }
+    }
+    let realtime = options.realtime && local.offers(Guard::RealTime);
+    if options.realtime {
+        if let Err(why) = realtime::lock_memory() {
+            missing.insert("lockedmemory".to_owned(), why);
+        }
+    } else {
+        missing.insert("realtime".to_owned(), "switched off by --no-realtime".to_owned());
+    }
+    if options.without_guards {
+        missing.insert("all guards".to_owned(), "switched off by --without-guards".to_owned());
+    }
+    let on = !options.without_guards;
+    GuardSupport {
+        cgroup: on && local.offers(Guard::Cgroup) && local.offers(Guard::Kill),
+        pid_namespace: on && local.offers(Guard::PrivatePids),
+        network: on && local.offers(Guard::Network),
+        address: on && address.guard(),
+        address_lifetime: on && address.lifetimes.is_ok(),
+        realtime,
+        missing,
+    }
+}
+
+fn main_loop(
+    init: Init,
+    mut edges: Edges,
+    queue: &Receiver<Input>,
+    links: &[SocketAddr],
+    options: &Options,
+) -> Result<(), Failure> {
+    let (mut core, effects) = Core::new(init, clock::now());
+    let mut ends = edges.carry_out(effects);
+    let mut next_id = setup::random_u64()?;
+    while !ends {
+        let before = clock::now();
+        let wait = core.next_wakeup(before);
+        let event = match queue.recv_timeout(Duration::from_micros(wait.0.min(1_000_000))) {
+            Ok(Input::Event(event)) => event,
+            Ok(Input::Client(incoming)) => {
+                next_id = next_id.wrapping_add(1);
+                match accept_client(&mut edges, incoming, next_id, links, options) {
+                    Some(event) => event,
+                    None => continue,
+                }
+            }
+            Ok(Input::Join(request)) => {
+                next_id = next_id.wrapping_add(1);
+                let event = Event::Request {
+                    id: next_id,
+                    request: Request::Join {
+                        node: NodeId::from(request.name.as_str()),
+                        addresses: request.addresses.iter().map(ToString::to_string).collect(),
+                    },
+                };
+                edges.waiting.insert(next_id, Waiting::Joiner(request));
+                event
+            }
+            Err(RecvTimeoutError::Timeout) => Event::Timer,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::new(70, "every edge of the agent has ended"));
+            }
+        };
+        let now = clock::now();
+        let late = stall(before, now, wait);
+        if late > STALL {
+            ends |= edges.carry_out(core.step(now, Event::Paused(late)));
+        }
+        ends |= edges.carry_out(core.step(now, event));
+    }
+    tracing::info!("agent ends for its planned restart; its leases run on");
+    Ok(())
+}
+
+/// How much later than asked for this thread woke up.
+fn stall(before: Now, now: Now, wait: Micros) -> Micros {
+    now.held_since(before).minus(wait.max(Micros(1)))
+}
+
+/// A client's request as an event, unless it is answered right here.
+fn accept_client(
+    edges: &mut Edges,
+    incoming: standfast_api::Incoming,
+    id: u64,
+    links: &[SocketAddr],
+    options: &Options,
+) -> Option<Event> {
+    let standfast_api::Incoming { request, peer, reply } = incoming;
+    let reads = matches!(request, Request::View | Request::Plan { .. });
+    if !reads && !peer.may_change {
+        let text = format!("{} may look but not change anything; ask root", peer.name);
+        reply.send(Response::Refused(Refusal { kind: RefusalKind::Unsafe, text }));
+        return None;
+    }
+    if matches!(request, Request::Token) {
+        reply.send(make_token(edges, links, options));
+        return None;
+    }
+    let request = with_author(request, &peer.name);
+    edges.waiting.insert(id, Waiting::Client(reply));
+    Some(Event::Request { id, request })
+}
+
+fn make_token(edges: &Edges, links: &[SocketAddr], options: &Options) -> Response {
+    let authority = Authority::load(&setup::pki_dir(&options.state));
+    let token = authority.map_err(|error| error.to_string()).and_then(|authority| {
+        edges.transport.open_join(authority, links.to_vec(), TOKEN_LIFE).map_err(|error| error.to_string())
+    });
+    match token {
+        Ok(token) => Response::Token { token: token.to_string() },
+        Err(text) => Response::Refused(Refusal { kind: RefusalKind::Invalid, text }),
+    }
+}
+
+/// Who asks is what the kernel says, not what the client says.
+fn with_author(request: Request, who: &str) -> Request {
+    let author = who.to_owned();
+    match request {
+        Request::Apply { config, text, based_on, .. } => Request::Apply { config, text, based_on, author },
+        Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::Drain { node, drained, .. } => Request::Drain { node, drained, author },
+        Request::Cleanup { group, .. } => Request::Cleanup { group, author },
+        other @ (Request::View
+        | Request::Plan { .. }
+        | Request::Restart
+        | Request::Token
+        | Request::Join { .. }) => other,
+    }
+}

@@ -1,0 +1,376 @@
+//! Standfast as a system under test. All the laboratory knows of its command line and its status is here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::enclosure::Mode;
+use crate::error::{LabError, Result};
+use crate::fault::Fault;
+use crate::host::{Host, HostProcess};
+use crate::host_init::Daemon;
+use crate::lab::{Lab, SERVICE_PORT};
+use crate::system::{Handicap, Role, System};
+
+/// Port of the agents.
+const AGENT_PORT: u16 = 7400;
+
+/// How long one command may need until it works, while the cluster forms.
+const FORMING: Duration = Duration::from_secs(30);
+
+/// The group that holds the service and its address.
+const GROUP: &str = "site";
+
+/// Delay after which the supervisor starts a dead agent again.
+const RESTART_MS: u64 = 50;
+
+/// Agents on every host of a lab.
+#[derive(Debug)]
+pub struct Standfast {
+    name: String,
+    profile: String,
+    program: PathBuf,
+    handicap: Handicap,
+    lab: Lab,
+}
+
+impl Standfast {
+    /// Starts one agent a host in `lab`, makes them a cluster with `profile`, and gives it the service.
+    ///
+    /// # Errors
+    /// When the program is missing or a command of it fails.
+    pub fn deploy(lab: Lab, profile: &str) -> Result<Self> {
+        let program = lab.program.with_file_name("standfast");
+        if !program.exists() {
+            let text = format!(
+                "{} is missing: build the package standfast",
+                program.display()
+            );
+            return Err(LabError::Unexpected(text));
+        }
+        let mut system = Self {
+            name: format!("standfast {profile}"),
+            profile: profile.to_owned(),
+            program,
+            handicap: Handicap::default(),
+            lab,
+        };
+        system.form()?;
+        Ok(system)
+    }
+
+    /// A path of the host, as its own programs see it.
+    fn inner(&self, host: &Host, path: &str) -> String {
+        match self.lab.mode {
+            Mode::Loopback => host.folder().join(path).display().to_string(),
+            Mode::Root | Mode::Unprivileged => format!("/{path}"),
+        }
+    }
+
+    fn socket(&self, host: &Host) -> String {
+        self.inner(host, "run/standfast/agent.sock")
+    }
+
+    fn links(&self, host: &Host) -> Vec<String> {
+        let addresses = self.lab.addresses(host);
+        addresses
+            .iter()
+            .map(|address| format!("{address}:{AGENT_PORT}"))
+            .collect()
+    }
+
+    fn host(&self, index: usize) -> Result<&Host> {
+        let missing = || LabError::Unexpected(format!("no node {index}"));
+        self.lab.nodes.get(index).ok_or_else(missing)
+    }
+
+    /// Runs a command of Standfast on node `index` and returns what it printed.
+    fn standfast(&self, index: usize, arguments: &[&str]) -> Result<String> {
+        let host = self.host(index)?;
+        let program = self.program.display().to_string();
+        let mut argv = vec![program.as_str()];
+        argv.extend(arguments);
+        let output = host.run(&argv, "")?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(LabError::Command {
+            command: argv.join(" "),
+            output: format!(
+                "{}; {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
+        })
+    }
+
+    /// The same, for commands that talk to the node's agent.
+    fn ask(&self, index: usize, arguments: &[&str]) -> Result<String> {
+        let socket = self.socket(self.host(index)?);
+        let mut full = arguments.to_vec();
+        full.extend(["--socket", &socket]);
+        self.standfast(index, &full)
+    }
+
+    /// Repeats [`Self::ask`] until it succeeds.
+    fn insist(&self, index: usize, arguments: &[&str]) -> Result<String> {
+        let began = Instant::now();
+        loop {
+            match self.ask(index, arguments) {
+                Ok(printed) => return Ok(printed),
+                Err(error) if began.elapsed() > FORMING => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// The first node makes the cluster, the others join it, and the configuration is applied.
+    fn form(&mut self) -> Result<()> {
+        for index in 0..self.lab.nodes.len() {
+            let host = self.host(index)?;
+            let name = host.name().to_owned();
+            let state = self.inner(host, "var/lib/standfast");
+            let links = self.links(host);
+            let mut arguments = vec!["--name", &name, "--state", &state];
+            for link in &links {
+                arguments.extend(["--address", link]);
+            }
+            if index == 0 {
+                let init = [&["init", "--cluster", "demo"], arguments.as_slice()].concat();
+                self.standfast(index, &init)?;
+            } else {
+                let token = self.insist(0, &["token"])?;
+                let file = host.folder().join("var/lib/token");
+                std::fs::write(&file, token)
+                    .map_err(|error| LabError::file("write", &file, error))?;
+                let inner = self.inner(host, "var/lib/token");
+                let join = [&["join", "--token-file", &inner], arguments.as_slice()].concat();
+                self.standfast(index, &join)?;
+            }
+            self.start_agent(index)?;
+            self.insist(index, &["status", "--json"])?;
+        }
+        let host = self.host(0)?;
+        let file = host.folder().join("etc/standfast/cluster.toml");
+        std::fs::write(&file, self.configuration())
+            .map_err(|error| LabError::file("write", &file, error))?;
+        let inner = self.inner(host, "etc/standfast/cluster.toml");
+        self.insist(0, &["apply", &inner]).map(|_| ())
+    }
+
+    fn configuration(&self) -> String {
+        let mut text = format!(
+            "[cluster]\nname = \"demo\"\nprofile = \"{}\"\n",
+            self.profile
+        );
+        for host in &self.lab.nodes {
+            let links = self.links(host);
+            text.push_str(&format!("[nodes.{}]\naddresses = {links:?}\n", host.name()));
+        }
+        let service = self.lab.service();
+        let (members, bind) = match self.lab.service_v6() {
+            None => ("\"web\"", service.to_string()),
+            Some(v6) => {
+                let gateway = self.lab.gateway();
+                text.push_str(&format!(
+                    "[resources.site-ip]\nkind = \"vip\"\naddresses = [\"{}/24\", \"{v6}/64\"]\ninterface = \"eth0\"\ngateway = \"{gateway}\"\n",
+                    service.ip()
+                ));
+                ("\"site-ip\", \"web\"", format!("[::]:{SERVICE_PORT}"))
+            }
+        };
+        let health = match self.lab.mode {
+            Mode::Loopback => service.to_string(),
+            Mode::Root | Mode::Unprivileged => format!("127.0.0.1:{SERVICE_PORT}"),
+        };
+        text.push_str(&format!(
+            "[groups.{GROUP}]\nmembers = [{members}]\n\
+             [resources.web]\nkind = \"process\"\ncommand = [\"{}\", \"serve\", \"--bind\", \"{bind}\"]\nstop_timeout_ms = 2000\n\
+             readiness = {{ http = \"http://{health}/health\", interval_ms = 50, timeout_ms = 500 }}\n\
+             health = {{ http = \"http://{health}/health\", interval_ms = 1000, timeout_ms = 1000, failures = 2 }}\n",
+            self.lab.program.display()
+        ));
+        text
+    }
+
+    fn agent(&self, host: &Host) -> Daemon {
+        let state = self.inner(host, "var/lib/standfast");
+        let run = self.inner(host, "run/standfast");
+        let mut argv: Vec<String> = Vec::new();
+        let mut words = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+        if self.handicap.fsync_delay_ms > 0 {
+            let inject = format!(
+                "inject=fsync,fdatasync:delay_enter={}",
+                self.handicap.fsync_delay_ms * 1000
+            );
+            words(&[
+                "strace",
+                "-f",
+                "--seccomp-bpf",
+                "-q",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fsync,fdatasync",
+                "-e",
+                &inject,
+            ]);
+        }
+        if self.handicap.no_realtime {
+            words(&[
+                "setpriv",
+                "--bounding-set",
+                "-sys_nice",
+                "--inh-caps",
+                "-sys_nice",
+            ]);
+        }
+        let program = self.program.display().to_string();
+        words(&[
+            &program,
+            "agent",
+            "--state",
+            &state,
+            "--run",
+            &run,
+            "--socket",
+            &self.socket(host),
+        ]);
+        Daemon {
+            name: "agent".to_owned(),
+            argv,
+            environment: BTreeMap::new(),
+            log: host.folder().join("log/agent.log"),
+            restart_ms: Some(RESTART_MS),
+        }
+    }
+
+    fn start_agent(&mut self, index: usize) -> Result<()> {
+        let daemon = self.agent(self.host(index)?);
+        match self.lab.nodes.get_mut(index).filter(|host| host.is_on()) {
+            Some(host) => host.start(&daemon),
+            None => Ok(()),
+        }
+    }
+
+    /// The node's status as JSON; nothing while its agent does not answer.
+    fn view(&self, index: usize) -> Option<Value> {
+        let printed = self.ask(index, &["status", "--json"]).ok()?;
+        serde_json::from_str(&printed).ok()
+    }
+}
+
+/// The value of `key`, wherever in the document it stands first.
+fn find<'a>(document: &'a Value, key: &str) -> Option<&'a Value> {
+    match document {
+        Value::Object(fields) => fields
+            .get(key)
+            .or_else(|| fields.values().find_map(|value| find(value, key))),
+        _ => None,
+    }
+}
+
+fn base_name(word: &str) -> &str {
+    Path::new(word)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+impl System for Standfast {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn lab_mut(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
+
+    fn supports(&self, fault: Fault) -> bool {
+        self.lab.network.is_some() || !fault.needs_network()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        (0..self.lab.nodes.len()).try_for_each(|index| self.start_agent(index))
+    }
+
+    fn processes(&self, node: usize, role: Role) -> Vec<HostProcess> {
+        let Some(node) = self.lab.nodes.get(node) else {
+            return Vec::new();
+        };
+        let wanted = |process: &HostProcess| {
+            let program = process
+                .argv
+                .first()
+                .map(|word| base_name(word))
+                .unwrap_or_default();
+            let verb = process.argv.get(1).map(String::as_str).unwrap_or_default();
+            match role {
+                Role::Agent => program == "standfast" && verb == "agent",
+                Role::Keeper => verb == "keeper",
+                Role::Service => program == "standfast-lab" && verb == "serve",
+            }
+        };
+        node.processes().into_iter().filter(wanted).collect()
+    }
+
+    fn leader(&self) -> Option<usize> {
+        (0..self.lab.nodes.len())
+            .filter(|index| self.lab.nodes.get(*index).is_some_and(Host::is_on))
+            .find_map(|index| {
+                let view = self.view(index)?;
+                self.lab.position(find(&view, "leader")?.as_str()?)
+            })
+    }
+
+    fn switch_over(&mut self, from: usize, to: usize) -> Result<()> {
+        let to = self.host(to)?.name().to_owned();
+        self.ask(from, &["switchover", GROUP, "--to", &to])
+            .map(|_| ())
+    }
+
+    fn restart_agent(&mut self, node: usize) -> Result<()> {
+        self.ask(node, &["restart"]).map(|_| ())
+    }
+
+    fn handicap(&mut self, handicap: Handicap) -> Result<()> {
+        self.handicap = handicap;
+        for index in 0..self.lab.nodes.len() {
+            // The supervisor takes the new command line when the agent ends.
+            self.start_agent(index)?;
+            self.insist(index, &["restart"])?;
+            std::thread::sleep(Duration::from_millis(4 * RESTART_MS));
+            self.insist(index, &["status", "--json"])?;
+        }
+        Ok(())
+    }
+
+    fn unsettled(&self, _answering: usize) -> Option<String> {
+        let mut leaders = Vec::new();
+        for index in 0..self.lab.nodes.len() {
+            let Some(view) = self.view(index) else {
+                return Some(format!("node {index}: an agent that answers"));
+            };
+            if find(&view, "quorum").and_then(Value::as_bool) == Some(false) {
+                return Some(format!("node {index}: a quorum"));
+            }
+            match find(&view, "leader").and_then(Value::as_str) {
+                Some(leader) => leaders.push(leader.to_owned()),
+                None => return Some(format!("node {index}: a leader")),
+            }
+        }
+        leaders.dedup();
+        (leaders.len() != 1).then(|| format!("one leader, instead of {}", leaders.join(", ")))
+    }
+
+    fn status(&self, node: usize) -> String {
+        self.ask(node, &["status"])
+            .unwrap_or_else(|error| error.to_string())
+    }
+}
