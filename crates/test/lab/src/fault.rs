@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{LabError, Result};
 use crate::host::signal;
+use crate::network::Cut;
 use crate::sys;
 use crate::system::{Handicap, Role, System};
 
@@ -251,12 +252,15 @@ impl Injector {
             self.unload();
         }
         let lab = system.lab_mut();
-        if let Some(network) = &lab.network {
-            network.uncut()?;
-            for node in lab.nodes.iter().filter(|node| node.is_on()) {
-                if let Some(nic) = node.nics.first() {
-                    network.set_port(&nic.port, true)?;
-                }
+        for (index, node) in lab
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.is_on())
+        {
+            lab.cut(index, Cut::Nothing)?;
+            if let (Some(network), Some(nic)) = (&lab.network, node.nics.first()) {
+                network.set_port(&nic.port, true)?;
             }
         }
         for node in &lab.nodes {
@@ -303,17 +307,11 @@ fn inject(fault: Fault, system: &mut dyn System, primary: usize) -> Result<u64> 
             system.start()?;
             Ok(before)
         }
-        Fault::SilentPartition | Fault::OneWayOut | Fault::OneWayIn => cut(fault, system, primary),
+        Fault::SilentPartition => cut(system, primary, Cut::Both),
+        Fault::OneWayOut => cut(system, primary, Cut::Out),
+        Fault::OneWayIn => cut(system, primary, Cut::Into),
+        Fault::HealedPartition => cut(system, primary, Cut::Nothing),
         Fault::CarrierLoss => carrier_loss(system, primary),
-        Fault::HealedPartition => {
-            let before = sys::now_ns();
-            system
-                .lab()
-                .network
-                .as_ref()
-                .map_or(Ok(()), crate::network::Network::uncut)?;
-            Ok(before)
-        }
         Fault::AgentKilled => signal_all(system, primary, &[Role::Agent], Signal::KILL),
         Fault::KeeperKilled => signal_all(system, primary, &[Role::Keeper], Signal::KILL),
         Fault::ServiceKilled => signal_all(system, primary, &[Role::Service], Signal::KILL),
@@ -344,18 +342,9 @@ fn power_off(system: &mut dyn System, indexes: &[usize]) -> Result<u64> {
     Ok(before)
 }
 
-fn cut(fault: Fault, system: &dyn System, primary: usize) -> Result<u64> {
-    let lab = system.lab();
-    let (mut pairs, into) = lab.links_of(primary);
-    match fault {
-        Fault::OneWayIn => pairs = into,
-        Fault::OneWayOut => {}
-        _ => pairs.extend(into),
-    }
+fn cut(system: &dyn System, primary: usize, what: Cut) -> Result<u64> {
     let before = sys::now_ns();
-    lab.network
-        .as_ref()
-        .map_or(Ok(()), |network| network.cut(&pairs))?;
+    system.lab().cut(primary, what)?;
     Ok(before)
 }
 

@@ -8,7 +8,7 @@ use crate::enclosure::{Enclosure, Mode};
 use crate::error::{LabError, Result};
 use crate::host::Host;
 use crate::host_init::HostSpec;
-use crate::network::{Network, Nic, PortPair};
+use crate::network::{Cut, Network, Nic};
 use crate::probe::{Probe, ProbePlan};
 
 /// Port of the service.
@@ -156,21 +156,17 @@ impl Lab {
         self.nodes.iter().position(|node| node.name() == name)
     }
 
-    /// Switch-port pairs, in both directions, between node `index` and every other node, on both networks: first those out of the node, then
-    /// those into it.
-    #[must_use]
-    pub fn links_of(&self, index: usize) -> (Vec<PortPair>, Vec<PortPair>) {
-        let (mut out, mut into) = (Vec::new(), Vec::new());
-        let Some(node) = self.nodes.get(index) else {
-            return (out, into);
+    /// Cuts node `index` off from the other nodes on all networks, or heals it.
+    ///
+    /// # Errors
+    /// When the node is off.
+    pub fn cut(&self, index: usize, cut: Cut) -> Result<()> {
+        let (Some(network), Some(node)) = (&self.network, self.nodes.get(index)) else {
+            return Ok(());
         };
-        for other in self.nodes.iter().filter(|other| other.index != node.index) {
-            for (ours, theirs) in node.nics.iter().zip(&other.nics) {
-                out.push((ours.port.clone(), theirs.port.clone()));
-                into.push((theirs.port.clone(), ours.port.clone()));
-            }
-        }
-        (out, into)
+        node.nics
+            .iter()
+            .try_for_each(|nic| network.cut(&nic.port, cut))
     }
 
     /// Starts asking the service.
@@ -223,6 +219,7 @@ fn nics(network: &Network, lab: u8, index: u8) -> Vec<Nic> {
             format!("10.80.1.{index}/24"),
             format!("fd80:1::{index:x}/64"),
         ],
+        is_node: index < WATCHER,
         gateways: if index == CLIENT {
             Vec::new()
         } else {
@@ -241,6 +238,7 @@ fn nics(network: &Network, lab: u8, index: u8) -> Vec<Nic> {
             format!("10.80.2.{index}/24"),
             format!("fd80:2::{index:x}/64"),
         ],
+        is_node: true,
         gateways: Vec::new(),
     };
     vec![first, second]

@@ -19,12 +19,37 @@ pub struct Nic {
     pub mac: [u8; 6],
     /// Addresses with prefix length, as `ip` takes them.
     pub addresses: Vec<String>,
+    /// Whether cuts between nodes apply to it.
+    pub is_node: bool,
     /// Default gateways to route through.
     pub gateways: Vec<String>,
 }
 
-/// Names of the port where a frame enters and of the port where it would leave.
-pub type PortPair = (String, String);
+/// What the switch does with the frames between one node and the other nodes. Frames of clients always pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Everything passes.
+    Nothing,
+    /// Nothing passes in either direction.
+    Both,
+    /// What the node sends does not reach the other nodes.
+    Out,
+    /// What the other nodes send does not reach the node.
+    Into,
+}
+
+impl Cut {
+    /// The interface group that stands for it in the switch's rules. Rules match on groups because a port's group changes with one
+    /// write to sysfs: no program has to be started at the moment of the fault.
+    fn group(self) -> u32 {
+        match self {
+            Self::Nothing => 10,
+            Self::Both => 11,
+            Self::Out => 12,
+            Self::Into => 13,
+        }
+    }
+}
 
 /// The two bridges of a lab, with the rules that drop frames between ports.
 #[derive(Debug)]
@@ -77,8 +102,21 @@ impl Network {
         command::run(
             &["nft", "-f", "-"],
             &format!(
-                "table bridge {} {{\n set cut {{\n  type ifname . ifname\n }}\n chain forward {{\n  type filter hook forward priority 0\n  iifname . oifname @cut drop\n }}\n}}\n",
-                network.table
+                "table bridge {} {{
+ chain forward {{
+  type filter hook forward priority 0
+  iifgroup {{ {}, {} }} oifgroup >= {} drop
+  iifgroup >= {} oifgroup {{ {}, {} }} drop
+ }}
+}}
+",
+                network.table,
+                Cut::Both.group(),
+                Cut::Out.group(),
+                Cut::Nothing.group(),
+                Cut::Nothing.group(),
+                Cut::Both.group(),
+                Cut::Into.group(),
             ),
         )?;
         Ok(network)
@@ -101,6 +139,9 @@ impl Network {
                 "link add {port} type veth peer name {name} address {mac} netns {pid}\nlink set {port} master {bridge}\nlink set {port} up\n"
             ),
         )?;
+        if nic.is_node {
+            self.cut(port, Cut::Nothing)?;
+        }
         let mut inside = String::new();
         for address in &nic.addresses {
             inside.push_str(&format!("address add {address} dev {name} nodad\n"));
@@ -125,33 +166,14 @@ impl Network {
         std::fs::write(&file, flags).map_err(|error| LabError::file("write", &file, error))
     }
 
-    /// Drops all frames that enter at the first and would leave at the second port of each pair. The hosts see nothing of it.
+    /// Cuts the port of a node off from the other nodes, or heals it. The node sees nothing of it.
     ///
     /// # Errors
-    /// When nftables refuses.
-    pub fn cut(&self, pairs: &[PortPair]) -> Result<()> {
-        let elements: Vec<String> = pairs
-            .iter()
-            .map(|(from, to)| format!("\"{from}\" . \"{to}\""))
-            .collect();
-        if elements.is_empty() {
-            return Ok(());
-        }
-        let rules = format!(
-            "add element bridge {} cut {{ {} }}\n",
-            self.table,
-            elements.join(", ")
-        );
-        command::run(&["nft", "-f", "-"], &rules).map(|_| ())
-    }
-
-    /// Lets all frames pass again.
-    ///
-    /// # Errors
-    /// When nftables refuses.
-    pub fn uncut(&self) -> Result<()> {
-        let rules = format!("flush set bridge {} cut\n", self.table);
-        command::run(&["nft", "-f", "-"], &rules).map(|_| ())
+    /// When the port does not exist.
+    pub fn cut(&self, port: &str, cut: Cut) -> Result<()> {
+        let file = self.sysfs.join("class/net").join(port).join("netdev_group");
+        std::fs::write(&file, cut.group().to_string())
+            .map_err(|error| LabError::file("write", &file, error))
     }
 }
 

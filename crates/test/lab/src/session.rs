@@ -8,6 +8,7 @@ use crate::fault::{Fault, Injector};
 use crate::keepalived::Keepalived;
 use crate::lab::Lab;
 use crate::standfast_system::Standfast;
+use crate::sys;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
 
@@ -69,6 +70,8 @@ pub fn run(
     report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
 ) -> Result<()> {
     let mut injector = Injector::default();
+    // Faults must happen when they are said to happen, also while all cores are busy. What this thread starts does not inherit it.
+    sys::take_realtime_priority().ok();
     for number in 1..=plan.trials {
         for fault in &plan.faults {
             for loaded in &plan.loads {
