@@ -171,12 +171,17 @@ impl Consensus {
         match kind {
             // Who has no log yet has no vote.
             Kind::RequestVote | Kind::RequestPreVote => may_vote && self.last_index() > 0,
-            // The library takes it for granted that a log does not change while its owner campaigns.
-            Kind::TimeoutNow | Kind::RequestPreVoteResponse => may_vote && self.log_is_durable(),
-            // Our own vote was given when we asked for this one.
-            Kind::RequestVoteResponse => self.log_is_durable(),
+            Kind::TimeoutNow => may_vote && self.log_is_durable(),
+            // Enough of them make this node vote for itself.
+            Kind::RequestPreVoteResponse => may_vote,
+            // Nobody has what is not in the leader's log.
             Kind::AppendResponse => message.reject || message.index <= self.last_index(),
-            Kind::Append | Kind::Snapshot | Kind::Heartbeat | Kind::HeartbeatResponse => true,
+            // Our own vote was given when we asked for this one.
+            Kind::RequestVoteResponse
+            | Kind::Append
+            | Kind::Snapshot
+            | Kind::Heartbeat
+            | Kind::HeartbeatResponse => true,
         }
     }
 
@@ -367,7 +372,8 @@ impl Consensus {
         Some(snapshot)
     }
 
-    /// Everything in the log is on the disk, so a campaign may begin or be won.
+    /// Everything in the log is on the disk. Before that no campaign may begin: the library takes for
+    /// granted that a winner's log is durable (and the log does not change while its owner campaigns).
     fn log_is_durable(&self) -> bool {
         self.last_index() == self.last_persisted()
             && self.node.snap().is_none()

@@ -223,47 +223,6 @@ fn a_leader_without_majority_steps_down() {
 }
 
 #[test]
-fn a_leader_that_finds_its_own_removal_steps_down() {
-    let mut world = led(9, &[1, 2, 3]);
-    let old = world.leader().unwrap();
-    let doomed = old % 3 + 1;
-    // The removal reaches the doomed one and nobody knows yet that it is committed; the proposer dies.
-    world.act(old, |consensus| {
-        let removal = consensus.propose_remove(MemberId(doomed), b"remove".to_vec());
-        assert_eq!(removal, Ok(()));
-    });
-    let index = world.of(old).last_index();
-    world.until(20, "arrived", |world| {
-        world.of(doomed).last_persisted() == index
-    });
-    world.crash(old);
-    let third = 6 - old - doomed;
-    world.hosts.get_mut(&third).unwrap().may_vote = true;
-    // Only the doomed one campaigns.
-    for _ in 0..300 {
-        if world.leader() == Some(doomed) || world.of(doomed).applied_index() >= index {
-            break;
-        }
-        world.act(third, |consensus| {
-            for _ in 0..2 {
-                consensus.tick(false);
-            }
-        });
-        world.run(1);
-    }
-    world.until(1000, "gone", |world| {
-        world.of(third).voters().len() == 2 || world.of(doomed).voters().len() == 2
-    });
-    world.start(old);
-    world.until(1000, "the others go on", |world| {
-        world.leader().is_some_and(|id| id != doomed)
-    });
-    world.run(200);
-    assert_ne!(world.of(doomed).role(), Role::Leader);
-    assert_eq!(world.of(third).voters().len(), 2);
-}
-
-#[test]
 fn a_follower_behind_the_log_gets_the_state() {
     let mut world = led(10, &[1, 2, 3]);
     let leader = world.leader().unwrap();

@@ -1,7 +1,7 @@
 //! What waits for the disk, and what does not.
 
 use super::world::{founded, settings};
-use crate::{Consensus, Output, wire::Kind};
+use crate::{Consensus, MemberChange, Output, Role, wire::Kind};
 use standfast_model::{
     id::MemberId,
     message::{Consensus as Message, LogEntry},
@@ -185,8 +185,100 @@ fn nobody_campaigns_with_an_unwritten_log() {
     assert_eq!(leader.term(), 7);
     leader.persisted(third.ticket);
     leader.tick(true);
-    assert_eq!(leader.role(), crate::Role::Leader);
+    assert_eq!(leader.role(), Role::Leader);
     assert_eq!(leader.term(), 8);
     leader.persisted(fourth.ticket);
     drain(&mut leader);
+}
+
+/// Member 1 of three, made leader of term 3 by member 2, with `entry` at index 2 of its log.
+fn elected_with(entry: LogEntry) -> Consensus {
+    let mut disk = founded(&[1, 2, 3]);
+    disk.hard_state.term = 2;
+    disk.entries.push(LogEntry {
+        index: 2,
+        term: 2,
+        ..entry
+    });
+    let mut leader = Consensus::new(&settings(1, 1), &disk).unwrap();
+    while leader.role() != Role::Candidate {
+        leader.tick(true);
+    }
+    let pre = drain(&mut leader);
+    assert_eq!(kinds(&pre), [Kind::RequestPreVote, Kind::RequestPreVote]);
+    leader.step(&message(Kind::RequestPreVoteResponse, 2, 1, 3), true);
+    write_all(&mut leader);
+    leader.step(&message(Kind::RequestVoteResponse, 2, 1, 3), true);
+    assert_eq!(leader.role(), Role::Leader);
+    write_all(&mut leader);
+    leader
+}
+
+fn write_all(consensus: &mut Consensus) -> Output {
+    let mut output = drain(consensus);
+    if let Some(batch) = &output.persist {
+        consensus.persisted(batch.ticket);
+        let after = drain(consensus);
+        output.messages.extend(after.messages);
+        output.committed.extend(after.committed);
+    }
+    output
+}
+
+fn acknowledged(index: u64) -> Message {
+    Message {
+        index,
+        ..message(Kind::AppendResponse, 2, 1, 3)
+    }
+}
+
+#[test]
+fn a_leader_that_applies_its_own_removal_steps_down() {
+    let mut removal = vec![3];
+    removal.extend_from_slice(&1_u64.to_le_bytes());
+    let mut leader = elected_with(LogEntry {
+        kind: 1,
+        data: removal,
+        context: b"remove".to_vec(),
+        ..LogEntry::default()
+    });
+    leader.step(&acknowledged(3), true);
+    let output = write_all(&mut leader);
+    assert_eq!(output.committed.len(), 2);
+    assert_eq!(
+        output.committed[0].change,
+        Some(MemberChange::Remove(MemberId(1)))
+    );
+    assert_eq!(output.committed[0].data, b"remove");
+    assert_eq!(leader.voters(), [MemberId(2), MemberId(3)]);
+    assert_eq!(leader.role(), Role::Follower { leader: None });
+    for _ in 0..500 {
+        leader.tick(true);
+    }
+    assert_eq!(drain(&mut leader), Output::default());
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_never_sent_counts_nothing() {
+    let mut leader = elected_with(LogEntry::default());
+    leader.step(&acknowledged(50), true);
+    assert_eq!(leader.matched(MemberId(2)), Some(0));
+    assert_eq!(leader.commit_index(), 1);
+    leader.step(&acknowledged(3), true);
+    assert_eq!(leader.matched(MemberId(2)), Some(3));
+    assert_eq!(leader.commit_index(), 3);
+}
+
+#[test]
+fn a_promise_given_while_asking_holds() {
+    let mut disk = founded(&[1, 2, 3]);
+    disk.hard_state.term = 2;
+    let mut member = Consensus::new(&settings(1, 1), &disk).unwrap();
+    while member.role() != Role::Candidate {
+        member.tick(true);
+    }
+    drain(&mut member);
+    member.step(&message(Kind::RequestPreVoteResponse, 2, 1, 3), false);
+    assert_eq!(member.term(), 2);
+    assert_eq!(drain(&mut member), Output::default());
 }
