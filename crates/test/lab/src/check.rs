@@ -30,6 +30,12 @@ const LEASE_MS: f64 = 1500.0;
 pub fn problems(trial: &Trial) -> Vec<String> {
     let mut found = Vec::new();
     let dual = trial.owners_healed.dual_owner_ms;
+    if trial.fault.expected() == Expected::TwoOwners {
+        if dual <= 0.0 {
+            found.push("the watcher did not see the two owners that there were: its other results mean nothing".to_owned());
+        }
+        return found;
+    }
     if dual > 0.0 {
         found.push(format!("two nodes owned the address for {dual:.1} ms"));
     }
@@ -41,6 +47,7 @@ pub fn problems(trial: &Trial) -> Vec<String> {
         Expected::Returns => returns(trial, &mut found),
         Expected::Unaffected => unaffected(trial, &mut found),
         Expected::Ends => ends(trial, &mut found),
+        Expected::TwoOwners => {}
     }
     found
 }

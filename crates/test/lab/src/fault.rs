@@ -73,6 +73,9 @@ pub enum Fault {
     TwoLost,
     /// All nodes lose their power, and get it back a second later.
     AllLost,
+    /// Daemon and keepers of the primary are stopped and its guards taken away behind their back. Two owners must be seen then: it proves that
+    /// the watcher would see them.
+    GuardsRemoved,
 }
 
 /// What a fault has to lead to.
@@ -86,6 +89,8 @@ pub enum Expected {
     Unaffected,
     /// The service ends: nobody may run it.
     Ends,
+    /// Two nodes own the address: the proof that the watcher can see it.
+    TwoOwners,
 }
 
 impl Fault {
@@ -127,6 +132,7 @@ impl Fault {
             | Self::AgentRestart
             | Self::LeaderLost => Expected::Unaffected,
             Self::TwoLost => Expected::Ends,
+            Self::GuardsRemoved => Expected::TwoOwners,
         }
     }
 
@@ -152,7 +158,8 @@ impl Fault {
     pub fn needs_network(self) -> bool {
         matches!(
             self,
-            Self::SilentPartition
+            Self::GuardsRemoved
+                | Self::SilentPartition
                 | Self::OneWayOut
                 | Self::OneWayIn
                 | Self::CarrierLoss
@@ -318,6 +325,11 @@ fn inject(fault: Fault, system: &mut dyn System, primary: usize) -> Result<u64> 
         Fault::AgentStopped => signal_all(system, primary, &[Role::Agent], Signal::STOP),
         Fault::AgentKeeperStopped => {
             signal_all(system, primary, &[Role::Agent, Role::Keeper], Signal::STOP)
+        }
+        Fault::GuardsRemoved => {
+            let before = signal_all(system, primary, &[Role::Agent, Role::Keeper], Signal::STOP)?;
+            system.remove_guards(primary)?;
+            Ok(before)
         }
         Fault::ServiceHanging => signal_all(system, primary, &[Role::Service], Signal::STOP),
         Fault::Switchover => {

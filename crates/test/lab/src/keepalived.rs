@@ -129,6 +129,7 @@ impl System for Keepalived {
                     | Fault::LeaderLost
                     | Fault::PrimaryLeaderLost
                     | Fault::TwoLost
+                    | Fault::GuardsRemoved
             )
     }
 
@@ -187,6 +188,10 @@ impl System for Keepalived {
     }
 
     fn handicap(&mut self, _handicap: Handicap) -> Result<()> {
+        Ok(())
+    }
+
+    fn remove_guards(&mut self, _node: usize) -> Result<()> {
         Ok(())
     }
 

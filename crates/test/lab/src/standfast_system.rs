@@ -351,6 +351,32 @@ impl System for Standfast {
         Ok(())
     }
 
+    fn remove_guards(&mut self, node: usize) -> Result<()> {
+        let services = self.processes(node, Role::Service);
+        let host = self.host(node)?;
+        let mut script = format!(
+            "nft flush ruleset; ip address change {}/24 dev eth0 valid_lft forever preferred_lft forever;",
+            self.lab.service().ip()
+        );
+        if let Some(v6) = self.lab.service_v6() {
+            script.push_str(&format!(
+                "ip address change {v6}/64 dev eth0 valid_lft forever preferred_lft forever nodad"
+            ));
+        }
+        let output = host.run(&["sh", "-e", "-c", &script], "")?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(LabError::Unexpected(format!(
+                "guards could not be removed: {}",
+                text.trim()
+            )));
+        }
+        // Outside its control group the program that silences the group does not see the service.
+        services
+            .iter()
+            .try_for_each(|service| host.take_out_of_groups(service.pid))
+    }
+
     fn unsettled(&self, _answering: usize) -> Option<String> {
         let mut leaders = Vec::new();
         for index in 0..self.lab.nodes.len() {

@@ -69,6 +69,12 @@ pub trait System: std::fmt::Debug {
     /// When a daemon cannot be started.
     fn handicap(&mut self, handicap: Handicap) -> Result<()>;
 
+    /// Takes away, behind its back, everything with which the kernel would end what runs on `node`. For proving that the watcher sees.
+    ///
+    /// # Errors
+    /// When something could not be taken away.
+    fn remove_guards(&mut self, node: usize) -> Result<()>;
+
     /// Nothing when every node has what it should have and the service is to stay on node `answering`; else what is missing.
     fn unsettled(&self, answering: usize) -> Option<String>;
 

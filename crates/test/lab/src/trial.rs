@@ -227,7 +227,11 @@ fn watch(
 ) -> ClientView {
     let least = patience.least.unwrap_or_else(|| fault.shortest_watch());
     let limit = match fault.expected() {
-        Expected::Unaffected | Expected::Ends if fault != Fault::HealedPartition => least,
+        Expected::Unaffected | Expected::Ends | Expected::TwoOwners
+            if fault != Fault::HealedPartition =>
+        {
+            least
+        }
         // A client's stale neighbour entry lives up to a minute.
         _ if fault == Fault::HealedPartition => 4 * patience.most,
         _ => patience.most,
@@ -239,7 +243,7 @@ fn watch(
         let elapsed = Duration::from_nanos(now.saturating_sub(fault_ns));
         let view = measure::client_view(&probe.requests(first), fault_ns);
         let come = match fault.expected() {
-            Expected::Moves => {
+            Expected::Moves | Expected::TwoOwners => {
                 view.new_node.is_some()
                     && view.new_node != view.old_node
                     && view.steady_ms.is_some()
