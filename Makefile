@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test setup clean
+.PHONY: help demo test test-long bench-failover setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,16 @@ demo: ## three agents on this machine, an address, and what happens when things 
 test: ## all checks, as in CI
 	@scripts/setup test
 	@cargo run --quiet --locked -p xtask -- ci
+
+test-long: ## what takes hours; writes docs/results, to be committed
+	@scripts/setup all
+	@scripts/test-long
+
+bench-failover: ## the faults beside keepalived; writes docs/results/failover.{json,md}
+	@scripts/setup bench
+	@cargo build --release --locked --quiet --workspace
+	@mkdir -p docs/results
+	@target/release/standfast-lab bench-failover --out docs/results
 
 setup: ## install what demo, test and bench-failover need
 	@scripts/setup all

@@ -11,6 +11,9 @@ use crate::report::{self, Counts, Line};
 use crate::steps::{Action, Count, Run, STEPS, Step};
 use crate::tidy;
 
+/// Longest time for one command: a check that hangs fails.
+const COMMAND_LIMIT: Duration = Duration::from_secs(25 * 60);
+
 /// Longest time for which a download may keep the checks waiting.
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
@@ -90,19 +93,24 @@ impl Context<'_> {
 
     /// Runs one command and counts its outcome; shows all of its output if it failed.
     fn command(&self, name: &str, run: Run, out: &mut impl Write) -> io::Result<Counts> {
-        let (status, output) = self.capture(name, run.command, None)?;
-        let counted = match run.count {
-            Count::Exit => Some(Counts::PASSED),
-            Count::RustTests => Some(report::rust_tests(&output)),
-            Count::Summary => report::summary(&output),
+        let (status, output) = self.capture(name, run.command, COMMAND_LIMIT)?;
+        // Silence is not success: a check that prints nothing has not been written yet.
+        let spoke = run.count == Count::Exit || !output.trim().is_empty();
+        let one = if status.success() && spoke {
+            Counts::PASSED
+        } else {
+            Counts::FAILED
         };
-        // A program that failed without counting a failure (it did not build, it crashed), or that
-        // did not count at all, is one failed check.
-        let counts = match (status.success(), counted) {
-            (true, Some(counts)) => counts,
-            (false, Some(counts)) if counts.failed > 0 => counts,
-            (false, Some(counts)) if run.count != Count::Exit => counts.add(Counts::FAILED),
-            _ => Counts::FAILED,
+        let counted = match run.count {
+            Count::Exit => one,
+            Count::RustTests => report::rust_tests(&output),
+            Count::Summary => report::summary(&output).unwrap_or(one),
+        };
+        // A program that failed without counting a failure: it did not build, or it crashed.
+        let counts = if status.success() || counted.failed > 0 {
+            counted
+        } else {
+            counted.add(one)
         };
         if !counts.good() {
             writeln!(
@@ -124,7 +132,7 @@ impl Context<'_> {
         let mut counts = self.deny_check(name, &deny, &["bans", "licenses", "sources"], out)?;
         let fetch = [deny.as_str(), "fetch", "db"];
         let reachable = self
-            .capture(name, &fetch, Some(FETCH_LIMIT))
+            .capture(name, &fetch, FETCH_LIMIT)
             .is_ok_and(|(status, _)| status.success());
         if !reachable {
             return Ok((
@@ -150,7 +158,7 @@ impl Context<'_> {
             checks,
         ]
         .concat();
-        let (status, output) = self.capture(name, &command, None)?;
+        let (status, output) = self.capture(name, &command, COMMAND_LIMIT)?;
         let counts = report::deny(&output);
         if status.success() && counts.good() {
             return Ok(counts);
@@ -168,7 +176,7 @@ impl Context<'_> {
         &self,
         name: &str,
         command: &[&str],
-        limit: Option<Duration>,
+        limit: Duration,
     ) -> io::Result<(ExitStatus, String)> {
         let [program, arguments @ ..] = command else {
             return Err(io::Error::other("an empty command"));
@@ -186,10 +194,7 @@ impl Context<'_> {
             .stderr(log)
             .spawn()
             .map_err(|error| io::Error::other(format!("{program}: {error}")))?;
-        let status = match limit {
-            None => child.wait()?,
-            Some(limit) => wait_at_most(&mut child, limit)?,
-        };
+        let status = wait_at_most(&mut child, limit)?;
         Ok((
             status,
             String::from_utf8_lossy(&fs::read(&path)?).into_owned(),
@@ -203,7 +208,7 @@ fn wait_at_most(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(10));
     }
     child.kill()?;
     child.wait()
@@ -260,8 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_count_is_a_failed_check() {
+    fn a_program_that_does_not_count_is_one_check_and_no_tests_are_none() {
+        let words = ["echo", "all is well"];
+        assert_eq!(count("words", &words, Count::Summary), Counts::PASSED);
         assert_eq!(count("mute", &["true"], Count::Summary), Counts::FAILED);
+        assert_eq!(count("lame", &["false"], Count::Summary), Counts::FAILED);
         assert!(!count("empty", &["true"], Count::RustTests).good());
     }
 

@@ -7,11 +7,7 @@ pub(crate) enum Count {
     Exit,
     /// Sum of `test result:` lines.
     RustTests,
-    /// The program's own last line `N passed, N failed, N skipped`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for simulator and lab, which are not in yet")
-    )]
+    /// The program's own last line `N passed, N failed, N skipped`; without one, its exit status.
     Summary,
 }
 
@@ -47,6 +43,13 @@ const fn exit(command: &'static [&'static str]) -> Run {
     }
 }
 
+const fn own(command: &'static [&'static str]) -> Run {
+    Run {
+        command,
+        count: Count::Summary,
+    }
+}
+
 /// All checks in the order in which they run: what fails fast comes first.
 pub(crate) const STEPS: &[Step] = &[
     Step {
@@ -76,6 +79,27 @@ pub(crate) const STEPS: &[Step] = &[
             command: &["cargo", "test", "--locked", "--workspace", "--no-fail-fast"],
             count: Count::RustTests,
         }]),
+    },
+    Step {
+        name: "build",
+        action: Action::Commands(&[exit(&[
+            "cargo",
+            "build",
+            "--locked",
+            "--workspace",
+            "--release",
+        ])]),
+    },
+    Step {
+        name: "sim",
+        action: Action::Commands(&[
+            own(&["target/release/standfast-sim", "--seeds", "0..200"]),
+            own(&["target/release/standfast-sim", "--planted", "all"]),
+        ]),
+    },
+    Step {
+        name: "lab",
+        action: Action::Commands(&[own(&["target/release/standfast-lab", "lab"])]),
     },
     Step {
         name: "doc",
