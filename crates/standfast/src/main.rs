@@ -1,6 +1,7 @@
-//! Standfast: keeps services up on a handful of machines. The binary: agent, keeper and command line.
+//! The binary: everything is in the library.
 
-mod agent;
-mod failure;
+use std::process::ExitCode;
 
-fn main() {}
+fn main() -> ExitCode {
+    standfast::cli::run(std::env::args_os())
+}

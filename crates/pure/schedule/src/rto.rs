@@ -99,7 +99,13 @@ mod tests {
     #[test]
     fn a_slow_disk_makes_the_election_the_longer_one() {
         let p = predict(&RtoFacts {
-            timing: &Timing::of(Profile::Fast),
+            timing: &Timing {
+                heartbeat: Micros::from_millis(40),
+                lease: Micros::from_millis(220),
+                election_min: Micros::from_millis(130),
+                election_max: Micros::from_millis(180),
+                ..Timing::of(Profile::Fast)
+            },
             guards: &GuardSupport::full(),
             fsync: Micros::from_millis(40),
             stall: Micros::ZERO,

@@ -1,0 +1,357 @@
+//! The one definition of the flags: parser, help, manual and completions come from it.
+
+use clap::{Args, Parser, Subcommand};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where the agent's socket is unless something else is said.
+const SOCKET: &str = "/run/standfast/standfast.sock";
+
+/// Keeps services up on 2 to 16 machines: decides which machine runs what, and never lets two of them
+/// both believe they are the primary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "standfast",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The agent's socket [default: /run/standfast/standfast.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The socket of the agent to ask.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        self.socket.as_deref().unwrap_or(Path::new(SOCKET))
+    }
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say how the cluster is: one sentence, nodes, resources, warnings
+    Status(StatusArgs),
+    /// Put a configuration file in force
+    Apply(ApplyArgs),
+    /// Say what applying a configuration file would do; changes nothing
+    Plan(PlanArgs),
+    /// Move a group to another node
+    Switchover(SwitchoverArgs),
+    /// Drain a node, or let it work again
+    Node {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Say why a group is where it is
+    Explain(ExplainArgs),
+    /// Say what was decided, when and why
+    History(HistoryArgs),
+    /// Check the cluster as a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    Check(CheckArgs),
+    /// Things to do with resources
+    Resource {
+        /// What to do.
+        #[command(subcommand)]
+        command: ResourceCommand,
+    },
+    /// Make this machine the first node of a new cluster
+    Init(InitArgs),
+    /// Print a token that another machine joins with
+    Token,
+    /// Make this machine a node of an existing cluster
+    Join(JoinArgs),
+    /// Run the agent (what the service does)
+    Agent(AgentArgs),
+    /// Restart this node's agent without touching what it runs; its supervisor starts it again
+    Restart,
+    /// Show faults and recoveries with three agents on this machine
+    Demo(DemoArgs),
+    /// Keep one resource (started by the agent)
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON (standfast/status/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Print again every so many seconds
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    pub watch: Option<u64>,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file; - reads the standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Say what would be done and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON (standfast/apply/1; standfast/plan/1 with --dry-run)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The file; - reads the standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON (standfast/plan/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `switchover`
+#[derive(Debug, Args)]
+pub struct SwitchoverArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub group: String,
+    /// Where to; the best other node when none is named
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// How long to wait until it runs there; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Print JSON (standfast/switchover/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `node`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Move everything away from a node and keep it empty
+    Drain(DrainArgs),
+    /// Let a drained node work again
+    Resume(ResumeArgs),
+}
+
+/// `node drain`
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// How long to wait until it is empty; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Even if something that it runs can run nowhere else, and stops
+    #[arg(long)]
+    pub force: bool,
+    /// Print JSON (standfast/node/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `node resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Print JSON (standfast/node/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub group: String,
+    /// Print JSON (standfast/explain/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// How many entries, counted from the newest
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20)]
+    pub number: usize,
+    /// Print JSON (standfast/history/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Print JSON (standfast/status/1); the exit code is the plugin's
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `resource`
+#[derive(Debug, Subcommand)]
+pub enum ResourceCommand {
+    /// Forget the failures of a group, so that it may run where it failed
+    Cleanup(CleanupArgs),
+}
+
+/// `resource cleanup`
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// The group, or one of its resources
+    #[arg(value_name = "GROUP")]
+    pub group: String,
+    /// Print JSON (standfast/cleanup/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where an agent keeps its state.
+#[derive(Clone, Debug, Args)]
+pub struct StateArgs {
+    /// Folder of the agent's state
+    #[arg(
+        long = "state",
+        value_name = "DIR",
+        default_value = "/var/lib/standfast"
+    )]
+    pub folder: PathBuf,
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// Name of this node
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// IP:port of one of its links; once for each
+    #[arg(long = "address", value_name = "IP:PORT", required = true)]
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// `agent`
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Folder of sockets and of what runs; the socket is standfast.sock in it unless --socket says otherwise
+    #[arg(long, value_name = "DIR", default_value = "/run/standfast")]
+    pub run: PathBuf,
+    /// Folder in the control-group hierarchy under which each resource gets its own
+    #[arg(long, value_name = "FOLDER", default_value = "standfast")]
+    pub cgroup: PathBuf,
+    /// Neither real-time priority nor locked memory, even where this machine allows them
+    #[arg(long)]
+    pub no_realtime: bool,
+    /// Leave the kernel's guards out, to measure what they are good for; never on a real cluster
+    #[arg(long, hide = true)]
+    pub without_guards: bool,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Name of the cluster
+    #[arg(long, value_name = "NAME", default_value = "standfast")]
+    pub cluster: String,
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `join`
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// File with the token that `standfast token` printed; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Print one JSON object for each fault
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keeper`
+#[derive(Debug, Args)]
+pub struct KeeperArgs {
+    /// Folder that the agent has prepared
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).expect("parses")
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_socket_may_stand_anywhere() {
+        for line in [
+            "standfast --socket /x status",
+            "standfast status --socket /x",
+        ] {
+            assert_eq!(parse(line).socket(), Path::new("/x"));
+        }
+        assert_eq!(parse("standfast status").socket(), Path::new(SOCKET));
+    }
+
+    #[test]
+    fn watching_is_every_second_unless_said_otherwise() {
+        let watch = |line| match parse(line).command {
+            Command::Status(args) => args.watch,
+            _ => None,
+        };
+        assert_eq!(watch("standfast status"), None);
+        assert_eq!(watch("standfast status -w"), Some(1));
+        assert_eq!(watch("standfast status --watch=5"), Some(5));
+        assert_eq!(watch("standfast status -w --json"), Some(1));
+    }
+
+    #[test]
+    fn a_node_has_one_address_for_each_link() {
+        let line = "standfast init --name alpha --address 10.0.0.1:7400 --address 10.1.0.1:7400";
+        let Command::Init(args) = parse(line).command else {
+            panic!("not init");
+        };
+        assert_eq!(args.node.addresses.len(), 2);
+        assert_eq!(args.cluster, "standfast");
+        assert!(Cli::try_parse_from(["standfast", "init", "--name", "alpha"]).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! Commands that work on this machine itself: agent, keeper, init, token, join.
+
+use super::{
+    AgentArgs, InitArgs, JoinArgs, KeeperArgs,
+    ask::{Agent, unexpected},
+    exit, print,
+};
+use crate::{
+    agent::{self, Options, setup},
+    failure::Failure,
+};
+use standfast_model::request::{Request, Response};
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Read as _},
+    path::Path,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Name of the socket in the run folder.
+const SOCKET: &str = "standfast.sock";
+
+/// Longest token file that is read, in bytes.
+const MAX_TOKEN: u64 = 64 * 1024;
+
+pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failure> {
+    // STANDFAST_LOG as the usual filter expression; `info` without one.
+    let filter = EnvFilter::try_from_env("STANDFAST_LOG");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    agent::run(&Options {
+        state: args.state.folder.clone(),
+        run: args.run.clone(),
+        socket: socket.map_or_else(|| args.run.join(SOCKET), Path::to_path_buf),
+        cgroup: args.cgroup.clone(),
+        realtime: !args.no_realtime,
+        without_guards: args.without_guards,
+    })
+}
+
+/// The keeper has told its agent what happened; only a failure to become one is an exit code.
+pub(super) fn keeper(args: &KeeperArgs) -> std::process::ExitCode {
+    standfast_guard::keeper::run(&args.folder)
+}
+
+pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
+    let node = &args.node;
+    let id = setup::init(
+        &args.state.folder,
+        &args.cluster,
+        &node.name,
+        &node.addresses,
+    )?;
+    print(&format!(
+        "cluster {id} with its first node {}; start its agent, then `standfast token` lets others join\n",
+        node.name
+    ))
+}
+
+pub(super) fn token(socket: &Path) -> Result<(), Failure> {
+    match Agent::connect(socket)?.ask(&Request::Token)? {
+        Response::Token { token } => print(&format!("{token}\n")),
+        other => Err(unexpected(&other).into()),
+    }
+}
+
+pub(super) fn join(args: &JoinArgs) -> Result<(), Failure> {
+    let token = read_token(&args.token_file).map_err(|error| {
+        let file = args.token_file.display();
+        Failure::new(
+            exit::NO_INPUT,
+            format!("cannot read the token from {file}: {error}"),
+        )
+    })?;
+    let node = &args.node;
+    let id = setup::join(&args.state.folder, &node.name, &node.addresses, &token)?;
+    print(&format!(
+        "{} is a member of cluster {id}; start its agent\n",
+        node.name
+    ))
+}
+
+fn read_token(file: &Path) -> io::Result<String> {
+    let mut token = String::new();
+    if file == Path::new("-") {
+        io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
+    } else {
+        fs::File::open(file)?
+            .take(MAX_TOKEN)
+            .read_to_string(&mut token)?;
+    }
+    Ok(token)
+}

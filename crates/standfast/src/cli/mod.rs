@@ -1,0 +1,106 @@
+//! The command line: one definition of the flags, and the commands that ask the agent.
+//!
+//! Every command gives `Ok` or a [`Failure`] with its exit code; [`run`] is the only place that turns
+//! one into the other. Nothing here decides: the agent answers, `render` says it.
+
+mod apply;
+mod args;
+mod ask;
+pub(crate) mod exit;
+mod local;
+mod look;
+mod operate;
+mod wait;
+
+pub use args::{
+    AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs, HistoryArgs,
+    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PlanArgs, ResourceCommand, ResumeArgs, StatusArgs,
+    SwitchoverArgs,
+};
+
+use crate::failure::Failure;
+use clap::Parser as _;
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+/// Runs the program with these arguments, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to the standard output with 0, mistakes to the other one with 2.
+            error.print().ok();
+            return if error.use_stderr() {
+                ExitCode::from(exit::USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    if let Command::Keeper(args) = &cli.command {
+        return local::keeper(args);
+    }
+    finish(dispatch(&cli))
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                writeln!(io::stderr(), "standfast: {}", failure.text).ok();
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    let socket: &Path = cli.socket();
+    match &cli.command {
+        Command::Agent(args) => local::agent(cli.socket.as_deref(), args),
+        Command::Init(args) => local::init(args),
+        Command::Token => local::token(socket),
+        Command::Join(args) => local::join(args),
+        // Has its own exit code, and has been dealt with.
+        Command::Keeper(_) => Ok(()),
+        Command::Demo(args) => crate::demo::run(args),
+        Command::Apply(args) => apply::apply(socket, args),
+        Command::Plan(args) => apply::plan(socket, args),
+        Command::Status(args) => look::status(socket, args),
+        Command::History(args) => look::history(socket, args),
+        Command::Explain(args) => look::explain(socket, args),
+        Command::Check(args) => look::check(socket, args),
+        Command::Switchover(args) => operate::switchover(socket, args),
+        Command::Node { command } => match command {
+            NodeCommand::Drain(args) => operate::drain(socket, args),
+            NodeCommand::Resume(args) => operate::resume(socket, args),
+        },
+        Command::Resource { command } => match command {
+            ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
+        },
+        Command::Restart => operate::restart(socket),
+    }
+}
+
+/// Writes to the standard output. A reader that has gone ends the program quietly.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    let written = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::new(0, ""),
+        _ => Failure::new(exit::IO, format!("cannot write the output: {error}")),
+    })
+}
+
+/// Colours on a terminal, unless NO_COLOR says otherwise (no-color.org: set and not empty).
+fn style() -> crate::render::Style {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    crate::render::Style::new(!refused && io::stdout().is_terminal())
+}

@@ -1,0 +1,273 @@
+//! Commands that change how the cluster works: switchover, drain, resume, cleanup, restart.
+
+use super::{
+    DrainArgs, ResumeArgs, SwitchoverArgs,
+    args::CleanupArgs,
+    ask::{look, no_such},
+    exit, print,
+    wait::until,
+};
+use crate::failure::Failure;
+use crate::render::{self, Explanation, length, other_homes, running_on};
+use serde::Serialize;
+use standfast_model::{
+    id::{GroupId, NodeId},
+    request::{Request, View},
+    time::Micros,
+};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// A decision that leaves everything as it is shows itself within this time.
+const DECIDED: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Done<'d> {
+    schema: &'static str,
+    /// The group or node that it was about.
+    subject: &'d str,
+    /// The node that runs it now, where there is one.
+    node: Option<String>,
+    /// Index of the command.
+    index: u64,
+    /// From asking until it was so.
+    took_ms: u64,
+}
+
+impl Done<'_> {
+    fn print(&self, json: bool, text: &str) -> Result<(), Failure> {
+        if json {
+            print(&render::json(self))
+        } else {
+            print(&format!("{text}\n"))
+        }
+    }
+}
+
+fn millis(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn switchover(socket: &Path, args: &SwitchoverArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look(socket)?;
+    let group = GroupId::from(args.group.as_str());
+    // Only for its message, which names the groups and the nearest of them.
+    Explanation::of(&view, &group).map_err(no_such)?;
+    let from = running_on(&view, &group).cloned();
+    let to = args.to.as_deref().map(NodeId::from);
+    let start = Instant::now();
+    let index = agent.change(&Request::Switchover {
+        group: group.clone(),
+        to: to.clone(),
+        author: String::new(),
+    })?;
+    let mut done = Done {
+        schema: "standfast/switchover/1",
+        subject: &args.group,
+        node: None,
+        index,
+        took_ms: 0,
+    };
+    if args.wait == 0 {
+        let text = format!("{group} was asked to move; `standfast status` shows how it goes on");
+        return done.print(args.json, &text);
+    }
+    let target = Target {
+        group: &group,
+        from: from.as_ref(),
+        to: to.as_ref(),
+        index,
+        start,
+    };
+    let most = Duration::from_secs(args.wait);
+    let node = until(
+        socket,
+        most,
+        |view| target.look(view),
+        |view| target.late(view),
+    )?;
+    done.took_ms = millis(start);
+    let took = length(Micros::from_millis(done.took_ms));
+    let text = format!("{group} runs on {node} after {took}");
+    done.node = Some(node.to_string());
+    done.print(args.json, &text)
+}
+
+/// Where a group is to be.
+struct Target<'t> {
+    group: &'t GroupId,
+    from: Option<&'t NodeId>,
+    to: Option<&'t NodeId>,
+    index: u64,
+    start: Instant,
+}
+
+impl Target<'_> {
+    fn is_reached_by(&self, node: &NodeId) -> bool {
+        match self.to {
+            Some(to) => node == to,
+            None => Some(node) != self.from,
+        }
+    }
+
+    fn look(&self, view: &View) -> Result<Option<NodeId>, Failure> {
+        let state = &view.state;
+        if state.applied < self.index || state.moves.contains_key(self.group) {
+            return Ok(None);
+        }
+        if let Some(node) = running_on(view, self.group).filter(|node| self.is_reached_by(node)) {
+            return Ok(Some(node.clone()));
+        }
+        let assignment = state.plan.groups.get(self.group);
+        let planned = assignment.and_then(|a| a.node.as_ref());
+        if planned.is_some_and(|node| self.is_reached_by(node)) || self.start.elapsed() < DECIDED {
+            return Ok(None);
+        }
+        let planned = planned.map_or("nowhere", NodeId::as_str);
+        let group = self.group;
+        let text = format!(
+            "{group} was not moved, it stays on {planned}; `standfast explain {group}` says why"
+        );
+        Err(Failure::new(exit::UNAVAILABLE, text))
+    }
+
+    fn late(&self, view: Option<&View>) -> String {
+        let group = self.group;
+        let line = view.map(render::Status::of).map(|status| status.sentence);
+        let line = line.unwrap_or_else(|| String::from("the agent does not answer"));
+        format!("{group} does not run at its new place yet; it is still being moved. {line}")
+    }
+}
+
+pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look(socket)?;
+    let node = NodeId::from(args.node.as_str());
+    if !args.force {
+        refuse_to_stop(&view, &node)?;
+    }
+    let start = Instant::now();
+    let index = agent.change(&Request::Drain {
+        node: node.clone(),
+        drained: true,
+        author: String::new(),
+    })?;
+    let mut done = Done {
+        schema: "standfast/node/1",
+        subject: &args.node,
+        node: None,
+        index,
+        took_ms: 0,
+    };
+    if args.wait == 0 {
+        return done.print(args.json, &format!("{node} is being drained"));
+    }
+    let most = Duration::from_secs(args.wait);
+    let empty = |view: &View| {
+        let applied = view.state.applied >= index;
+        Ok((applied && left_on(view, &node).is_empty()).then_some(()))
+    };
+    let late = |view: Option<&View>| {
+        let left = view.map(|view| left_on(view, &node)).unwrap_or_default();
+        format!("{node} is not empty yet: it still has {}", left.join(", "))
+    };
+    until(socket, most, empty, late)?;
+    done.took_ms = millis(start);
+    let took = length(Micros::from_millis(done.took_ms));
+    let text =
+        format!("{node} is empty after {took}; `standfast node resume {node}` lets it work again");
+    done.print(args.json, &text)
+}
+
+/// Draining the only node that can run something would stop it.
+fn refuse_to_stop(view: &View, node: &NodeId) -> Result<(), Failure> {
+    let groups = view.state.plan.groups.iter();
+    let stuck: Vec<&str> = groups
+        .filter(|(group, a)| a.node.as_ref() == Some(node) && other_homes(view, group).is_empty())
+        .map(|(group, _)| group.as_str())
+        .collect();
+    if stuck.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "no other node can run {} now: draining {node} would stop it; --force does so all the same",
+        stuck.join(", ")
+    );
+    Err(Failure::new(exit::UNSAFE, text))
+}
+
+/// What is, or may be, on a node.
+fn left_on(view: &View, node: &NodeId) -> Vec<String> {
+    let state = &view.state;
+    let report = state.nodes.get(node).map(|known| &known.report.instances);
+    let running = report.into_iter().flatten();
+    let running = running.filter(|(_, instance)| instance.phase.may_run());
+    let mut left: Vec<String> = running.map(|(resource, _)| resource.to_string()).collect();
+    for (resource, holders) in &state.may_hold {
+        if holders.contains(node) && !left.contains(&resource.to_string()) {
+            left.push(resource.to_string());
+        }
+    }
+    // In maintenance what runs stays, by intention.
+    left.retain(|resource| {
+        let group = state.config.group_of(&resource.as_str().into());
+        let assignment = group.and_then(|group| state.plan.groups.get(group));
+        !assignment.is_some_and(|a| a.maintenance)
+    });
+    left
+}
+
+pub(super) fn resume(socket: &Path, args: &ResumeArgs) -> Result<(), Failure> {
+    let (mut agent, _) = look(socket)?;
+    let start = Instant::now();
+    let index = agent.change(&Request::Drain {
+        node: args.node.as_str().into(),
+        drained: false,
+        author: String::new(),
+    })?;
+    let done = Done {
+        schema: "standfast/node/1",
+        subject: &args.node,
+        node: None,
+        index,
+        took_ms: millis(start),
+    };
+    done.print(args.json, &format!("{} may run resources again", args.node))
+}
+
+pub(super) fn cleanup(socket: &Path, args: &CleanupArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look(socket)?;
+    let start = Instant::now();
+    let resource = args.group.as_str().into();
+    let named = GroupId::from(args.group.as_str());
+    let config = &view.state.config;
+    let group = if config.groups.contains_key(&named) {
+        named
+    } else {
+        config.group_of(&resource).cloned().unwrap_or(named)
+    };
+    Explanation::of(&view, &group).map_err(no_such)?;
+    let index = agent.change(&Request::Cleanup {
+        group: group.clone(),
+        author: String::new(),
+    })?;
+    let done = Done {
+        schema: "standfast/cleanup/1",
+        subject: group.as_str(),
+        node: None,
+        index,
+        took_ms: millis(start),
+    };
+    done.print(args.json, &format!("failures of {group} are forgotten"))
+}
+
+pub(super) fn restart(socket: &Path) -> Result<(), Failure> {
+    let (mut agent, view) = look(socket)?;
+    agent.change(&Request::Restart)?;
+    let grant = length(view.state.config.timing.restart_grant);
+    print(&format!(
+        "the agent of {} ends now; what it runs goes on for {grant} until the new agent takes over\n",
+        view.node
+    ))
+}

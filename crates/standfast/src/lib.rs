@@ -1,0 +1,11 @@
+//! The program: agent, keeper and command line in one binary.
+//!
+//! A library as well, so that the manual and the completions are made from the one definition of the
+//! flags ([`cli::Cli`]).
+#![warn(missing_docs)]
+
+mod agent;
+pub mod cli;
+mod demo;
+mod failure;
+pub mod render;

@@ -1,0 +1,214 @@
+//! How the cluster is, as one word and one sentence.
+
+use super::{
+    groups::in_brackets,
+    summary::{GroupLine, Health, NodeLine},
+    text::{count, length},
+};
+use standfast_model::{
+    id::{GroupId, NodeId},
+    request::View,
+    state::Phase,
+};
+
+/// Judges a cluster.
+pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
+    if !view.quorum {
+        return (Health::NoQuorum, no_quorum(view));
+    }
+    let down: Vec<&GroupLine> = groups
+        .iter()
+        .filter(|group| !group.running && !group.maintenance)
+        .collect();
+    if !down.is_empty() {
+        return (Health::Outage, outage(&down, groups.len()));
+    }
+    let problems = problems(view, nodes, groups);
+    let survives = survives(view, nodes, groups);
+    if problems.is_empty() {
+        return (Health::Ok, all_well(nodes, groups, survives));
+    }
+    let running = match groups {
+        [] => String::from("nothing is configured to run, and the cluster"),
+        [only] if only.running => {
+            let node = only.node.as_deref().unwrap_or("");
+            format!("{} runs on {node}, and", only.name)
+        }
+        _ => {
+            let running = groups.iter().filter(|g| g.running).count();
+            format!(
+                "{running} of {} running, and the cluster",
+                count(groups.len(), "group")
+            )
+        }
+    };
+    let problems = problems.join("; ");
+    let survives = match survives {
+        0 => String::from("can survive no further loss"),
+        1 => String::from("can survive the loss of one more node"),
+        n => format!("can survive the loss of {n} more nodes"),
+    };
+    let sentence = format!("Degraded: {problems}; {running} {survives}.");
+    (Health::Degraded, sentence)
+}
+
+fn no_quorum(view: &View) -> String {
+    let voters = view.state.members.values().filter(|m| m.voter).count();
+    if voters == 0 {
+        return format!(
+            "NO QUORUM: {} has not heard from its cluster yet; nothing is started.",
+            view.node
+        );
+    }
+    format!(
+        "NO QUORUM: {} hears no leader with a majority of the {}; it renews no lease, so everything here \
+         ends within {} and stays stopped until a majority is back. What follows is what was known last.",
+        view.node,
+        count(voters, "voter"),
+        length(view.state.config.timing.lease)
+    )
+}
+
+fn outage(down: &[&GroupLine], all: usize) -> String {
+    let each: Vec<String> = down
+        .iter()
+        .map(|group| {
+            let why = group.problem.as_deref().unwrap_or("nobody knows why");
+            format!("{} is not running, because {why}", group.name)
+        })
+        .collect();
+    let each = each.join("; ");
+    if down.len() == all {
+        format!("OUTAGE: {each}.")
+    } else {
+        let running = all - down.len();
+        format!(
+            "OUTAGE: {each}. {running} of {} running.",
+            count(all, "group")
+        )
+    }
+}
+
+fn all_well(nodes: &[NodeLine], groups: &[GroupLine], survives: usize) -> String {
+    let online = format!("{0} of {0} nodes online", nodes.len());
+    let what = match groups.len() {
+        0 => String::from("nothing is configured to run yet"),
+        n => format!("{} running", count(n, "group")),
+    };
+    let but = if survives == 0 {
+        ", but no loss can be survived"
+    } else {
+        ""
+    };
+    format!("All well: {online}, {what}{but}.")
+}
+
+/// What makes a cluster less than it should be, although everything runs.
+fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String> {
+    let mut problems: Vec<String> = nodes.iter().filter_map(problem_of_node).collect();
+    if !view.storage_problem.is_empty() {
+        let problem = &view.storage_problem;
+        problems.push(format!("storage of {}: {problem}", view.node));
+    }
+    if !view.no_vote.is_empty() {
+        problems.push(format!("{} has no vote ({})", view.node, view.no_vote));
+    }
+    for (node, known) in view.state.nodes.iter().filter(|(_, known)| known.online) {
+        for (resource, instance) in &known.report.instances {
+            if instance.phase == Phase::StopFailed {
+                let why = in_brackets(&instance.last_failure);
+                problems.push(format!(
+                    "the stop of {resource} on {node} is not confirmed{why}"
+                ));
+            }
+        }
+    }
+    if view.state.config.maintenance {
+        problems.push(String::from("the cluster is in maintenance"));
+    } else {
+        let maintained = groups.iter().filter(|group| group.maintenance);
+        problems.extend(maintained.map(|group| {
+            let down = if group.running {
+                ""
+            } else {
+                " and not running"
+            };
+            format!("{} is in maintenance{down}", group.name)
+        }));
+    }
+    problems
+}
+
+fn problem_of_node(node: &NodeLine) -> Option<String> {
+    let name = &node.name;
+    if !node.joined {
+        return Some(format!("node {name} has not joined"));
+    }
+    if !node.online {
+        let what = if node.restarting {
+            format!("the agent of {name} is restarting")
+        } else {
+            format!(
+                "node {name} is offline{}",
+                in_brackets(&node.offline_reason)
+            )
+        };
+        return Some(what);
+    }
+    if node.drained {
+        return Some(format!("node {name} is drained"));
+    }
+    if node.role == "learner" {
+        return Some(format!("node {name} does not vote yet"));
+    }
+    match node.links {
+        Some((heard, all)) if heard < all => Some(format!(
+            "{heard} of {} to {name} heard",
+            count(usize::try_from(all).unwrap_or(0), "link")
+        )),
+        _ => None,
+    }
+}
+
+/// How many more nodes can be lost: by votes, and by places to run.
+fn survives(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> usize {
+    let voters = view.state.members.values().filter(|m| m.voter);
+    let voters = voters.count();
+    let online = nodes
+        .iter()
+        .filter(|n| n.online && matches!(n.role, "leader" | "voter"))
+        .count();
+    let by_votes = online.saturating_sub(voters / 2 + 1);
+    let places = groups.iter().map(|group| group.other_homes).min();
+    places.map_or(by_votes, |places| places.min(by_votes))
+}
+
+/// Nodes besides its own that could run a group now.
+#[must_use]
+pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
+    let state = &view.state;
+    let home = state.plan.groups.get(group).and_then(|a| a.node.as_ref());
+    let members = state.config.groups.get(group);
+    let members = members.map(|g| g.members.as_slice()).unwrap_or_default();
+    let able = |node: &NodeId| {
+        let Some(known) = state.nodes.get(node) else {
+            return false;
+        };
+        let report = &known.report;
+        let failed = members.iter().any(|member| {
+            let count = state.failures.get(member).and_then(|by| by.get(node));
+            let limit = state.config.resources.get(member);
+            limit.is_some_and(|r| count.is_some_and(|c| c.count >= r.failure.threshold))
+        });
+        let sick = members.iter().any(|member| {
+            let interface = report.interfaces.get(member);
+            interface.is_some_and(|i| report.sick_interfaces.contains_key(i))
+        });
+        known.online && !known.drained && !failed && !sick
+    };
+    let nodes = state.config.nodes.iter();
+    nodes
+        .filter(|(node, config)| !config.witness && Some(*node) != home && able(node))
+        .map(|(node, _)| node)
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! What people and programs read: pure functions from a view of the cluster to text or JSON.
+//!
+//! [`Status`] is derived once from a [`View`](standfast_model::request::View); its text, its JSON and
+//! the plugin's line all come from it, so that they never disagree.
+//!
+//! Not for asking the agent and not for writing anywhere: that is `cli`.
+
+mod check;
+mod explain;
+mod groups;
+mod health;
+mod history;
+mod nodes;
+mod preview;
+mod status;
+mod style;
+mod summary;
+mod table;
+mod text;
+mod warnings;
+
+pub use check::{Verdict, check};
+pub use explain::{Explanation, explain};
+pub use groups::running_on;
+pub use health::other_homes;
+pub use history::{history, history_json};
+pub use preview::{PreviewReport, preview};
+pub use status::status;
+pub use style::Style;
+pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status};
+pub use text::{json, length};
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,177 @@
+//! `status` as text.
+
+use super::{
+    style::{Style, Tone},
+    summary::{GroupLine, Health, NodeLine, ResourceLine, Status},
+    table::{Cell, table},
+    text::{length, utc},
+};
+use standfast_model::time::Micros;
+
+/// The sentence, the nodes, the resources, the warnings.
+#[must_use]
+pub fn status(status: &Status, style: Style) -> String {
+    let tone = match status.health {
+        Health::Ok => Tone::Good,
+        Health::Degraded => Tone::Doubtful,
+        Health::Outage | Health::NoQuorum => Tone::Bad,
+    };
+    let mut text = style.paint(tone, &status.sentence);
+    text.push_str("\n\n");
+    if status.nodes.is_empty() {
+        return text;
+    }
+    text.push_str(&heading(status));
+    text.push_str("Nodes\n");
+    text.push_str(&nodes(style, status));
+    if !status.groups.is_empty() {
+        text.push_str("\nResources\n");
+        text.push_str(&resources(style, &status.groups));
+    }
+    if !status.warnings.is_empty() {
+        text.push_str("\nWarnings\n");
+        for warning in &status.warnings {
+            text.push_str(&format!("  - {warning}\n"));
+        }
+    }
+    text
+}
+
+fn heading(status: &Status) -> String {
+    let leader = match &status.leader {
+        Some(leader) => format!("leader {leader}"),
+        None => String::from("no leader"),
+    };
+    format!(
+        "Cluster {}, configuration {}, plan {}, {leader} in term {}, seen from {}.\n\n",
+        status.cluster, status.config_version, status.plan, status.term, status.asked
+    )
+}
+
+fn nodes(style: Style, status: &Status) -> String {
+    let headings = ["NAME", "STATE", "ROLE", "LINKS", "LEASE LEFT", "GUARDS"];
+    let rows = status.nodes.iter().map(|node| {
+        vec![
+            Cell::from(node.name.as_str()),
+            state_of(status, node),
+            Cell::from(role_of(node)),
+            links_of(node),
+            Cell::from(
+                node.lease_left_ms
+                    .map_or_else(dash, |ms| format!("{ms} ms")),
+            ),
+            guards_of(node),
+        ]
+    });
+    table(style, &headings, rows.collect())
+}
+
+fn dash() -> String {
+    String::from("-")
+}
+
+fn state_of(status: &Status, node: &NodeLine) -> Cell {
+    // Without a majority nobody here knows how the others are.
+    if !status.quorum && node.name != status.asked {
+        let was = if node.online {
+            "was online"
+        } else {
+            "was offline"
+        };
+        return Cell::new(Tone::Doubtful, was);
+    }
+    if !node.joined {
+        Cell::new(Tone::Doubtful, "not joined")
+    } else if !node.online && node.restarting {
+        Cell::new(Tone::Doubtful, "restarting")
+    } else if !node.online {
+        Cell::new(Tone::Bad, "offline")
+    } else if node.drained {
+        Cell::new(Tone::Doubtful, "drained")
+    } else {
+        Cell::new(Tone::Good, "online")
+    }
+}
+
+fn role_of(node: &NodeLine) -> String {
+    let role = if node.role == "none" { "-" } else { node.role };
+    if node.witness {
+        format!("{role}, witness")
+    } else {
+        role.to_owned()
+    }
+}
+
+fn links_of(node: &NodeLine) -> Cell {
+    match node.links {
+        None => Cell::from(dash()),
+        Some((heard, all)) => {
+            let tone = if heard < all { Tone::Bad } else { Tone::Plain };
+            Cell::new(tone, format!("{heard}/{all}"))
+        }
+    }
+}
+
+fn guards_of(node: &NodeLine) -> Cell {
+    if !node.reported {
+        return Cell::from("?");
+    }
+    if node.missing_guards.is_empty() {
+        return Cell::from("all");
+    }
+    let names: Vec<&str> = node.missing_guards.keys().map(String::as_str).collect();
+    Cell::new(Tone::Doubtful, format!("no {}", names.join(", ")))
+}
+
+fn resources(style: Style, groups: &[GroupLine]) -> String {
+    let headings = [
+        "GROUP",
+        "RESOURCE",
+        "KIND",
+        "NODE",
+        "PHASE",
+        "SINCE",
+        "PREDICTED RTO",
+    ];
+    let rows = groups.iter().flat_map(|group| {
+        let lines = group.resources.iter().enumerate();
+        lines.map(|(index, line)| row(group, line, index == 0))
+    });
+    table(style, &headings, rows.collect())
+}
+
+fn row(group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {
+    let tone = match line.phase.as_str() {
+        "active" => Tone::Good,
+        "starting" | "stopping" => Tone::Doubtful,
+        "inactive" if group.maintenance => Tone::Doubtful,
+        _ => Tone::Bad,
+    };
+    let of_group = |text: String| if first { text } else { String::new() };
+    vec![
+        Cell::from(of_group(group.name.clone())),
+        Cell::from(line.name.as_str()),
+        Cell::from(line.kind),
+        Cell::from(line.node.as_deref().unwrap_or("-")),
+        Cell::new(tone, line.phase.as_str()),
+        Cell::from(of_group(group.since_ms.map_or_else(dash, utc))),
+        Cell::from(of_group(rto(group))),
+    ]
+}
+
+fn rto(group: &GroupLine) -> String {
+    let Some(alone) = group.predicted_rto_ms else {
+        return dash();
+    };
+    if group.other_homes == 0 {
+        return String::from("none: no other node can run it");
+    }
+    let alone = length(Micros::from_millis(alone));
+    let with = group.predicted_rto_leader_lost_ms.unwrap_or_default();
+    let with = length(Micros::from_millis(with));
+    if with == alone {
+        alone
+    } else {
+        format!("{alone}, {with} if the leader goes too")
+    }
+}

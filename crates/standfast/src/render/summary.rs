@@ -1,0 +1,156 @@
+//! What `status` says, as data: derived from a view, printed as text or as JSON.
+//!
+//! The JSON is `standfast/status/1`: fields are added, never renamed or removed, within a version.
+
+use super::{groups, health, nodes, warnings};
+use serde::Serialize;
+use standfast_model::request::View;
+use std::collections::BTreeMap;
+
+/// How the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Everything that should run does, and nothing is missing.
+    Ok,
+    /// Everything that should run does, with less to fall back on than there should be.
+    Degraded,
+    /// Something that should run does not.
+    Outage,
+    /// The node that was asked reaches no majority: it cannot know.
+    NoQuorum,
+}
+
+/// The whole of `status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Name and version of this document.
+    pub schema: &'static str,
+    /// How the cluster is.
+    pub health: Health,
+    /// The same as a sentence, with what matters most.
+    pub sentence: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Identity of the cluster.
+    pub cluster_id: String,
+    /// Version of the configuration in force.
+    pub config_version: u64,
+    /// The node that was asked.
+    pub asked: String,
+    /// The leader that it hears.
+    pub leader: Option<String>,
+    /// The term that it is in.
+    pub term: u64,
+    /// Whether it hears a leader with a majority.
+    pub quorum: bool,
+    /// Number of the plan in force, `term.generation`.
+    pub plan: String,
+    /// All nodes, by name.
+    pub nodes: Vec<NodeLine>,
+    /// All groups, by name.
+    pub groups: Vec<GroupLine>,
+    /// What an operator should know, most urgent first.
+    pub warnings: Vec<String>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeLine {
+    /// Its name.
+    pub name: String,
+    /// Whether the leader hears it.
+    pub online: bool,
+    /// Why not, when it is not.
+    pub offline_reason: String,
+    /// Whether it has ever joined.
+    pub joined: bool,
+    /// An operator drained it.
+    pub drained: bool,
+    /// Its agent announced a restart.
+    pub restarting: bool,
+    /// It votes and runs nothing.
+    pub witness: bool,
+    /// `leader`, `voter`, `learner` or `none`.
+    pub role: &'static str,
+    /// Links that the asked node hears, and all; none for the asked node itself.
+    pub links: Option<(u32, u32)>,
+    /// What is left of its lease, when the asked node is the leader.
+    pub lease_left_ms: Option<u64>,
+    /// Guards that its kernel does not offer, with the reason.
+    pub missing_guards: BTreeMap<String, String>,
+    /// Whether it has ever reported.
+    pub reported: bool,
+    /// Measured: one durable write.
+    pub fsync_ms: u64,
+    /// Measured: longest stall of its agent.
+    pub stall_ms: u64,
+    /// Version of its program.
+    pub program_version: String,
+}
+
+/// One group.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupLine {
+    /// Its name.
+    pub name: String,
+    /// Whether all of it runs where it belongs.
+    pub running: bool,
+    /// Where it belongs by the plan.
+    pub node: Option<String>,
+    /// Why it does not run, when it does not.
+    pub problem: Option<String>,
+    /// It is in maintenance, by itself or with the cluster.
+    pub maintenance: bool,
+    /// Since when it belongs there: wall clock in milliseconds since 1970, when the journal still knows.
+    pub since_ms: Option<u64>,
+    /// Predicted RTO when its node is lost.
+    pub predicted_rto_ms: Option<u64>,
+    /// Predicted RTO when the leader is lost with it.
+    pub predicted_rto_leader_lost_ms: Option<u64>,
+    /// How many more nodes can be lost before it stops: by places to run, not by votes.
+    pub other_homes: usize,
+    /// Its resources in start order; one line for each node that has something of it.
+    pub resources: Vec<ResourceLine>,
+}
+
+/// One resource on one node.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResourceLine {
+    /// Its name.
+    pub name: String,
+    /// `process` or `vip`.
+    pub kind: &'static str,
+    /// The node, if it belongs or is anywhere.
+    pub node: Option<String>,
+    /// What it is doing there; `unknown` where nobody can tell.
+    pub phase: String,
+}
+
+impl Status {
+    /// What a view says.
+    #[must_use]
+    pub fn of(view: &View) -> Self {
+        let nodes = nodes::lines(view);
+        let groups = groups::lines(view);
+        let (health, sentence) = health::judge(view, &nodes, &groups);
+        let warnings = warnings::list(view, &nodes);
+        let state = &view.state;
+        Self {
+            schema: "standfast/status/1",
+            health,
+            sentence,
+            cluster: state.config.name.clone(),
+            cluster_id: state.cluster_id.clone(),
+            config_version: state.config_version,
+            asked: view.node.clone(),
+            leader: view.leader.as_ref().map(ToString::to_string),
+            term: view.term,
+            quorum: view.quorum,
+            plan: state.plan.number.to_string(),
+            nodes,
+            groups,
+            warnings,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What an operator should know and cannot see from the tables, with what to do about it.
+
+use super::{groups::in_brackets, summary::NodeLine, text::count};
+use standfast_model::{
+    request::View,
+    state::{NodeState, Phase},
+};
+use std::collections::BTreeSet;
+
+/// All warnings, most urgent first.
+pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    no_quorum(view, &mut warnings);
+    storage(view, &mut warnings);
+    stops(view, &mut warnings);
+    holders(view, &mut warnings);
+    failures(view, &mut warnings);
+    moves(view, &mut warnings);
+    maintenance(view, &mut warnings);
+    for node in nodes {
+        of_node(
+            node,
+            view.state.nodes.get(&node.name.as_str().into()),
+            &mut warnings,
+        );
+    }
+    versions(nodes, &mut warnings);
+    warnings
+}
+
+fn no_quorum(view: &View, warnings: &mut Vec<String>) {
+    if view.quorum {
+        return;
+    }
+    let voters = view.state.members.values().filter(|m| m.voter).count();
+    if voters > 0 {
+        let majority = voters / 2 + 1;
+        warnings.push(format!(
+            "{majority} of the {voters} voters have to hear each other before anything is started; \
+             bring machines or the network between them back. The other side may have a majority and run everything: ask a node there"
+        ));
+    }
+}
+
+fn storage(view: &View, warnings: &mut Vec<String>) {
+    let node = &view.node;
+    if !view.storage_problem.is_empty() {
+        let problem = &view.storage_problem;
+        warnings.push(format!("storage of {node}: {problem}"));
+    }
+    if !view.no_vote.is_empty() {
+        warnings.push(format!("{node} has no vote: {}", view.no_vote));
+    }
+}
+
+fn stops(view: &View, warnings: &mut Vec<String>) {
+    for (node, known) in view.state.nodes.iter().filter(|(_, known)| known.online) {
+        for (resource, instance) in &known.report.instances {
+            if instance.phase == Phase::StopFailed {
+                let why = in_brackets(&instance.last_failure);
+                warnings.push(format!(
+                    "the stop of {resource} on {node} is not confirmed{why}: nothing is started elsewhere meanwhile; \
+                     end it on {node} by hand, or switch {node} off"
+                ));
+            }
+        }
+    }
+}
+
+fn holders(view: &View, warnings: &mut Vec<String>) {
+    for (resource, holders) in &view.state.may_hold {
+        let names: Vec<&str> = holders.iter().map(|node| node.as_str()).collect();
+        if names.len() > 1 {
+            let names = names.join(" and ");
+            warnings.push(format!(
+                "{resource} is being handed over between {names}: it starts anew once the old one has released it or its lease is over"
+            ));
+        }
+    }
+}
+
+fn failures(view: &View, warnings: &mut Vec<String>) {
+    for (resource, by_node) in &view.state.failures {
+        let config = view.state.config.resources.get(resource);
+        let limit = config.map_or(0, |r| r.failure.threshold);
+        let group = view.state.config.group_of(resource);
+        let group = group.map_or(resource.as_str(), |group| group.as_str());
+        for (node, record) in by_node.iter().filter(|(_, record)| record.count > 0) {
+            let times = count(usize::try_from(record.count).unwrap_or(usize::MAX), "time");
+            let last = in_brackets(&record.last);
+            let moved = if record.count >= limit {
+                format!(": it may not run there until `standfast resource cleanup {group}`")
+            } else {
+                format!("; at {limit} it moves away")
+            };
+            warnings.push(format!("{resource} failed {times} on {node}{last}{moved}"));
+        }
+    }
+}
+
+fn moves(view: &View, warnings: &mut Vec<String>) {
+    for (group, request) in &view.state.moves {
+        let to = request.to.as_ref();
+        let to = to.map_or_else(|| String::from("another node"), ToString::to_string);
+        let by = &request.by;
+        warnings.push(format!(
+            "{group} is to move to {to}, as {by} asked; not decided yet"
+        ));
+    }
+}
+
+fn maintenance(view: &View, warnings: &mut Vec<String>) {
+    let config = &view.state.config;
+    if config.maintenance {
+        warnings.push(String::from(
+            "the cluster is in maintenance: nothing is started, stopped, moved or restarted until maintenance = false is applied",
+        ));
+        return;
+    }
+    for (group, _) in config.groups.iter().filter(|(_, group)| group.maintenance) {
+        warnings.push(format!(
+            "{group} is in maintenance: nothing of it is started, stopped, moved or restarted"
+        ));
+    }
+}
+
+fn of_node(node: &NodeLine, known: Option<&NodeState>, warnings: &mut Vec<String>) {
+    let name = &node.name;
+    if !node.joined {
+        warnings.push(format!("{name} has not joined: run `standfast join` there"));
+    }
+    if node.drained {
+        warnings.push(format!(
+            "{name} is drained; `standfast node resume {name}` lets it work again"
+        ));
+    }
+    if node.restarting {
+        warnings.push(format!(
+            "the agent of {name} is restarting: its leases run on meanwhile"
+        ));
+    }
+    if !node.missing_guards.is_empty() && !node.witness {
+        let list: Vec<String> = node
+            .missing_guards
+            .iter()
+            .map(|(guard, why)| format!("{guard}{}", in_brackets(why)))
+            .collect();
+        warnings.push(format!("{name} lacks guards: {}", list.join(", ")));
+    }
+    let Some(known) = known.filter(|known| known.online) else {
+        return;
+    };
+    for (interface, why) in &known.report.sick_interfaces {
+        warnings.push(format!("client network of {name} on {interface}: {why}"));
+    }
+    let said = known.report.warnings.iter();
+    warnings.extend(said.map(|text| format!("{name}: {text}")));
+}
+
+fn versions(nodes: &[NodeLine], warnings: &mut Vec<String>) {
+    let versions: BTreeSet<&str> = nodes
+        .iter()
+        .filter(|node| node.online && !node.program_version.is_empty())
+        .map(|node| node.program_version.as_str())
+        .collect();
+    if versions.len() > 1 {
+        let list: Vec<&str> = versions.into_iter().collect();
+        warnings.push(format!("nodes run different versions: {}", list.join(", ")));
+    }
+}
