@@ -25,8 +25,10 @@ const TOLERATED_LATENESS_NS: u64 = 20 * MS;
 fn the_tree_ends_at_the_deadline() {
     let world = World::new("deadline");
     let beat = world.path("beat");
-    let (handle, deadline) =
-        world.spawn(&world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]), 300);
+    let (handle, deadline) = world.spawn(
+        &world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]),
+        1_500,
+    );
     world.wait_running();
     wait_beating(&beat);
     let (reason, at, status) = world.wait_ended();
@@ -69,7 +71,7 @@ fn a_daemonised_grandchild_of_another_user_ends_too() {
         );
         let mut spec = world.spec(&["sh", "-c", &line]);
         spec.private_pids = private_pids;
-        let (_handle, deadline) = world.spawn(&spec, 400);
+        let (_handle, deadline) = world.spawn(&spec, 1_500);
         wait_beating(&beat);
         let (reason, _, status) = world.wait_ended();
         assert_eq!(
@@ -87,9 +89,12 @@ fn a_daemonised_grandchild_of_another_user_ends_too() {
 fn one_store_extends_the_lease() {
     let world = World::new("extend");
     let beat = world.path("beat");
-    let (handle, first) = world.spawn(&world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]), 200);
+    let (handle, first) = world.spawn(
+        &world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]),
+        1_500,
+    );
     world.wait_running();
-    let second = first + 300 * MS;
+    let second = first + 500 * MS;
     handle.extend(second).unwrap();
     handle.extend(first).unwrap();
     assert_eq!(handle.lease(), LeaseState::Until(second));
@@ -140,7 +145,7 @@ fn an_exit_is_told_at_once_and_leaves_nothing() {
         .unwrap();
     let told = Duration::from_nanos(boot_now_ns()).as_secs_f64();
     assert!(
-        told - exited < 0.1,
+        told - exited < 1.0,
         "told {} s after the exit",
         told - exited
     );
@@ -338,7 +343,7 @@ fn without_control_groups_the_namespace_alone_ends_the_tree() {
     );
     let mut spec = world.spec(&["sh", "-c", &line]);
     spec.cgroup_parent = NO_GROUP.into();
-    let (handle, first) = world.spawn(&spec, 300);
+    let (handle, first) = world.spawn(&spec, 1_500);
     assert!(!handle.has_network_guard());
     let deadline = first + 200 * MS;
     handle.extend(deadline).unwrap();

@@ -19,10 +19,7 @@ use standfast_guard::network::NetworkError;
 use standfast_guard::{ExtendError, LeaseState, NetworkGuard, Reason};
 use support::{MS, PROGRAM, World, wait_until};
 
-/// How exact the cut has to be; 0.1 ms is measured.
-const TOLERANCE_NS: u64 = 20 * MS;
-
-/// An echo server inside a control group, killed with the value.
+/// A server that answers with its time, inside a control group, killed with the value.
 struct Server {
     process: Child,
     port: u16,
@@ -33,7 +30,7 @@ impl Server {
         let port_file = world.path("port");
         fs::write(&port_file, "").unwrap();
         let line = format!(
-            "echo 0 > {}/cgroup.procs; exec {PROGRAM} echo {}",
+            "echo 0 > {}/cgroup.procs; exec {PROGRAM} answer {}",
             group.dir().display(),
             port_file.display()
         );
@@ -70,22 +67,27 @@ fn group(world: &World) -> Cgroup {
     Cgroup::create(&find_hierarchy().unwrap(), world.group.as_ref(), "net").unwrap()
 }
 
-fn echoes(connection: &mut TcpStream) -> bool {
-    connection.write_all(b"x").is_ok() && matches!(connection.read(&mut [0; 8]), Ok(1..))
+/// The time at which the server gave its answer, if one comes.
+fn ask(connection: &mut TcpStream) -> Option<u64> {
+    let mut time = [0; 8];
+    connection.write_all(b"x").ok()?;
+    connection.read_exact(&mut time).ok()?;
+    Some(u64::from_ne_bytes(time))
 }
 
-/// The time of the last answer; asks until there is none for 100 ms.
-fn last_answer(connection: &mut TcpStream) -> u64 {
+/// The time of the last answer until well after the deadline. A missing answer on a busy machine is asked for again.
+fn last_answer(connection: &mut TcpStream, deadline: u64) -> u64 {
     let mut last = 0;
-    while echoes(connection) {
-        last = boot_now_ns();
+    while boot_now_ns() < deadline + 200 * MS {
+        last = ask(connection).unwrap_or(last);
     }
     last
 }
 
+/// Never later than the deadline; and not much earlier either, though a busy machine may keep the server waiting.
 fn assert_cut_at(deadline: u64, last: u64) {
     assert!(
-        (deadline - TOLERANCE_NS..deadline + TOLERANCE_NS).contains(&last),
+        (deadline - 500 * MS..deadline + MS).contains(&last),
         "{} ns",
         last.cast_signed() - deadline.cast_signed()
     );
@@ -103,14 +105,14 @@ fn is_born_closed_and_cuts_an_established_connection_at_the_deadline() {
         Duration::from_millis(50),
     );
     assert!(refused.is_err(), "a guard is born closed");
-    let first = boot_now_ns() + 300 * MS;
+    let first = boot_now_ns() + 1_000 * MS;
     guard.lease().arm(first).unwrap();
     let mut connection = server.connect();
-    assert!(echoes(&mut connection));
+    assert!(ask(&mut connection).is_some());
     // Extended by one store, twice: the first deadline passes unnoticed.
-    let deadline = first + 200 * MS;
+    let deadline = first + 500 * MS;
     guard.extend(deadline).unwrap();
-    assert_cut_at(deadline, last_answer(&mut connection));
+    assert_cut_at(deadline, last_answer(&mut connection, deadline));
     let refused = TcpStream::connect_timeout(
         &([127, 0, 0, 1], server.port).into(),
         Duration::from_millis(50),
@@ -121,7 +123,7 @@ fn is_born_closed_and_cuts_an_established_connection_at_the_deadline() {
         guard.extend(boot_now_ns() + 60_000 * MS),
         Err(ExtendError::Expired)
     );
-    assert!(!echoes(&mut connection));
+    assert_eq!(ask(&mut connection), None);
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn outlives_its_loader_and_is_found_again() {
     let world = World::new("loader");
     let group = group(&world);
     let loader = Command::new(PROGRAM)
-        .args(["attach", group.dir().to_str().unwrap(), "500"])
+        .args(["attach", group.dir().to_str().unwrap(), "2000"])
         .stdout(Stdio::piped())
         .output();
     let loader = loader.unwrap();
@@ -142,7 +144,7 @@ fn outlives_its_loader_and_is_found_again() {
     // The loader is dead and nothing else holds program or map.
     let server = Server::start(&world, &group);
     let mut connection = server.connect();
-    assert!(echoes(&mut connection));
+    assert!(ask(&mut connection).is_some());
     let guard = NetworkGuard::open(group.dir()).unwrap();
     assert_eq!(guard.state(), LeaseState::Until(deadline));
     let twice = NetworkGuard::attach(group.dir());
@@ -152,7 +154,8 @@ fn outlives_its_loader_and_is_found_again() {
     );
     guard.extend(deadline + 300 * MS).unwrap();
     drop(guard);
-    assert_cut_at(deadline + 300 * MS, last_answer(&mut connection));
+    let deadline = deadline + 300 * MS;
+    assert_cut_at(deadline, last_answer(&mut connection, deadline));
 }
 
 #[test]
@@ -171,8 +174,8 @@ fn cuts_a_service_whose_keeper_is_stopped() {
     let world = World::new("stopped");
     let port_file = world.path("port");
     let (_handle, deadline) = world.spawn(
-        &world.spec(&[PROGRAM, "echo", port_file.to_str().unwrap()]),
-        600,
+        &world.spec(&[PROGRAM, "answer", port_file.to_str().unwrap()]),
+        1_500,
     );
     let status = world.wait_running();
     wait_until("the server listens", || {
@@ -187,7 +190,7 @@ fn cuts_a_service_whose_keeper_is_stopped() {
     connection
         .set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();
-    assert_cut_at(deadline, last_answer(&mut connection));
+    assert_cut_at(deadline, last_answer(&mut connection, deadline));
     rustix::process::kill_process(keeper, rustix::process::Signal::CONT).unwrap();
     assert_eq!(world.wait_ended().0, Reason::LeaseExpired);
 }

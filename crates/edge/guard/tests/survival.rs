@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use standfast_guard::clock::boot_now_ns;
 use standfast_guard::{
-    Exit, ExtendError, KeeperError, KeeperSpec, LeaseState, Phase, Reason, StopRequest,
+    Exit, ExtendError, KeeperError, KeeperSpec, LeaseState, Phase, Reason, Status, StopRequest,
 };
 use support::{MS, PROGRAM, World, is_alive, last_beat, wait_beating, wait_until};
 
@@ -70,6 +70,17 @@ fn beating(world: &World) -> (KeeperSpec, std::path::PathBuf) {
     (world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]), beat)
 }
 
+fn read_status(spec: &KeeperSpec) -> Status {
+    serde_json::from_slice(&fs::read(spec.run_dir.join("status")).unwrap()).unwrap()
+}
+
+fn wait_running(spec: &KeeperSpec) -> Status {
+    wait_until("the status says it runs", || {
+        spec.run_dir.join("status").exists() && read_status(spec).phase == Phase::Running
+    });
+    read_status(spec)
+}
+
 fn assert_still(beat: &Path) -> u64 {
     let last = last_beat(beat);
     std::thread::sleep(Duration::from_millis(30));
@@ -86,25 +97,28 @@ fn a_dead_or_stopped_agent_ends_the_service_at_the_deadline() {
             "agent-stopped"
         });
         let (spec, beat) = beating(&world);
-        let agent = Agent::start(&world, &spec, 500, true);
+        let agent = Agent::start(&world, &spec, 1_500, true);
         wait_beating(&beat);
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(1_800));
         send(agent.process.id(), signal);
         let signalled = boot_now_ns();
-        assert!(signalled > agent.deadline, "the extensions kept it alive");
-        std::thread::sleep(Duration::from_millis(250));
-        assert!(
-            boot_now_ns() > signalled + 480 * MS || last_beat(&beat) > signalled + 200 * MS,
-            "it lives until then"
+        assert!(signalled > agent.deadline);
+        assert_eq!(
+            read_status(&spec).phase,
+            Phase::Running,
+            "the extensions keep it alive"
         );
         wait_until("the status says it ended", || {
-            let status = fs::read_to_string(spec.run_dir.join("status")).unwrap();
-            status.contains("\"ended\"") && status.contains("lease_expired")
+            matches!(
+                read_status(&spec).phase,
+                Phase::Ended {
+                    reason: Reason::LeaseExpired,
+                    ..
+                }
+            )
         });
         let last = assert_still(&beat);
-        assert!(
-            (signalled + 400 * MS..signalled + 500 * MS + TOLERATED_LATENESS_NS).contains(&last)
-        );
+        assert!(last < signalled + 1_500 * MS + TOLERATED_LATENESS_NS);
         // The new agent learns the outcome although nobody was there to see it.
         world.restart_agent();
         let handle = world.keepers.adopt(&spec.run_dir).unwrap();
@@ -137,7 +151,7 @@ fn a_killed_keeper_takes_the_tree_along() {
         assert_eq!(reason, Reason::KeeperDied);
         let last = assert_still(&beat);
         assert!(
-            last < killed + 100 * MS,
+            last < killed + 500 * MS,
             "alive for {} ns more",
             last - killed
         );
@@ -158,8 +172,7 @@ fn a_namespace_dies_with_its_keeper_when_no_agent_is_there() {
     let (spec, beat) = beating(&world);
     let agent = Agent::start(&world, &spec, 10_000, false);
     wait_beating(&beat);
-    let status: standfast_guard::Status =
-        serde_json::from_slice(&fs::read(spec.run_dir.join("status")).unwrap()).unwrap();
+    let status = wait_running(&spec);
     drop(agent);
     send(status.keeper.unwrap().pid, Signal::KILL);
     wait_until("the service is dead", || {
@@ -217,13 +230,10 @@ fn a_new_agent_adopts_what_an_old_one_left() {
 fn a_stopped_keeper_is_adopted_and_ends_late_but_never_reopens() {
     let mut world = World::new("keeper-stopped");
     let (spec, beat) = beating(&world);
-    let agent = Agent::start(&world, &spec, 600, false);
+    let agent = Agent::start(&world, &spec, 1_500, false);
     wait_beating(&beat);
     let deadline = agent.deadline;
-    let keeper = serde_json::from_slice::<standfast_guard::Status>(
-        &fs::read(spec.run_dir.join("status")).unwrap(),
-    );
-    let keeper = keeper.unwrap().keeper.unwrap().pid;
+    let keeper = wait_running(&spec).keeper.unwrap().pid;
     drop(agent);
     send(keeper, Signal::STOP);
     world.restart_agent();

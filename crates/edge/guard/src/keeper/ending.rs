@@ -1,5 +1,6 @@
 //! The end of a tree: close the lease, kill, see that nothing is left, tell it. Not for when.
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, kill_process};
 
 use crate::cgroup::Cgroup;
@@ -78,7 +79,10 @@ impl Keeper {
             at_boot_ns: boot_now_ns(),
         };
         self.folder.write_status(&self.status).ok();
-        self.lock = None;
+        if let Some(lock) = self.lock.take() {
+            // Also for the copies in children that have not run yet since their fork.
+            flock(&lock, FlockOperation::NonBlockingUnlock).ok();
+        }
         self.control.broadcast(&self.status);
         if let Some(cgroup) = &self.cgroup {
             // An empty group that stays does no harm and is removed with the folder.

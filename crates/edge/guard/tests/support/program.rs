@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,8 +19,7 @@ fn main() -> ExitCode {
         ["agent", spec_file, lease_ms, extend] => agent(spec_file, lease_ms, *extend == "extend"),
         ["attach", cgroup_dir, lease_ms] => attach(cgroup_dir, lease_ms),
         ["beat", file] => beat(file),
-        ["echo", port_file] => echo(port_file),
-        ["flood", port] => flood(port),
+        ["answer", port_file] => answer(port_file),
         _ => Err(io::Error::other("unknown arguments")),
     };
     match done {
@@ -77,25 +76,15 @@ fn beat(file: &str) -> io::Result<()> {
     }
 }
 
-/// Sends back what comes over TCP, one connection at a time.
-fn echo(port_file: &str) -> io::Result<()> {
+/// Answers whatever comes over TCP with the time of the answer, one connection at a time.
+fn answer(port_file: &str) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     File::create(port_file)?.write_all(listener.local_addr()?.port().to_string().as_bytes())?;
     loop {
         let (mut connection, _) = listener.accept()?;
         let mut buffer = [0; 64];
-        while let Ok(length @ 1..) = connection.read(&mut buffer) {
-            connection.write_all(buffer.get(..length).unwrap_or_default())?;
+        while let Ok(1..) = connection.read(&mut buffer) {
+            connection.write_all(&boot_now_ns().to_ne_bytes())?;
         }
-    }
-}
-
-/// Sends the time over UDP as often as it can without hogging a core.
-fn flood(port: &str) -> io::Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let to = format!("127.0.0.1:{port}");
-    loop {
-        socket.send_to(&boot_now_ns().to_ne_bytes(), &to).ok();
-        std::thread::sleep(Duration::from_micros(20));
     }
 }
