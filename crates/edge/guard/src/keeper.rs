@@ -7,6 +7,9 @@
 //! Processes of one resource: the keeper; a logger that copies its output; with private process ids the namespace's
 //! first process, which dies with the keeper and takes the namespace along; and the service.
 //!
+//! A keeper stays in its agent's control group and only its session is its own: the agent's unit must stop the main
+//! process alone (`KillMode=process`) and own its groups (`Delegate=yes`).
+//!
 //! Whoever reaps orphans where the agent runs (process 1) must really do so: a dead keeper's dead service is one, and
 //! its namespace is not gone before.
 
