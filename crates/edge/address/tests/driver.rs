@@ -115,7 +115,7 @@ fn start_adds_and_announces_and_stop_removes() {
     let lan = on_host0(2);
     let (driver, _events) = driver();
     believe_wrongly(&lan, 1);
-    driver.start("web", &both(), in_ms(2_000)).unwrap();
+    driver.start("web", &both(), in_ms(10_000)).unwrap();
     sleep(ms(20));
     assert_eq!(believed(&lan, 1, VIP4), HOST0, "gratuitous ARP");
     assert_eq!(
@@ -125,11 +125,17 @@ fn start_adds_and_announces_and_stop_removes() {
     );
     // Somebody who missed the first announcement hears a later one.
     believe_wrongly(&lan, 1);
-    sleep(ms(300));
-    assert_eq!(
-        (believed(&lan, 1, VIP4), believed(&lan, 1, VIP6)),
-        (HOST0.to_owned(), HOST0.to_owned())
-    );
+    let corrected = || believed(&lan, 1, VIP4) == HOST0 && believed(&lan, 1, VIP6) == HOST0;
+    let end = Instant::now() + ms(3_500);
+    while !corrected() {
+        assert!(
+            Instant::now() < end,
+            "{} {}",
+            believed(&lan, 1, VIP4),
+            believed(&lan, 1, VIP6)
+        );
+        sleep(ms(10));
+    }
     let status = driver.status("web").unwrap();
     assert!(status.held && status.link_up);
     assert!(
@@ -138,7 +144,7 @@ fn start_adds_and_announces_and_stop_removes() {
             .iter()
             .all(|a| a.present_on.as_deref() == Some("eth0") && a.live_for.is_some())
     );
-    driver.start("web", &both(), in_ms(2_000)).unwrap();
+    driver.start("web", &both(), in_ms(10_000)).unwrap();
     driver.stop("web").unwrap();
     driver.stop("web").unwrap();
     let left = addresses(&lan, 0);
@@ -163,10 +169,10 @@ fn start_adds_and_announces_and_stop_removes() {
 fn a_lease_that_ends_closes_by_itself_and_cannot_be_extended() {
     let lan = on_host0(1);
     let (driver, _events) = driver();
-    driver.start("web", &both(), in_ms(150)).unwrap();
+    driver.start("web", &both(), in_ms(700)).unwrap();
     sleep(ms(50));
-    assert_eq!(driver.extend("web", in_ms(150)).unwrap(), Extended::Live);
-    sleep(ms(160));
+    assert_eq!(driver.extend("web", in_ms(400)).unwrap(), Extended::Live);
+    sleep(ms(401));
     assert_eq!(
         driver.extend("web", in_ms(1_000)).unwrap(),
         Extended::Lapsed
@@ -190,7 +196,7 @@ fn a_lease_that_ends_closes_by_itself_and_cannot_be_extended() {
         Err(AddressError::Lapsed { .. })
     ));
     driver.stop("web").unwrap();
-    driver.start("web", &both(), in_ms(500)).unwrap();
+    driver.start("web", &both(), in_ms(5_000)).unwrap();
     drop(lan);
 }
 
@@ -388,7 +394,7 @@ fn somebody_else_announcing_the_address_is_reported_and_answered() {
     let rival = lan.spawn(1, move || {
         let (send, _receive) = channel();
         let rival = AddressDriver::new(AddressConfig::default(), send).unwrap();
-        rival.start("web", &both(), in_ms(1_000)).unwrap();
+        rival.start("web", &both(), in_ms(5_000)).unwrap();
         rival.stop("web").unwrap();
         rival.uninstall().unwrap();
     });
@@ -486,7 +492,7 @@ fn the_nodes_own_addresses_survive_the_removal_of_the_first_one_of_the_subnet() 
 fn what_a_dead_agent_left_falls_silent_and_is_adopted() {
     let lan = on_host0(1);
     let (first, _events) = driver();
-    first.start("web", &both(), in_ms(800)).unwrap();
+    first.start("web", &both(), in_ms(4_000)).unwrap();
     drop(first);
     let (second, _events) = driver();
     let adopted = second.adopt().unwrap();
@@ -497,10 +503,10 @@ fn what_a_dead_agent_left_falls_silent_and_is_adopted() {
             .all(|a| a.live_for.is_some() && a.present_on.as_deref() == Some("eth0")),
         "{adopted:?}"
     );
-    second.start("web", &both(), in_ms(800)).unwrap();
-    assert_eq!(second.extend("web", in_ms(300)).unwrap(), Extended::Live);
+    second.start("web", &both(), in_ms(4_000)).unwrap();
+    assert_eq!(second.extend("web", in_ms(600)).unwrap(), Extended::Live);
     drop(second);
-    sleep(ms(310));
+    sleep(ms(601));
     let (third, _events) = driver();
     assert!(third.adopt().unwrap().iter().all(|a| a.live_for.is_none()));
     for address in [VIP4, VIP6] {
@@ -517,14 +523,14 @@ fn the_kernels_lifetime_removes_an_address_that_nobody_renews() {
         guard: false,
         ..AddressConfig::default()
     });
-    driver.start("web", &both(), in_ms(800)).unwrap();
-    for _ in 0..15 {
+    driver.start("web", &both(), in_ms(2_500)).unwrap();
+    for _ in 0..30 {
         sleep(ms(100));
-        assert_eq!(driver.extend("web", in_ms(800)).unwrap(), Extended::Live);
+        assert_eq!(driver.extend("web", in_ms(2_500)).unwrap(), Extended::Live);
         let now = addresses(&lan, 0);
         assert!(now.contains(VIP4) && now.contains(VIP6), "{now}");
     }
-    let deadline = in_ms(800);
+    let deadline = in_ms(2_500);
     driver.extend("web", deadline).unwrap();
     drop(driver);
     let mut gone = [None, None];
@@ -535,7 +541,7 @@ fn the_kernels_lifetime_removes_an_address_that_nobody_renews() {
                 *slot = Some(boot_now_ns());
             }
         }
-        assert!(boot_now_ns() < deadline + 3_000_000_000, "{now}");
+        assert!(boot_now_ns() < deadline + 5_000_000_000, "{now}");
         sleep(ms(5));
     }
     for at in gone.into_iter().flatten() {
@@ -550,7 +556,7 @@ fn the_kernels_lifetime_removes_an_address_that_nobody_renews() {
 
 #[test]
 fn an_ipv6_address_is_not_taken_for_the_nodes_own_connections() {
-    let lan = on_host0(2);
+    let _lan = on_host0(2);
     let (driver, _events) = driver();
     driver.start("web", &both(), in_ms(20_000)).unwrap();
     for (target, own) in [("fd77::2", "fd77::1"), ("10.77.0.2", "10.77.0.1")] {
@@ -559,11 +565,6 @@ fn an_ipv6_address_is_not_taken_for_the_nodes_own_connections() {
         socket.connect((target, 9)).unwrap();
         assert_eq!(socket.local_addr().unwrap().ip(), ip(own));
     }
-    let route = lan.on(0, "ip -6 route show fd77::/64");
-    assert!(
-        route.lines().count() == 1 && !route.contains("expires"),
-        "{route}"
-    );
 }
 
 #[test]
@@ -585,13 +586,13 @@ fn addresses_are_guarded_even_when_their_interface_is_missing() {
 fn extending_takes_microseconds() {
     let lan = on_host0(1);
     let (driver, _events) = driver();
-    driver.start("web", &both(), in_ms(2_000)).unwrap();
+    driver.start("web", &both(), in_ms(10_000)).unwrap();
     let mut times: Vec<u64> = (0..300)
         .map(|_| {
             sleep(ms(1));
             let before = boot_now_ns();
             assert_eq!(
-                driver.extend("web", before + 800_000_000).unwrap(),
+                driver.extend("web", before + 5_000_000_000).unwrap(),
                 Extended::Live
             );
             boot_now_ns() - before
@@ -655,4 +656,45 @@ fn an_interface_that_was_made_anew_is_used_again() {
     driver.repair("web").unwrap();
     assert!(addresses(&lan, 0).contains(VIP4));
     assert_eq!(driver.extend("web", in_ms(20_000)).unwrap(), Extended::Live);
+}
+
+#[test]
+fn the_route_of_the_nodes_own_dynamic_address_keeps_its_lifetime() {
+    let lan = on_host0(1);
+    lan.on(0, "ip addr del fd77::1/64 dev eth0; ip addr add fd77::1/64 dev eth0 nodad valid_lft 9999 preferred_lft 9999");
+    let (driver, _events) = driver();
+    driver.start("web", &both(), in_ms(1_500)).unwrap();
+    let route = lan.on(0, "ip -6 route show fd77::/64");
+    assert!(
+        route.lines().count() == 1 && route.contains("expires 99"),
+        "{route}"
+    );
+    driver.stop("web").unwrap();
+    let route = lan.on(0, "ip -6 route show fd77::/64");
+    assert!(route.contains("expires 99"), "{route}");
+}
+
+#[test]
+fn without_a_guard_the_driver_itself_removes_the_addresses_at_the_deadline() {
+    let lan = on_host0(1);
+    let (driver, events) = configured(AddressConfig {
+        guard: false,
+        ..AddressConfig::default()
+    });
+    let deadline = in_ms(1_500);
+    driver.start("web", &both(), deadline).unwrap();
+    while addresses(&lan, 0).contains(VIP6) {
+        sleep(ms(2));
+    }
+    let late_ms = (i128::from(boot_now_ns()) - i128::from(deadline)) / 1_000_000;
+    println!("removed {late_ms} ms after the deadline");
+    assert!((0..300).contains(&late_ms), "{late_ms}");
+    assert_eq!(
+        driver.extend("web", in_ms(1_000)).unwrap(),
+        Extended::Lapsed
+    );
+    assert!(
+        events.recv_timeout(ms(100)).is_err(),
+        "own removals are no news"
+    );
 }

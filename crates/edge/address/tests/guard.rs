@@ -183,7 +183,7 @@ fn an_expired_address_is_never_reopened_by_an_extension() {
         GuardExtended::Lapsed,
         "never opened"
     );
-    guard.open(&both, in_ms(100)).unwrap();
+    guard.open(&both, in_ms(600)).unwrap();
     sleep(ms(60));
     assert_eq!(
         guard.extend(&both, in_ms(100)).unwrap(),
@@ -373,4 +373,56 @@ fn extending_is_fast() {
         times[495] / 1_000
     );
     assert!(times[250] < 400_000, "median {} ns", times[250]);
+}
+
+/// A host that stands in for somebody else's address (proxy) advertises it from an address of its own.
+#[test]
+fn advertisements_for_a_silent_address_are_stopped_whatever_their_source() {
+    let lan = Lan::new(2);
+    lan.enter(0);
+    let mut guard = AddressGuard::new(TABLE).unwrap();
+    lan.on(
+        0,
+        &format!(
+            "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.eth0.proxy_ndp=1;
+             sysctl -qw net.ipv6.neigh.eth0.proxy_delay=0; ip -6 neigh add proxy {VIP6} dev eth0;
+             ip link add v0 type veth peer name v1; ip link set v0 up; ip -6 route add {VIP6}/128 dev v0"
+        ),
+    );
+    assert!(resolves(&lan, VIP6), "the proxy works");
+    guard.manage(&[ip(VIP6)]).unwrap();
+    assert!(!resolves(&lan, VIP6));
+}
+
+#[test]
+fn what_only_passes_through_this_machine_is_not_stopped() {
+    let lan = Lan::new(3);
+    lan.enter(0);
+    let mut guard = AddressGuard::new(TABLE).unwrap();
+    guard.manage(&[ip(VIP4)]).unwrap();
+    lan.on(0, "sysctl -qw net.ipv4.ip_forward=1");
+    lan.on(2, &format!("ip addr add {VIP4}/24 dev eth0"));
+    lan.on(
+        1,
+        &format!("ip neigh replace {VIP4} lladdr 02:00:00:00:00:01 dev eth0 nud permanent"),
+    );
+    lan.on(
+        2,
+        "ip neigh replace 10.77.0.2 lladdr 02:00:00:00:00:01 dev eth0 nud permanent",
+    );
+    let server = lan
+        .spawn(2, || UdpSocket::bind((VIP4, 7000)).unwrap())
+        .join()
+        .unwrap();
+    let client = lan
+        .spawn(1, || UdpSocket::bind("10.77.0.2:0").unwrap())
+        .join()
+        .unwrap();
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(ms(1_000))).unwrap();
+    }
+    client.send_to(b"?", (VIP4, 7000)).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+    server.send_to(b"!", from).unwrap();
+    client.recv_from(&mut [0; 8]).unwrap();
 }

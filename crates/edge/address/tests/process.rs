@@ -187,7 +187,7 @@ fn everything_works_in_an_unprivileged_user_namespace() {
         let (send, _events) = channel();
         let driver = AddressDriver::new(AddressConfig::default(), send).unwrap();
         let spec = spec(address, interface);
-        driver.start("web", &spec, in_ms(400)).unwrap();
+        driver.start("web", &spec, in_ms(3_000)).unwrap();
         let host: IpAddr = spec.vips().unwrap()[0].address;
         let echo = UdpSocket::bind((host, 7000)).unwrap();
         echo.set_read_timeout(Some(ms(50))).unwrap();
@@ -196,8 +196,8 @@ fn everything_works_in_an_unprivileged_user_namespace() {
             echo.recv_from(&mut [0; 8]).is_ok()
         };
         assert!(arrives(), "{address} on {interface}");
-        assert_eq!(driver.extend("web", in_ms(200)).unwrap(), Extended::Live);
-        sleep(ms(201));
+        assert_eq!(driver.extend("web", in_ms(400)).unwrap(), Extended::Live);
+        sleep(ms(401));
         assert!(!arrives(), "{address} on {interface} after the deadline");
         driver.forget("web").unwrap();
     }
@@ -232,7 +232,7 @@ fn without_privileges_the_reasons_are_given_and_loopback_addresses_still_work() 
         addresses: vec!["127.0.77.1".to_owned()],
         ..VipSpec::default()
     };
-    driver.start("web", &spec, in_ms(200)).unwrap();
+    driver.start("web", &spec, in_ms(2_000)).unwrap();
     assert_eq!(driver.extend("web", in_ms(300)).unwrap(), Extended::Live);
     driver.stop("web").unwrap();
     driver.start("web", &spec, in_ms(100)).unwrap();

@@ -1,6 +1,7 @@
 //! Bringing addresses up and telling the link, now and again later. Opens nothing: the guard is open already.
 
-use super::state::{Resource, State, add, kernel, lapsed, not_prepared};
+use super::leases::not_prepared;
+use super::state::{State, add, kernel, lapsed};
 use crate::AddressError;
 use crate::clock::boot_now_ns;
 use rustix::io::Errno;
@@ -43,8 +44,9 @@ impl Announcing {
 }
 
 impl State {
-    /// Adds what the kernel does not have, announces, and makes sure that the deadline has not passed meanwhile.
-    pub(super) fn add_missing(&mut self, name: &str, deadline: u64) -> Result<(), AddressError> {
+    /// Adds what the kernel does not have, announces, and makes sure that the lease still runs.
+    pub(super) fn add_missing(&mut self, name: &str) -> Result<(), AddressError> {
+        let deadline = self.leases().running(name).ok_or_else(|| lapsed(name))?;
         let resource = self
             .resources
             .get_mut(name)
@@ -72,28 +74,27 @@ impl State {
             }
         }
         resource.announcing = Some(Announcing::from(boot_now_ns()));
-        if boot_now_ns() >= deadline {
-            self.lapse(name)?;
-            return Err(lapsed(name));
-        }
-        match self.resources.get(name) {
-            Some(resource) => self.announce(resource),
-            None => Ok(()),
-        }
+        let lasts_until = resource.lasts_until();
+        self.leases().note_lasting(name, lasts_until);
+        self.announce(name)?;
+        let running = self.leases().running(name);
+        running.map(|_deadline| ()).ok_or_else(|| lapsed(name))
     }
 
     /// Announces every address of a resource now, as long as its lease runs; returns the first failure.
-    pub(crate) fn announce(&self, resource: &Resource) -> Result<(), AddressError> {
+    pub(crate) fn announce(&self, name: &str) -> Result<(), AddressError> {
         let mut result = Ok(());
-        for place in &resource.places {
+        for place in self
+            .resources
+            .get(name)
+            .iter()
+            .flat_map(|resource| &resource.places)
+        {
             let Some(port) = place.port() else { continue };
             let router = place.vip.address.is_ipv6() && forwards(&place.link.name);
             let speaker = self.speaker.as_ref().map_err(|errno| no_speaker(*errno))?;
             // Immediately before sending: packet sockets pass by the guard.
-            if resource
-                .deadline
-                .is_none_or(|deadline| boot_now_ns() >= deadline)
-            {
+            if self.leases().running(name).is_none() {
                 break;
             }
             let sent = speaker.announce(port, place.vip.address, router);

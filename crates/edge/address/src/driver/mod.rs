@@ -4,6 +4,7 @@
 mod announce;
 mod change;
 mod gateway;
+mod leases;
 mod observe;
 pub(crate) mod place;
 mod report;
@@ -11,10 +12,11 @@ mod state;
 mod watch;
 
 use crate::{AddressError, AddressEvent, AddressGuard, Mac, VipSpec};
+use leases::{Leases, lock};
 use state::State;
 use std::net::IpAddr;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use watch::Watch;
 
@@ -50,8 +52,8 @@ impl Default for AddressConfig {
 pub enum Extended {
     /// Everything is held until the new deadline.
     Live,
-    /// The lease had lapsed before the extension took effect: the guard is closed and stays closed until the resource
-    /// is stopped and started again.
+    /// The lease had lapsed before the extension took effect: the guard is closed (without a guard the addresses are
+    /// being removed), and it stays so until the resource is stopped and started again.
     Lapsed,
 }
 
@@ -94,6 +96,7 @@ pub struct Adopted {
 /// thread that calls [`AddressDriver::new`] and ends with the driver. Dropping the driver changes nothing on the machine.
 #[derive(Debug)]
 pub struct AddressDriver {
+    leases: Arc<Mutex<Leases>>,
     state: Arc<Mutex<State>>,
     watch: Watch,
 }
@@ -104,14 +107,19 @@ impl AddressDriver {
     /// # Errors
     /// [`AddressError::Unsupported`] when a netlink socket cannot be had, or the guard is wanted and cannot be had.
     pub fn new(config: AddressConfig, events: Sender<AddressEvent>) -> Result<Self, AddressError> {
-        let state = Arc::new(Mutex::new(State::new(config)?));
+        let leases = Arc::new(Mutex::new(Leases::new(&config)?));
+        let state = Arc::new(Mutex::new(State::new(config, Arc::clone(&leases))?));
         let watch = Watch::begin(Arc::clone(&state), events)?;
-        Ok(Self { state, watch })
+        Ok(Self {
+            leases,
+            state,
+            watch,
+        })
     }
 
     /// Replaces the list of members' MAC addresses.
     pub fn set_members(&self, members: &[Mac]) {
-        members.clone_into(&mut self.state().config.members);
+        members.clone_into(&mut self.state().members);
     }
 
     /// What an earlier agent with the same table left: the managed addresses, whether they are still open and present.
@@ -150,13 +158,18 @@ impl AddressDriver {
         self.changing(|state| state.start(resource, spec, deadline_boot_ns))
     }
 
-    /// Moves the deadline of guard and lifetimes. Made to be called every 40 to 100 ms.
+    /// Moves the deadline. Made to be called every 40 to 100 ms: sets the guard and waits for nothing else; lifetimes
+    /// follow in the background.
     ///
     /// # Errors
     /// [`AddressError::NotPrepared`], or [`AddressError::Kernel`] when the kernel refuses for another reason than a
     /// lapsed lease.
     pub fn extend(&self, resource: &str, deadline_boot_ns: u64) -> Result<Extended, AddressError> {
-        self.state().extend(resource, deadline_boot_ns)
+        let (extended, follow) = lock(&self.leases).extend(resource, deadline_boot_ns)?;
+        if follow {
+            self.watch.wake();
+        }
+        Ok(extended)
     }
 
     /// Adds again what is missing of a held resource and announces it, within the deadline it already has.
@@ -173,7 +186,10 @@ impl AddressDriver {
     /// # Errors
     /// Any error means unknown: the address may still be there.
     pub fn stop(&self, resource: &str) -> Result<(), AddressError> {
-        self.state().stop(resource)
+        // The lease first: it needs no waiting for whatever holds the other lock.
+        let closed = lock(&self.leases).end(resource);
+        self.state().remove_from_links(resource)?;
+        closed
     }
 
     /// Changes the specification of a prepared resource. Of a held one only the difference is added (open, announced)
@@ -190,6 +206,7 @@ impl AddressDriver {
     /// # Errors
     /// As `stop`.
     pub fn forget(&self, resource: &str) -> Result<(), AddressError> {
+        lock(&self.leases).end(resource)?;
         self.state().forget(resource)
     }
 
@@ -214,7 +231,7 @@ impl AddressDriver {
     /// # Errors
     /// [`AddressError::Kernel`].
     pub fn uninstall(&self) -> Result<(), AddressError> {
-        self.state()
+        lock(&self.leases)
             .guard
             .as_mut()
             .map_or(Ok(()), AddressGuard::uninstall)
@@ -228,6 +245,6 @@ impl AddressDriver {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -2,6 +2,7 @@
 //! the only things it does by itself are announcing again and putting the guard's tables back.
 
 use super::announce::Announcing;
+use super::leases::lock;
 use super::place::Place;
 use super::state::State;
 use crate::AddressEvent;
@@ -16,24 +17,14 @@ const CONFLICT_EVERY_NS: u64 = 200_000_000;
 impl State {
     /// Nothing has happened for a while: was a notification lost?
     pub(crate) fn on_idle(&mut self) -> Vec<AddressEvent> {
-        let mut events: Vec<AddressEvent> = self.on_foreign_ruleset_change().into_iter().collect();
+        let mut events: Vec<AddressEvent> = self
+            .leases()
+            .on_foreign_ruleset_change()
+            .into_iter()
+            .collect();
         events.extend(self.on_link_change());
         events.extend(self.on_address_removed());
         events
-    }
-
-    /// Somebody else changed the ruleset.
-    pub(crate) fn on_foreign_ruleset_change(&mut self) -> Option<AddressEvent> {
-        let repaired = self.guard.as_mut()?.repair();
-        let at_boot_ns = boot_now_ns();
-        match repaired {
-            Ok(None) => None,
-            Ok(Some(reason)) => Some(AddressEvent::GuardRestored { reason, at_boot_ns }),
-            Err(failure) => Some(AddressEvent::GuardLost {
-                reason: failure.to_string(),
-                at_boot_ns,
-            }),
-        }
     }
 
     /// An address was removed from the machine: which held ones are missing?
@@ -44,7 +35,7 @@ impl State {
         };
         let mut events = Vec::new();
         for (name, resource) in &mut self.resources {
-            if resource.deadline.is_none_or(|deadline| now >= deadline) {
+            if lock(&self.leases).running(name).is_none() {
                 continue;
             }
             for place in resource
@@ -106,7 +97,7 @@ impl State {
     /// Somebody said on a link that an address is theirs.
     pub(crate) fn on_claim(&mut self, claim: Claim) -> Vec<AddressEvent> {
         let now = boot_now_ns();
-        let member = self.config.members.contains(&claim.mac);
+        let member = self.members.contains(&claim.mac);
         let mut events = Vec::new();
         let mut announce = None;
         for (name, resource) in &mut self.resources {
@@ -134,10 +125,12 @@ impl State {
                         .port()
                         .is_some_and(|port| port.index == claim.index && port.mac != claim.mac)
             };
-            let held = resource.deadline.is_some_and(|deadline| now < deadline);
             let quiet = now.saturating_sub(resource.conflict_at) < CONFLICT_EVERY_NS
                 && resource.conflict_at > 0;
-            if held && !quiet && resource.places.iter().any(foreign) {
+            if resource.places.iter().any(foreign)
+                && !quiet
+                && lock(&self.leases).running(name).is_some()
+            {
                 resource.conflict_at = now;
                 // What the rival says while this one is answered is outlasted by the dense part of the schedule.
                 resource.announcing = Some(Announcing::from(now));
@@ -152,9 +145,9 @@ impl State {
                 });
             }
         }
-        if let Some(resource) = announce.and_then(|name| self.resources.get(&name)) {
+        if let Some(name) = announce {
             // A failure is the link's: its own event tells.
-            self.announce(resource).ok();
+            self.announce(&name).ok();
         }
         events
     }
@@ -162,29 +155,30 @@ impl State {
     /// Does what is due; returns the events and the next due time.
     pub(crate) fn on_time(&mut self) -> (Vec<AddressEvent>, Option<u64>) {
         let now = boot_now_ns();
-        let mut due_names = Vec::new();
+        self.follow_leases();
+        let mut announcing = Vec::new();
         for (name, resource) in &mut self.resources {
-            let held = resource.deadline.is_some_and(|deadline| now < deadline);
-            if let Some(announcing) = resource.announcing.as_mut().filter(|a| a.due <= now) {
-                announcing.advance();
-                if held {
-                    due_names.push(name.clone());
-                }
+            if let Some(schedule) = resource
+                .announcing
+                .as_mut()
+                .filter(|schedule| schedule.due <= now)
+            {
+                schedule.advance();
+                announcing.push(name.clone());
             }
         }
-        for resource in due_names.iter().filter_map(|name| self.resources.get(name)) {
-            self.announce(resource).ok();
+        for name in announcing {
+            self.announce(&name).ok();
         }
         let events = self.ask_gateways(now);
-        let due = self.resources.values().flat_map(|resource| {
+        let unguarded_end = self.leases().first_unguarded_end();
+        let schedules = self.resources.values().flat_map(|resource| {
             [
-                resource.announcing.map(|a| a.due),
+                resource.announcing.map(|schedule| schedule.due),
                 resource.gateway.as_ref().map(|g| g.due),
             ]
-            .into_iter()
-            .flatten()
         });
-        (events, due.min())
+        (events, schedules.chain([unguarded_end]).flatten().min())
     }
 
     fn ask_gateways(&mut self, now: u64) -> Vec<AddressEvent> {

@@ -25,6 +25,11 @@ impl Place {
         self.link.loopback && self.vip.address.is_loopback()
     }
 
+    /// The same address and prefix on the same interface.
+    pub(crate) fn same_spot(&self, other: &Self) -> bool {
+        self.vip == other.vip && self.link.index == other.link.index
+    }
+
     /// Where to speak on the link; `None` on loopback and on links without MAC addresses.
     pub(crate) fn port(&self) -> Option<Port> {
         let mac = self.link.mac.filter(|_| !self.link.loopback)?;

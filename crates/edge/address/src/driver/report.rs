@@ -5,14 +5,13 @@ use super::place::Place;
 use super::state::State;
 use super::{AddressStatus, Adopted, VipStatus};
 use crate::AddressError;
-use crate::clock::boot_now_ns;
 use crate::route::{Assigned, Link};
 use std::net::IpAddr;
 
 impl State {
     pub(crate) fn adopt(&mut self) -> Result<Vec<Adopted>, AddressError> {
         let (links, assigned) = (self.routing.links()?, self.routing.addresses()?);
-        let managed = match &mut self.guard {
+        let managed = match &mut self.leases().guard {
             Some(guard) => guard.addresses()?,
             None => assigned
                 .iter()
@@ -30,10 +29,11 @@ impl State {
 
     pub(crate) fn status(&mut self, name: &str) -> Result<VipStatus, AddressError> {
         let (links, assigned) = (self.routing.links()?, self.routing.addresses()?);
-        let open = match &mut self.guard {
+        let open = match &mut self.leases().guard {
             Some(guard) => guard.addresses()?,
             None => Vec::new(),
         };
+        let held = self.leases().running(name).is_some();
         let resource = self.resource(name)?;
         let status = |address: &IpAddr| AddressStatus {
             address: *address,
@@ -50,9 +50,7 @@ impl State {
         };
         Ok(VipStatus {
             addresses: resource.addresses.iter().map(status).collect(),
-            held: resource
-                .deadline
-                .is_some_and(|deadline| boot_now_ns() < deadline),
+            held,
             link_up: !resource.places.is_empty() && resource.places.iter().all(up),
             gateway_reachable: resource.gateway.as_ref().and_then(Gateway::reachable),
         })

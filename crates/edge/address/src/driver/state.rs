@@ -1,23 +1,25 @@
-//! What the driver knows and does, behind one lock: the operations on resources. Not for what is observed from outside
-//! (`observe`), nor for waiting (`watch`).
+//! Addresses on interfaces, behind one lock: the operations on resources. Not for deadlines (`leases`), for what is
+//! observed from outside (`observe`), nor for waiting (`watch`).
 
 use super::announce::Announcing;
 use super::gateway::Gateway;
+use super::leases::{Leases, lock, not_prepared};
 use super::place::{Place, resolve};
 use super::{AddressConfig, Extended};
 use crate::clock::{boot_now_ns, remaining};
-use crate::guard::{AddressGuard, GuardExtended, SHORTEST};
 use crate::packet::Speaker;
 use crate::route::{Assigned, Routing};
-use crate::{AddressError, VipSpec};
+use crate::{AddressError, Mac, VipSpec};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+/// Who needs both locks takes this one first.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) config: AddressConfig,
-    pub(crate) guard: Option<AddressGuard>,
+    pub(crate) leases: Arc<Mutex<Leases>>,
+    pub(crate) members: Vec<Mac>,
     pub(crate) routing: Routing,
     pub(crate) speaker: Result<Speaker, Errno>,
     pub(crate) resources: BTreeMap<String, Resource>,
@@ -31,8 +33,6 @@ pub(crate) struct Resource {
     /// Empty while an interface is missing.
     pub(crate) places: Vec<Place>,
     pub(crate) addresses: Vec<IpAddr>,
-    /// Held until then; `None` when not held.
-    pub(crate) deadline: Option<u64>,
     pub(crate) announcing: Option<Announcing>,
     pub(crate) gateway: Option<Gateway>,
     /// Last reported state of each interface.
@@ -42,21 +42,23 @@ pub(crate) struct Resource {
 }
 
 impl State {
-    pub(crate) fn new(config: AddressConfig) -> Result<Self, AddressError> {
-        let guard = if config.guard {
-            Some(AddressGuard::new(&config.table)?)
-        } else {
-            None
-        };
+    pub(crate) fn new(
+        config: AddressConfig,
+        leases: Arc<Mutex<Leases>>,
+    ) -> Result<Self, AddressError> {
         let (routing, speaker) = (Routing::new()?, Speaker::new());
         Ok(Self {
-            config,
-            guard,
+            leases,
+            members: config.members,
             routing,
             speaker,
             resources: BTreeMap::new(),
             ending: false,
         })
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
+        lock(&self.leases)
     }
 
     pub(crate) fn prepare(&mut self, name: &str, spec: &VipSpec) -> Result<(), AddressError> {
@@ -70,9 +72,7 @@ impl State {
             return self.reconfigure(name, spec);
         }
         // Guarded before anything that can fail: born closed.
-        if let Some(guard) = &mut self.guard {
-            guard.manage(&addresses)?;
-        }
+        self.leases().prepare(name, &addresses)?;
         let resource = self
             .resources
             .entry(name.to_owned())
@@ -80,7 +80,6 @@ impl State {
                 spec: spec.clone(),
                 places: Vec::new(),
                 addresses,
-                deadline: None,
                 announcing: None,
                 gateway: spec.gateway.map(Gateway::new),
                 reported_up: BTreeMap::new(),
@@ -100,75 +99,31 @@ impl State {
     ) -> Result<(), AddressError> {
         self.prepare(name, spec)?;
         let places = resolve(&mut self.routing, spec)?;
-        let resource = self.resource(name)?;
-        let was_held = resource.deadline.is_some();
-        let addresses = resource.addresses.clone();
-        resource.places = places;
-        if was_held && self.extend(name, deadline)? == Extended::Lapsed {
+        self.resource(name)?.places = places;
+        let was_held = self.leases().running(name).is_some();
+        if self.leases().begin(name, deadline)? == Extended::Lapsed {
             return Err(lapsed(name));
         }
-        if !was_held && self.open(&addresses, deadline)? == GuardExtended::Lapsed {
-            return Err(lapsed(name));
+        let added = self.add_missing(name);
+        if added.is_err() && !was_held {
+            self.leases().end(name)?;
+            self.remove_from_links(name)?;
         }
-        self.resource(name)?.deadline = Some(deadline);
-        let result = self.add_missing(name, deadline);
-        if let Err(failure) = result {
-            if !was_held {
-                self.stop(name)?;
-            }
-            return Err(failure);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn extend(&mut self, name: &str, deadline: u64) -> Result<Extended, AddressError> {
-        let resource = self
-            .resources
-            .get_mut(name)
-            .ok_or_else(|| not_prepared(name))?;
-        let now = boot_now_ns();
-        let in_time = resource.deadline.is_some_and(|held| now < held)
-            && remaining(deadline, now) >= SHORTEST;
-        if !in_time {
-            self.lapse(name)?;
-            return Ok(Extended::Lapsed);
-        }
-        if resource.deadline == Some(deadline) {
-            return Ok(Extended::Live);
-        }
-        if let Some(guard) = &mut self.guard
-            && guard.extend(&resource.addresses, deadline)? == GuardExtended::Lapsed
-        {
-            self.lapse(name)?;
-            return Ok(Extended::Lapsed);
-        }
-        resource.deadline = Some(deadline);
-        for place in resource
-            .places
-            .iter_mut()
-            .filter(|p| p.lasts_until < deadline && p.lasts_until > 0)
-        {
-            // An address that somebody removed is put back here too, and reported by the watching thread.
-            add(&mut self.routing, place, deadline)?;
-        }
-        Ok(Extended::Live)
+        added
     }
 
     pub(crate) fn repair(&mut self, name: &str) -> Result<(), AddressError> {
-        let resource = self.resource(name)?;
-        let deadline = resource
-            .deadline
-            .filter(|deadline| boot_now_ns() < *deadline);
-        let spec = resource.spec.clone();
-        match deadline {
+        let spec = self.resource(name)?.spec.clone();
+        let running = self.leases().running(name);
+        match running {
             Some(deadline) => self.start(name, &spec, deadline),
             None => Err(lapsed(name)),
         }
     }
 
-    pub(crate) fn stop(&mut self, name: &str) -> Result<(), AddressError> {
+    /// The part of stopping that comes after the lease has ended.
+    pub(crate) fn remove_from_links(&mut self, name: &str) -> Result<(), AddressError> {
         let resource = self.resource(name)?;
-        resource.deadline = None;
         resource.announcing = None;
         for place in &mut resource.places {
             place.lasts_until = 0;
@@ -178,22 +133,19 @@ impl State {
     }
 
     pub(crate) fn forget(&mut self, name: &str) -> Result<(), AddressError> {
-        self.stop(name)?;
-        if let Some(resource) = self.resources.remove(name)
-            && let Some(guard) = &mut self.guard
-        {
-            guard.release(&resource.addresses)?;
-        }
-        Ok(())
+        self.remove_from_links(name)?;
+        let Some(resource) = self.resources.remove(name) else {
+            return Ok(());
+        };
+        self.leases().forget(name);
+        self.leases().release(&resource.addresses)
     }
 
     pub(crate) fn remove_leftover(&mut self, address: IpAddr) -> Result<(), AddressError> {
         self.refuse_shared("", &[address])?;
+        self.leases().close(&[address])?;
         self.remove(&[address])?;
-        match &mut self.guard {
-            Some(guard) => guard.release(&[address]),
-            None => Ok(()),
-        }
+        self.leases().release(&[address])
     }
 
     pub(crate) fn resource(&mut self, name: &str) -> Result<&mut Resource, AddressError> {
@@ -202,53 +154,38 @@ impl State {
             .ok_or_else(|| not_prepared(name))
     }
 
-    pub(super) fn open(
-        &mut self,
-        addresses: &[IpAddr],
-        deadline: u64,
-    ) -> Result<GuardExtended, AddressError> {
-        let Some(guard) = &mut self.guard else {
-            let left = remaining(deadline, boot_now_ns());
-            return Ok(if left < SHORTEST {
-                GuardExtended::Lapsed
-            } else {
-                GuardExtended::Live
-            });
-        };
-        let (open, closed): (Vec<IpAddr>, Vec<IpAddr>) =
-            addresses.iter().partition(|a| guard.is_open(**a));
-        let mut outcome = GuardExtended::Live;
-        if !open.is_empty() {
-            outcome = guard.extend(&open, deadline)?;
-        }
-        if outcome == GuardExtended::Live && !closed.is_empty() {
-            outcome = guard.open(&closed, deadline)?;
-        }
-        if outcome == GuardExtended::Lapsed {
-            guard.close(addresses)?;
-        }
-        Ok(outcome)
-    }
-
-    /// The lease is over: what a guard can close is closed; without a guard the addresses are removed. The resource is
-    /// held no longer and can only be stopped and started.
-    pub(super) fn lapse(&mut self, name: &str) -> Result<(), AddressError> {
-        let resource = self.resource(name)?;
-        resource.deadline = None;
-        resource.announcing = None;
-        let addresses = resource.addresses.clone();
-        match &mut self.guard {
-            Some(guard) => guard.close(&addresses),
-            None => self.remove(&addresses),
+    /// Lets the lifetimes follow the deadlines; of leases that ended without being stopped nothing is announced, and
+    /// where there is no guard their addresses are removed.
+    pub(crate) fn follow_leases(&mut self) {
+        let names: Vec<String> = self.resources.keys().cloned().collect();
+        for name in names {
+            let running = self.leases().running(&name);
+            let guarded = self.leases().guard.is_some();
+            let Some(resource) = self.resources.get_mut(&name) else {
+                continue;
+            };
+            let Some(deadline) = running else {
+                if resource.announcing.take().is_some() && !guarded {
+                    // What fails here is the lifetime's to end, and the core's to stop.
+                    self.remove_from_links(&name).ok();
+                }
+                continue;
+            };
+            for place in resource
+                .places
+                .iter_mut()
+                .filter(|p| p.lasts_until < deadline && p.lasts_until > 0)
+            {
+                // A failure (interface gone) shows as a removed address or link.
+                add(&mut self.routing, place, deadline).ok();
+            }
+            let lasts_until = resource.lasts_until();
+            self.leases().note_lasting(&name, lasts_until);
         }
     }
 
-    /// Closes and deletes addresses wherever they are, and confirms it.
+    /// Deletes addresses wherever they are, and confirms it.
     pub(super) fn remove(&mut self, addresses: &[IpAddr]) -> Result<(), AddressError> {
-        let closed = match &mut self.guard {
-            Some(guard) => guard.close(addresses),
-            None => Ok(()),
-        };
         let is_meant = |a: &Assigned| addresses.contains(&a.vip.address);
         for found in self.routing.addresses()?.iter().filter(|a| is_meant(a)) {
             let what = || format!("remove {} from interface {}", found.vip, found.index);
@@ -261,7 +198,7 @@ impl State {
                 format!("{} is still there after its removal", left.vip),
                 Errno::BUSY,
             )),
-            None => closed,
+            None => Ok(()),
         }
     }
 
@@ -278,6 +215,18 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+impl Resource {
+    /// The earliest end of a lifetime; `u64::MAX` when there is none to renew.
+    pub(super) fn lasts_until(&self) -> u64 {
+        self.places
+            .iter()
+            .map(|place| place.lasts_until)
+            .filter(|until| *until > 0)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 }
 
@@ -304,12 +253,6 @@ pub(super) fn kernel(verb: &str, place: &Place, errno: Errno) -> AddressError {
 
 pub(super) fn lapsed(name: &str) -> AddressError {
     AddressError::Lapsed {
-        resource: name.to_owned(),
-    }
-}
-
-pub(super) fn not_prepared(name: &str) -> AddressError {
-    AddressError::NotPrepared {
         resource: name.to_owned(),
     }
 }

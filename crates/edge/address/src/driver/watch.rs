@@ -1,6 +1,7 @@
 //! The background thread: waits for kernel notifications, packets and due times, and hands them to `observe`.
 //! Everything it learns is checked against the kernel's present state, so a lost notification costs time, not truth.
 
+use super::leases::{Leases, lock};
 use super::state::State;
 use crate::clock::{boot_now_ns, remaining};
 use crate::netlink::{NetlinkSocket, Reply, attribute, text};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ impl Watch {
         let wake = Arc::new(
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(unsupported)?,
         );
-        let guarded = lock(&state).guard.is_some();
+        let leases = Arc::clone(&lock(&state).leases);
+        let guarded = lock(&leases).guard.is_some();
         let route = NetlinkSocket::open(None, WATCHED_GROUPS).map_err(unsupported)?;
         let ruleset = if guarded {
             NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).ok()
@@ -50,6 +52,7 @@ impl Watch {
             None
         };
         let thread = Watcher {
+            leases,
             state: Arc::clone(&state),
             events,
             wake: Arc::clone(&wake),
@@ -87,6 +90,7 @@ impl Drop for Watch {
 }
 
 struct Watcher {
+    leases: Arc<Mutex<Leases>>,
     state: Arc<Mutex<State>>,
     events: Sender<AddressEvent>,
     wake: Arc<OwnedFd>,
@@ -157,8 +161,8 @@ impl Watcher {
         if matches!(&notified, Ok(none) if none.is_empty()) {
             return;
         }
-        let mut state = lock(&self.state);
-        let ours = state
+        let mut leases = lock(&self.leases);
+        let ours = leases
             .guard
             .as_ref()
             .map(|guard| (guard.port(), guard.table().to_owned()));
@@ -171,7 +175,7 @@ impl Watcher {
             (Ok(_), None) => false,
         };
         let event = if foreign {
-            state.on_foreign_ruleset_change()
+            leases.on_foreign_ruleset_change()
         } else {
             None
         };
@@ -221,8 +225,4 @@ fn concerns(message: &Reply, table: &str) -> bool {
     const FAMILY_HEADER_LEN: usize = 4;
     let attributes = message.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default();
     message.kind >> 8 == NFTABLES_SUBSYSTEM && attribute(attributes, 1).map(text) == Some(table)
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
