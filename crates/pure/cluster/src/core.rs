@@ -84,6 +84,8 @@ pub struct Core {
     pub(crate) restart_asked: Option<Now>,
     watched: Vec<(ResourceId, VipConfig)>,
     peers: Vec<(NodeId, Vec<String>)>,
+    /// Members that the state does not know yet, by what they said themselves: for a joiner's answers.
+    routes: BTreeMap<MemberId, NodeId>,
 
     pub(crate) clients: Clients,
     to_self: VecDeque<Message>,
@@ -148,6 +150,7 @@ impl Core {
             restart_asked: None,
             watched: Vec::new(),
             peers: init.peers,
+            routes: BTreeMap::new(),
             clients: Clients::default(),
             to_self: VecDeque::new(),
             out: Vec::new(),
@@ -157,6 +160,12 @@ impl Core {
     }
 
     fn begin(&mut self, now: Now, broken: Option<String>) -> Vec<Effect> {
+        // Nodes that start together must not stand for election together.
+        let phase = self.seed % self.tick_length().0.max(1);
+        self.last_tick = Now {
+            boot: now.boot.saturating_sub(phase),
+            raw: now.raw.saturating_sub(phase),
+        };
         if self.planted(Planted::VoteAfterStart) {
             self.voter.forget_start();
         }
@@ -465,7 +474,9 @@ impl Core {
         self.state
             .members
             .get(&member)
-            .map(|info| info.node.clone())
+            .map(|info| &info.node)
+            .or_else(|| self.routes.get(&member))
+            .cloned()
     }
 
     /// Everybody else.
@@ -589,6 +600,9 @@ impl Core {
             .is_some_and(|node| node != *from)
         {
             return;
+        }
+        if !self.state.members.contains_key(&MemberId(inner.from)) {
+            self.routes.insert(MemberId(inner.from), from.clone());
         }
         let may = self.voter.may_vote(now);
         self.consensus.step(inner, may);

@@ -41,7 +41,9 @@ impl Core {
     /// How long until a holder has something to do.
     pub(crate) fn next_holding(&self, now: Now) -> Micros {
         let heartbeat = self.timing().heartbeat;
+        let silent = self.may_not_ask();
         let request = match (&self.holder.leader, self.holder.last_sent) {
+            (Some(_), _) if silent => Micros::MAX,
             (None, _) => Micros::MAX,
             (Some(_), None) => Micros::ZERO,
             (Some(_), Some(at)) => heartbeat.minus(now.held_since(at)),
@@ -517,14 +519,18 @@ impl Core {
         wants
     }
 
+    /// Nothing is asked for before it is known what runs here, nor while this agent is about to end.
+    fn may_not_ask(&self) -> bool {
+        self.locals.values().any(|local| local.probing)
+            || self.state.applied == 0
+            || self.restart_asked.is_some()
+    }
+
     fn ask_for_leases(&mut self, now: Now) {
         let Some((_, leader)) = self.holder.leader.clone() else {
             return;
         };
-        if self.locals.values().any(|local| local.probing)
-            || self.state.applied == 0
-            || self.restart_asked.is_some()
-        {
+        if self.may_not_ask() {
             return;
         }
         let due = self

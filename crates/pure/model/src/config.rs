@@ -97,8 +97,8 @@ impl Timing {
             }
         }
         match profile {
-            Profile::Fast => set(30, 280, 90, (100, 140), 20),
-            Profile::Lan => set(100, 800, 350, (400, 550), 60),
+            Profile::Fast => set(30, 280, 90, (95, 145), 20),
+            Profile::Lan => set(100, 800, 300, (320, 520), 60),
             Profile::Wan => set(300, 4000, 1500, (1700, 2300), 300),
             Profile::Appliance => set(2000, 30_000, 8000, (9000, 12_000), 1000),
         }
