@@ -86,7 +86,7 @@ impl LeaseWord {
         }
     }
 
-    /// Moves the deadline later. An earlier one changes nothing: a lease is never shortened, it is closed.
+    /// Moves the deadline later. An earlier one changes nothing: reports that arrive out of order shorten no lease.
     ///
     /// # Errors
     /// When the present deadline has passed or the word is closed or unset. Nothing is changed then.
@@ -118,7 +118,7 @@ impl LeaseWord {
         }
     }
 
-    /// Moves the deadline earlier, at the soonest to now. A later one changes nothing.
+    /// Moves the deadline earlier; to one that has passed, and the lease is over. A later one changes nothing.
     pub fn shorten(&self, deadline_boot_ns: u64) {
         let wanted = deadline_boot_ns.max(CLOSED);
         while let LeaseState::Until(present) = self.state() {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn is_never_shortened_and_closing_is_final() {
+    fn is_not_extended_backwards_and_closing_is_final() {
         let lease = word();
         let (near, far) = (boot_now_ns() + S, boot_now_ns() + 2 * S);
         lease.arm(far).unwrap();
@@ -203,6 +203,21 @@ mod tests {
         lease.close();
         assert_eq!(lease.extend(far + S), Err(ExtendError::Closed));
         assert!(!lease.holds());
+    }
+
+    #[test]
+    fn is_shortened_only_on_purpose_and_not_reopened_by_it() {
+        let lease = word();
+        let (near, far) = (boot_now_ns() + S, boot_now_ns() + 2 * S);
+        lease.arm(far).unwrap();
+        lease.shorten(near);
+        lease.shorten(far);
+        assert_eq!(lease.state(), LeaseState::Until(near));
+        lease.shorten(boot_now_ns() - 1);
+        assert_eq!(lease.extend(far), Err(ExtendError::Expired));
+        lease.close();
+        lease.shorten(far);
+        assert_eq!(lease.state(), LeaseState::Closed);
     }
 
     #[test]

@@ -105,6 +105,23 @@ fn one_store_extends_the_lease() {
 }
 
 #[test]
+fn a_shortened_lease_ends_earlier() {
+    let world = World::new("shorten");
+    let beat = world.path("beat");
+    let (handle, far) = world.spawn(
+        &world.spec(&[PROGRAM, "beat", beat.to_str().unwrap()]),
+        60_000,
+    );
+    wait_beating(&beat);
+    let near = boot_now_ns() + 200 * MS;
+    handle.shorten(near).unwrap();
+    let (reason, at, _) = world.wait_ended();
+    assert_eq!(reason, Reason::LeaseExpired);
+    assert!((near..far).contains(&at));
+    assert!(last_beat(&beat) < near + TOLERATED_LATENESS_NS);
+}
+
+#[test]
 fn a_lease_that_is_over_or_was_never_granted_starts_nothing() {
     for (test, deadline) in [("past", boot_now_ns() - 1), ("zero", 0)] {
         let world = World::new(test);

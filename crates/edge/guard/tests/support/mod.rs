@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use standfast_guard::cgroup::{Cgroup, find_hierarchy};
 use standfast_guard::clock::boot_now_ns;
 use standfast_guard::{
@@ -142,6 +143,16 @@ impl Drop for World {
         let top = find_hierarchy()
             .unwrap()
             .join(self.group.split('/').next().unwrap());
+        // A failed test may leave a keeper, even a stopped one.
+        let status = fs::read(self.path("run/status")).ok();
+        let status = status.and_then(|text| serde_json::from_slice::<Status>(&text).ok());
+        if let Some(keeper) = status
+            .filter(|status| !status.is_ended())
+            .and_then(|status| status.keeper)
+        {
+            let pid = Pid::from_raw(keeper.pid.try_into().unwrap()).unwrap();
+            kill_process(pid, Signal::KILL).ok();
+        }
         let mine = Cgroup::at(find_hierarchy().unwrap().join(&self.group));
         mine.kill().ok();
         let until = Instant::now() + PATIENCE;
