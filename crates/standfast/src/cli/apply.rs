@@ -2,7 +2,7 @@
 
 use super::{
     ApplyArgs, PlanArgs,
-    ask::{Agent, look, unexpected},
+    ask::{Agent, look_at_state, unexpected},
     exit, print,
 };
 use crate::failure::Failure;
@@ -48,14 +48,14 @@ struct MistakeLine<'m> {
 
 pub(super) fn plan(socket: &Path, args: &PlanArgs) -> Result<(), Failure> {
     let (config, _) = read(&args.file, args.json)?;
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let preview = preview(&mut agent, &view, &config)?;
     show(preview, args.json)
 }
 
 pub(super) fn apply(socket: &Path, args: &ApplyArgs) -> Result<(), Failure> {
     let (config, text) = read(&args.file, args.json)?;
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let preview = preview(&mut agent, &view, &config)?;
     if args.dry_run {
         return show(preview, args.json);

@@ -64,6 +64,18 @@ pub(super) fn look(socket: &Path) -> Result<(Agent, View), Failure> {
     Ok((agent, view))
 }
 
+/// The same for commands that go by what the agent knows: a node that has just joined knows nothing yet.
+pub(super) fn look_at_state(socket: &Path) -> Result<(Agent, View), Failure> {
+    let (agent, view) = look(socket)?;
+    if view.state.members.is_empty() {
+        let node = &view.node;
+        let text =
+            format!("{node} has not received the cluster's state yet; wait, or ask another node");
+        return Err(Failure::new(exit::NO_QUORUM, text));
+    }
+    Ok((agent, view))
+}
+
 /// A failure of a command that needs a group which does not exist, found before anything is asked.
 pub(super) fn no_such(text: String) -> Failure {
     Failure::new(exit::NO_SUCH_ITEM, text)

@@ -2,7 +2,7 @@
 
 use super::{
     CheckArgs, ExplainArgs, HistoryArgs, StatusArgs,
-    ask::{Agent, look, no_such},
+    ask::{Agent, look, look_at_state, no_such},
     print, style,
 };
 use crate::failure::Failure;
@@ -56,7 +56,7 @@ pub(super) fn history(socket: &Path, args: &HistoryArgs) -> Result<(), Failure> 
 }
 
 pub(super) fn explain(socket: &Path, args: &ExplainArgs) -> Result<(), Failure> {
-    let (_, view) = look(socket)?;
+    let (_, view) = look_at_state(socket)?;
     let group = args.group.as_str().into();
     let explanation = Explanation::of(&view, &group).map_err(no_such)?;
     let text = if args.json {

@@ -3,7 +3,7 @@
 use super::{
     DrainArgs, ResumeArgs, SwitchoverArgs,
     args::CleanupArgs,
-    ask::{look, no_such},
+    ask::{look_at_state, no_such},
     exit, print,
     wait::until,
 };
@@ -51,7 +51,7 @@ fn millis(start: Instant) -> u64 {
 }
 
 pub(super) fn switchover(socket: &Path, args: &SwitchoverArgs) -> Result<(), Failure> {
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let group = GroupId::from(args.group.as_str());
     // Only for its message, which names the groups and the nearest of them.
     Explanation::of(&view, &group).map_err(no_such)?;
@@ -142,7 +142,7 @@ impl Target<'_> {
 }
 
 pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let node = NodeId::from(args.node.as_str());
     if !args.force {
         refuse_to_stop(&view, &node)?;
@@ -219,7 +219,7 @@ fn left_on(view: &View, node: &NodeId) -> Vec<String> {
 }
 
 pub(super) fn resume(socket: &Path, args: &ResumeArgs) -> Result<(), Failure> {
-    let (mut agent, _) = look(socket)?;
+    let (mut agent, _) = look_at_state(socket)?;
     let start = Instant::now();
     let index = agent.change(&Request::Drain {
         node: args.node.as_str().into(),
@@ -237,7 +237,7 @@ pub(super) fn resume(socket: &Path, args: &ResumeArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn cleanup(socket: &Path, args: &CleanupArgs) -> Result<(), Failure> {
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let start = Instant::now();
     let resource = args.group.as_str().into();
     let named = GroupId::from(args.group.as_str());
@@ -263,7 +263,7 @@ pub(super) fn cleanup(socket: &Path, args: &CleanupArgs) -> Result<(), Failure> 
 }
 
 pub(super) fn restart(socket: &Path) -> Result<(), Failure> {
-    let (mut agent, view) = look(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     agent.change(&Request::Restart)?;
     let grant = length(view.state.config.timing.restart_grant);
     print(&format!(

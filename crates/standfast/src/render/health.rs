@@ -13,6 +13,9 @@ use standfast_model::{
 
 /// Judges a cluster.
 pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
+    if view.state.members.is_empty() {
+        return (Health::NoQuorum, no_state(view));
+    }
     if !view.quorum {
         return (Health::NoQuorum, no_quorum(view));
     }
@@ -52,14 +55,20 @@ pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (H
     (Health::Degraded, sentence)
 }
 
+/// A node that has just joined.
+fn no_state(view: &View) -> String {
+    let node = &view.node;
+    let heard = match &view.leader {
+        Some(leader) => format!("it hears the leader {leader}"),
+        None => String::from("it hears no leader"),
+    };
+    format!(
+        "NO QUORUM: {node} has not received the cluster's state yet, {heard}; nothing is started here."
+    )
+}
+
 fn no_quorum(view: &View) -> String {
     let voters = view.state.members.values().filter(|m| m.voter).count();
-    if voters == 0 {
-        return format!(
-            "NO QUORUM: {} has not heard from its cluster yet; nothing is started.",
-            view.node
-        );
-    }
     format!(
         "NO QUORUM: {} hears no leader with a majority of the {}; it renews no lease, so everything here \
          ends within {} and stays stopped until a majority is back. What follows is what was known last.",

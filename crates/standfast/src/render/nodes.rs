@@ -34,7 +34,7 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         witness: state.config.nodes.get(name).is_some_and(|n| n.witness),
         role: role(view, name),
         links: view.links.get(name).copied().filter(|_| !asked),
-        lease_left_ms: view.lease_left.get(name).map(|left| left.0 / 1000),
+        lease_left_ms: lease_left(view, name),
         missing_guards: if reported {
             missing(&report.guards)
         } else {
@@ -45,6 +45,12 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         stall_ms: report.stall.as_millis_ceil(),
         program_version: report.program_version.clone(),
     }
+}
+
+/// A node that holds nothing has no lease.
+fn lease_left(view: &View, name: &NodeId) -> Option<u64> {
+    let left = view.lease_left.get(name)?;
+    (left.0 > 0).then(|| left.as_millis_ceil())
 }
 
 fn role(view: &View, name: &NodeId) -> &'static str {
