@@ -230,7 +230,7 @@ fn opening_twice_is_refused() {
 #[test]
 fn plain_addition_of_a_live_element_is_not_what_the_guard_relies_on() {
     let (bench, mut guard) = Bench::new();
-    guard.open(&[ip(VIP4)], in_ms(200)).unwrap();
+    guard.open(&[ip(VIP4)], in_ms(1_000)).unwrap();
     bench.lan.on(
         0,
         &format!("nft add element inet {TABLE} live4 '{{ {VIP4} timeout 10s }}'"),
@@ -238,7 +238,7 @@ fn plain_addition_of_a_live_element_is_not_what_the_guard_relies_on() {
     let left = guard.addresses().unwrap()[0].1.unwrap();
     let inet = bench.lan.on(0, &format!("nft list set inet {TABLE} live4"));
     println!("after adding again with 10 s to the inet table, {left:?} are left: {inet}");
-    sleep(ms(210));
+    sleep(ms(1_001));
     // ARP has kept the old timeout in any case: both tables have to agree for the address to be open.
     assert!(!resolves(&bench.lan, VIP4));
 }
