@@ -32,7 +32,7 @@ use standfast_model::{
     state::{ClusterState, NodeReport},
     time::{Micros, Now},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Consensus ticks in a heartbeat.
 const TICKS: u64 = 4;
@@ -75,7 +75,7 @@ pub struct Core {
     pub(crate) report_sent: Option<(u64, Now)>,
     pub(crate) sick_interfaces: BTreeMap<String, String>,
     pub(crate) notices: BTreeMap<String, String>,
-    pub(crate) links: BTreeMap<(NodeId, u32), Now>,
+    pub(crate) links: BTreeSet<(NodeId, u32)>,
     pub(crate) stall: Micros,
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
@@ -143,7 +143,7 @@ impl Core {
             report_sent: None,
             sick_interfaces: BTreeMap::new(),
             notices: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: BTreeSet::new(),
             stall: Micros::ZERO,
             look: true,
             republish: true,
@@ -189,11 +189,8 @@ impl Core {
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {
             Event::Timer => {}
-            Event::Message {
-                from,
-                link,
-                message,
-            } => self.on_message(now, &from, link, *message),
+            Event::Message { from, message, .. } => self.on_message(now, &from, *message),
+            Event::Link { peer, link, up } => self.on_link(peer, link, up),
             Event::Persisted { sequence, took } => self.on_persisted(sequence, took),
             Event::PersistFailed { sequence, error } => {
                 if self.disk.failed(now, sequence, &error) {
@@ -259,6 +256,16 @@ impl Core {
         }
     }
 
+    fn on_link(&mut self, peer: NodeId, link: u32, up: bool) {
+        if up {
+            // What was under way on the old link may be lost: the leader gets the report again.
+            self.report_sent = None;
+            self.links.insert((peer, link));
+        } else {
+            self.links.remove(&(peer, link));
+        }
+    }
+
     pub(crate) fn timing(&self) -> Timing {
         self.state.config.timing
     }
@@ -295,7 +302,7 @@ impl Core {
                 break;
             }
             let node = self.node.clone();
-            self.on_message(now, &node, 0, message);
+            self.on_message(now, &node, message);
         }
         self.serve_on(now);
         self.ask_memory(now);
@@ -505,20 +512,7 @@ impl Core {
         }
     }
 
-    fn on_message(&mut self, now: Now, from: &NodeId, link: u32, message: Message) {
-        if *from != self.node
-            && matches!(
-                message.body,
-                Some(
-                    Body::Round(_)
-                        | Body::LeaseRequest(_)
-                        | Body::RoundAck(_)
-                        | Body::LeaseGrant(_)
-                )
-            )
-        {
-            self.links.insert((from.clone(), link), now);
-        }
+    fn on_message(&mut self, now: Now, from: &NodeId, message: Message) {
         let incarnation = Incarnation(message.incarnation);
         let sender = MemberId(message.member);
         match message.body {

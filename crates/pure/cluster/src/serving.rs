@@ -647,13 +647,7 @@ impl Core {
                 .nodes
                 .get(&node)
                 .map_or(0, |node| node.addresses.len());
-            let alive = self
-                .links
-                .iter()
-                .filter(|((peer, _), at)| {
-                    *peer == node && now.held_since(**at) < Micros(heard.0.saturating_mul(2))
-                })
-                .count();
+            let alive = self.links.iter().filter(|(peer, _)| *peer == node).count();
             links.insert(
                 node,
                 (

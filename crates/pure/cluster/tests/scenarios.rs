@@ -1,11 +1,18 @@
 //! Scenarios of a whole cluster, as short as they can be told. Random ones are the simulator's.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod net;
 
 use net::Net;
 use standfast_model::{
-    config::{ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
+    config::{
+        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind,
+    },
     id::{GroupId, NodeId, ResourceId},
     plan::INFINITY,
     request::{Request, Response},
@@ -13,12 +20,26 @@ use standfast_model::{
 use std::collections::BTreeMap;
 
 fn web(net: &Net, prefer: &str) -> ClusterConfig {
-    let mut config = net.cores.values().next().unwrap().inspect().state.config.clone();
+    let mut config = net
+        .cores
+        .values()
+        .next()
+        .unwrap()
+        .inspect()
+        .state
+        .config
+        .clone();
     let web = ResourceId::from("web");
-    let process = ProcessConfig { command: vec!["web".into()], ..ProcessConfig::default() };
+    let process = ProcessConfig {
+        command: vec!["web".into()],
+        ..ProcessConfig::default()
+    };
     config.resources.insert(
         web.clone(),
-        ResourceConfig { kind: ResourceKind::Process(process), failure: FailurePolicy::default() },
+        ResourceConfig {
+            kind: ResourceKind::Process(process),
+            failure: FailurePolicy::default(),
+        },
     );
     config.groups.insert(
         GroupId::from("site"),
@@ -34,8 +55,12 @@ fn web(net: &Net, prefer: &str) -> ClusterConfig {
 
 fn apply(net: &mut Net, through: &str, prefer: &str) {
     let config = Box::new(web(net, prefer));
-    let request =
-        Request::Apply { config, text: String::new(), based_on: None, author: "test".into() };
+    let request = Request::Apply {
+        config,
+        text: String::new(),
+        based_on: None,
+        author: "test".into(),
+    };
     assert!(matches!(net.ask(through, request), Response::Done { .. }));
     net.run(2000);
 }
@@ -44,7 +69,12 @@ fn apply(net: &mut Net, through: &str, prefer: &str) {
 fn three_nodes_join_and_vote() {
     let net = Net::cluster(&["alpha", "beta", "gamma"]);
     let members = &net.core("gamma").inspect().state.members;
-    assert_eq!(members.values().filter(|member| member.voter).count(), 3, "{}", net.log.join("\n"));
+    assert_eq!(
+        members.values().filter(|member| member.voter).count(),
+        3,
+        "{}",
+        net.log.join("\n")
+    );
     assert!(net.leader().is_some());
 }
 
@@ -61,7 +91,11 @@ fn the_loss_of_its_node_moves_a_service_after_its_lease() {
     apply(&mut net, "alpha", "beta");
     net.crash("beta");
     net.run(600);
-    assert_eq!(net.runs_on("web"), [""; 0], "before the lease is over nobody may start it");
+    assert_eq!(
+        net.runs_on("web"),
+        [""; 0],
+        "before the lease is over nobody may start it"
+    );
     net.run(500);
     assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
 }
@@ -73,12 +107,26 @@ fn the_loss_of_the_leader_does_not_touch_a_service_elsewhere() {
     net.run(10_000);
     let leader = net.leader().unwrap();
     assert_ne!(leader, "beta");
-    let starts = net.log.iter().filter(|line| line.contains("web: start")).count();
+    let starts = net
+        .log
+        .iter()
+        .filter(|line| line.contains("web: start"))
+        .count();
     net.crash(&leader);
     net.run(5000);
     assert_eq!(net.runs_on("web"), ["beta"]);
-    assert_eq!(net.log.iter().filter(|line| line.contains("web: start")).count(), starts);
-    assert!(net.log.iter().all(|line| !line.contains("web: stop")), "{}", net.log.join("\n"));
+    assert_eq!(
+        net.log
+            .iter()
+            .filter(|line| line.contains("web: start"))
+            .count(),
+        starts
+    );
+    assert!(
+        net.log.iter().all(|line| !line.contains("web: stop")),
+        "{}",
+        net.log.join("\n")
+    );
 }
 
 #[test]
@@ -89,7 +137,8 @@ fn leader_and_node_lost_at_once_cost_little_more() {
     let leader = net.leader().unwrap();
     net.crash("beta");
     net.crash(&leader);
-    net.log.push(format!("crash at {} leader {leader}", net.now));
+    net.log
+        .push(format!("crash at {} leader {leader}", net.now));
     net.run(1100);
     assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
 }
@@ -119,7 +168,10 @@ fn a_switchover_moves_and_stays() {
     assert_eq!(net.runs_on("web"), ["gamma"], "{}", net.log.join("\n"));
     net.run(60_000);
     assert_eq!(net.runs_on("web"), ["gamma"]);
-    assert!(net.core("alpha").inspect().state.moves.is_empty(), "a move leaves nothing behind");
+    assert!(
+        net.core("alpha").inspect().state.moves.is_empty(),
+        "a move leaves nothing behind"
+    );
 }
 
 #[test]

@@ -24,6 +24,15 @@ pub enum Event {
         /// What.
         message: Box<Message>,
     },
+    /// A link to another node works, or does not.
+    Link {
+        /// The node at the other end.
+        peer: NodeId,
+        /// Which link.
+        link: u32,
+        /// Whether it works.
+        up: bool,
+    },
     /// A batch is on the disk.
     Persisted {
         /// The batch.

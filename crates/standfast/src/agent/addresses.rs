@@ -3,7 +3,8 @@
 //! Not for deciding; and not for extending a lease, which the core's thread does itself.
 
 use standfast_address::{
-    AddressConfig, AddressDriver, AddressEvent, Extended, PROBE_ROUND, Support, VipSpec, probe_conflict,
+    AddressConfig, AddressDriver, AddressEvent, Extended, PROBE_ROUND, Support, VipSpec,
+    probe_conflict,
 };
 use standfast_model::{
     config::VipConfig,
@@ -41,9 +42,18 @@ pub(crate) struct Addresses {
 
 impl Addresses {
     /// Starts the driver. Where this machine offers none, every start of an address is refused with the reason.
-    pub(crate) fn start(run: &Path, table: &str, support: &Support, events: Sender<Event>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        run: &Path,
+        table: &str,
+        support: &Support,
+        events: Sender<Event>,
+    ) -> std::io::Result<Self> {
         let (seen, from_driver) = channel();
-        let config = AddressConfig { table: table.to_owned(), guard: support.guard(), members: Vec::new() };
+        let config = AddressConfig {
+            table: table.to_owned(),
+            guard: support.guard(),
+            members: Vec::new(),
+        };
         let (driver, why) = match AddressDriver::new(config, seen) {
             Ok(driver) => (Some(Arc::new(driver)), String::new()),
             Err(error) => (None, error.to_string()),
@@ -56,8 +66,12 @@ impl Addresses {
             specs: BTreeMap::new(),
             events: events.clone(),
         };
-        thread::Builder::new().name("addresses".to_owned()).spawn(move || worker.run(&queue))?;
-        thread::Builder::new().name("address-events".to_owned()).spawn(move || watch(&from_driver, &events))?;
+        thread::Builder::new()
+            .name("addresses".to_owned())
+            .spawn(move || worker.run(&queue))?;
+        thread::Builder::new()
+            .name("address-events".to_owned())
+            .spawn(move || watch(&from_driver, &events))?;
         Ok(Self { driver, orders })
     }
 
@@ -72,7 +86,9 @@ impl Addresses {
         let Some(driver) = &self.driver else { return };
         match driver.extend(resource.as_str(), deadline.saturating_mul(1000)) {
             Ok(Extended::Live) => {}
-            Ok(Extended::Lapsed) => tracing::warn!(%resource, "the guard had closed; the extension was too late"),
+            Ok(Extended::Lapsed) => {
+                tracing::warn!(%resource, "the guard had closed; the extension was too late")
+            }
             Err(error) => tracing::warn!(%resource, %error, "cannot extend the address guard"),
         }
     }
@@ -106,17 +122,29 @@ impl Worker {
                     self.tell(resource, change);
                 }
                 Order::Repair(resource) => {
-                    let done = self.driver.as_ref().map(|driver| driver.repair(resource.as_str()));
+                    let done = self
+                        .driver
+                        .as_ref()
+                        .map(|driver| driver.repair(resource.as_str()));
                     if let Some(Err(error)) = done {
-                        self.tell(resource, InstanceChange::Unhealthy(format!("cannot be put back: {error}")));
+                        self.tell(
+                            resource,
+                            InstanceChange::Unhealthy(format!("cannot be put back: {error}")),
+                        );
                     }
                 }
                 Order::Reconfigure(resource, config) => {
                     let spec = spec(&config);
-                    let done = self.driver.as_ref().map(|driver| driver.reconfigure(resource.as_str(), &spec));
+                    let done = self
+                        .driver
+                        .as_ref()
+                        .map(|driver| driver.reconfigure(resource.as_str(), &spec));
                     self.specs.insert(resource.clone(), spec);
                     if let Some(Err(error)) = done {
-                        self.tell(resource, InstanceChange::Unhealthy(format!("cannot be changed: {error}")));
+                        self.tell(
+                            resource,
+                            InstanceChange::Unhealthy(format!("cannot be changed: {error}")),
+                        );
                     }
                 }
                 Order::Prepare(resources) => self.prepare(resources),
@@ -141,10 +169,15 @@ impl Worker {
     ) -> Result<(), String> {
         let driver = self.driver.as_ref().ok_or_else(|| self.why.clone())?;
         let spec = spec(config);
-        driver.prepare(resource.as_str(), &spec).map_err(|error| error.to_string())?;
+        driver
+            .prepare(resource.as_str(), &spec)
+            .map_err(|error| error.to_string())?;
         self.check_conflict(resource, &spec)?;
-        self.remember(resource, since).map_err(|error| format!("cannot write {}: {error}", self.memory.display()))?;
-        driver.start(resource.as_str(), &spec, deadline.saturating_mul(1000)).map_err(|error| error.to_string())
+        self.remember(resource, since)
+            .map_err(|error| format!("cannot write {}: {error}", self.memory.display()))?;
+        driver
+            .start(resource.as_str(), &spec, deadline.saturating_mul(1000))
+            .map_err(|error| error.to_string())
     }
 
     /// A stranger's answer refuses the start; a member's raises an alarm and does not: it has lost its lease.
@@ -156,7 +189,8 @@ impl Worker {
                 Ok(())
             }
             Ok(report) => {
-                let text = format!("{resource}: the address is already in use on the network: {report:?}");
+                let text =
+                    format!("{resource}: the address is already in use on the network: {report:?}");
                 self.notice(topic, text.clone());
                 Err(text)
             }
@@ -169,7 +203,9 @@ impl Worker {
     }
 
     fn stop(&self, resource: &ResourceId) -> InstanceChange {
-        let Some(driver) = &self.driver else { return InstanceChange::Stopped };
+        let Some(driver) = &self.driver else {
+            return InstanceChange::Stopped;
+        };
         match driver.stop(resource.as_str()) {
             Ok(()) => InstanceChange::Stopped,
             Err(error) => InstanceChange::StopFailed(error.to_string()),
@@ -178,26 +214,43 @@ impl Worker {
 
     /// Whether an earlier agent's addresses are still open here.
     fn probe(&mut self, resource: &ResourceId, config: &VipConfig) -> InstanceChange {
-        let Some(driver) = &self.driver else { return InstanceChange::Stopped };
+        let Some(driver) = &self.driver else {
+            return InstanceChange::Stopped;
+        };
         let spec = spec(config);
         let found = driver.adopt().unwrap_or_default();
         if let Err(error) = driver.prepare(resource.as_str(), &spec) {
-            self.notice(format!("address:{resource}"), format!("{resource}: {error}"));
+            self.notice(
+                format!("address:{resource}"),
+                format!("{resource}: {error}"),
+            );
         }
-        let wanted: Vec<std::net::IpAddr> =
-            spec.vips().map(|vips| vips.iter().map(|vip| vip.address).collect()).unwrap_or_default();
+        let wanted: Vec<std::net::IpAddr> = spec
+            .vips()
+            .map(|vips| vips.iter().map(|vip| vip.address).collect())
+            .unwrap_or_default();
         let left = found
             .iter()
             .filter(|address| wanted.contains(&address.address) && address.present_on.is_some())
             .map(|address| address.live_for)
             .min();
         let deadline = |left: std::time::Duration| {
-            super::clock::now().boot.saturating_add(u64::try_from(left.as_micros()).unwrap_or(0))
+            super::clock::now()
+                .boot
+                .saturating_add(u64::try_from(left.as_micros()).unwrap_or(0))
         };
-        let all = found.iter().filter(|address| address.present_on.is_some() && wanted.contains(&address.address)).count();
-        if let (Some(Some(left)), Some(since), true) = (left, self.recall(resource), all == wanted.len()) {
+        let all = found
+            .iter()
+            .filter(|address| address.present_on.is_some() && wanted.contains(&address.address))
+            .count();
+        if let (Some(Some(left)), Some(since), true) =
+            (left, self.recall(resource), all == wanted.len())
+        {
             let deadline = deadline(left);
-            if driver.start(resource.as_str(), &spec, deadline.saturating_mul(1000)).is_ok() {
+            if driver
+                .start(resource.as_str(), &spec, deadline.saturating_mul(1000))
+                .is_ok()
+            {
                 return InstanceChange::Adopted { since, deadline };
             }
         }
@@ -206,14 +259,19 @@ impl Worker {
 
     fn prepare(&mut self, resources: Vec<(ResourceId, VipConfig)>) {
         let Some(driver) = &self.driver else { return };
-        let new: BTreeMap<ResourceId, VipSpec> =
-            resources.into_iter().map(|(resource, config)| (resource, spec(&config))).collect();
+        let new: BTreeMap<ResourceId, VipSpec> = resources
+            .into_iter()
+            .map(|(resource, config)| (resource, spec(&config)))
+            .collect();
         for (resource, spec) in &new {
             if self.specs.get(resource) == Some(spec) {
                 continue;
             }
             // One that is held is changed by the core's own order.
-            if driver.status(resource.as_str()).is_ok_and(|status| status.held) {
+            if driver
+                .status(resource.as_str())
+                .is_ok_and(|status| status.held)
+            {
                 continue;
             }
             let text = match driver.prepare(resource.as_str(), spec) {
@@ -222,8 +280,14 @@ impl Worker {
             };
             self.notice(format!("address:{resource}"), text);
         }
-        for resource in self.specs.keys().filter(|resource| !new.contains_key(*resource)) {
-            if driver.status(resource.as_str()).is_ok_and(|status| !status.held)
+        for resource in self
+            .specs
+            .keys()
+            .filter(|resource| !new.contains_key(*resource))
+        {
+            if driver
+                .status(resource.as_str())
+                .is_ok_and(|status| !status.held)
                 && let Err(error) = driver.forget(resource.as_str())
             {
                 tracing::warn!(%resource, %error, "cannot take the guard of a removed resource away");
@@ -235,13 +299,19 @@ impl Worker {
     /// The plan that an address was started under, for the next agent. On tmpfs: gone with the machine.
     fn remember(&self, resource: &ResourceId, since: PlanNumber) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.memory)?;
-        std::fs::write(self.memory.join(resource.as_str()), format!("{} {}", since.term, since.generation))
+        std::fs::write(
+            self.memory.join(resource.as_str()),
+            format!("{} {}", since.term, since.generation),
+        )
     }
 
     fn recall(&self, resource: &ResourceId) -> Option<PlanNumber> {
         let text = std::fs::read_to_string(self.memory.join(resource.as_str())).ok()?;
         let (term, generation) = text.split_once(' ')?;
-        Some(PlanNumber { term: term.parse().ok()?, generation: generation.parse().ok()? })
+        Some(PlanNumber {
+            term: term.parse().ok()?,
+            generation: generation.parse().ok()?,
+        })
     }
 }
 
@@ -249,7 +319,10 @@ fn spec(config: &VipConfig) -> VipSpec {
     VipSpec {
         addresses: config.addresses.clone(),
         interface: config.interface.clone(),
-        gateway: config.gateway.as_ref().and_then(|gateway| gateway.parse().ok()),
+        gateway: config
+            .gateway
+            .as_ref()
+            .and_then(|gateway| gateway.parse().ok()),
     }
 }
 
@@ -259,32 +332,68 @@ fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
     let mut interfaces: BTreeMap<String, String> = BTreeMap::new();
     while let Ok(event) = from_driver.recv() {
         let event = match event {
-            AddressEvent::AddressLost { resource, address, .. } => Event::Instance {
+            AddressEvent::AddressLost {
+                resource, address, ..
+            } => Event::Instance {
                 resource: ResourceId::from(resource),
                 change: InstanceChange::Damaged(format!("{address} was removed by someone else")),
             },
-            AddressEvent::LinkHealth { resource, interface, up, .. } => {
+            AddressEvent::LinkHealth {
+                resource,
+                interface,
+                up,
+                ..
+            } => {
                 interfaces.insert(resource, interface.clone());
                 let problems = sick.entry(interface.clone()).or_default();
-                set(problems, "link", (!up).then(|| format!("{interface} has no carrier")));
+                set(
+                    problems,
+                    "link",
+                    (!up).then(|| format!("{interface} has no carrier")),
+                );
                 health(interface, problems)
             }
-            AddressEvent::GatewayHealth { resource, gateway, reachable, .. } => {
-                let Some(interface) = interfaces.get(&resource).cloned() else { continue };
+            AddressEvent::GatewayHealth {
+                resource,
+                gateway,
+                reachable,
+                ..
+            } => {
+                let Some(interface) = interfaces.get(&resource).cloned() else {
+                    continue;
+                };
                 let problems = sick.entry(interface.clone()).or_default();
-                set(problems, "gateway", (!reachable).then(|| format!("gateway {gateway} does not answer")));
+                set(
+                    problems,
+                    "gateway",
+                    (!reachable).then(|| format!("gateway {gateway} does not answer")),
+                );
                 health(interface, problems)
             }
-            AddressEvent::ConflictSeen { resource, address, mac, member, .. } => {
-                let who = if member { "a member of the cluster" } else { "a stranger" };
+            AddressEvent::ConflictSeen {
+                resource,
+                address,
+                mac,
+                member,
+                ..
+            } => {
+                let who = if member {
+                    "a member of the cluster"
+                } else {
+                    "a stranger"
+                };
                 Event::Notice {
                     topic: format!("conflict:{resource}"),
-                    text: format!("{resource}: {address} is also claimed by {mac} ({who}); announced again"),
+                    text: format!(
+                        "{resource}: {address} is also claimed by {mac} ({who}); announced again"
+                    ),
                 }
             }
             AddressEvent::GuardRestored { reason, .. } => Event::Notice {
                 topic: "address-guard".to_owned(),
-                text: format!("the address guard had been changed by someone else and was restored: {reason}"),
+                text: format!(
+                    "the address guard had been changed by someone else and was restored: {reason}"
+                ),
             },
             AddressEvent::GuardLost { reason, .. } => Event::Notice {
                 topic: "address-guard".to_owned(),
@@ -297,7 +406,11 @@ fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
     }
 }
 
-fn set(problems: &mut BTreeMap<&'static str, String>, which: &'static str, problem: Option<String>) {
+fn set(
+    problems: &mut BTreeMap<&'static str, String>,
+    which: &'static str,
+    problem: Option<String>,
+) {
     match problem {
         Some(text) => problems.insert(which, text),
         None => problems.remove(which),
@@ -306,5 +419,8 @@ fn set(problems: &mut BTreeMap<&'static str, String>, which: &'static str, probl
 
 fn health(interface: String, problems: &BTreeMap<&'static str, String>) -> Event {
     let all: Vec<&str> = problems.values().map(String::as_str).collect();
-    Event::LinkHealth { interface, problem: (!all.is_empty()).then(|| all.join("; ")) }
+    Event::LinkHealth {
+        interface,
+        problem: (!all.is_empty()).then(|| all.join("; ")),
+    }
 }

@@ -64,11 +64,17 @@ impl Edges {
                     match start.kind {
                         ResourceKind::Process(config) => {
                             self.kinds.insert(resource.clone(), Kind::Process);
-                            self.processes.start(&resource, &config, start.since, start.deadline);
+                            self.processes
+                                .start(&resource, &config, start.since, start.deadline);
                         }
                         ResourceKind::Vip(config) => {
                             self.kinds.insert(resource.clone(), Kind::Vip);
-                            self.addresses.order(Order::Start(resource, config, start.since, start.deadline));
+                            self.addresses.order(Order::Start(
+                                resource,
+                                config,
+                                start.since,
+                                start.deadline,
+                            ));
                         }
                     }
                 }
@@ -108,7 +114,9 @@ impl Edges {
     }
 
     fn send(&self, to: &NodeId, class: Class, message: &Message) {
-        let Ok(name) = NodeName::new(to.as_str()) else { return };
+        let Ok(name) = NodeName::new(to.as_str()) else {
+            return;
+        };
         let bytes = message.encode_to_vec();
         let datagram = class == Class::Datagram && bytes.len() <= MAX_DATAGRAM_BYTES;
         let sent = if datagram {
@@ -127,7 +135,10 @@ impl Edges {
             .filter_map(|(node, addresses)| {
                 Some(Peer {
                     name: NodeName::new(node.as_str()).ok()?,
-                    addresses: addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+                    addresses: addresses
+                        .iter()
+                        .filter_map(|address| address.parse().ok())
+                        .collect(),
                 })
             })
             .collect();
@@ -150,7 +161,8 @@ impl Edges {
             let result = match reset {
                 Some(member) => {
                     self.identity.member = member.0;
-                    self.storage.submit_restart(sequence, self.identity.clone(), batch)
+                    self.storage
+                        .submit_restart(sequence, self.identity.clone(), batch)
                 }
                 None => self.storage.submit(sequence, batch),
             };
@@ -172,8 +184,17 @@ impl Edges {
 
 fn admit(request: JoinRequest, response: Response) {
     match response {
-        Response::Joined { member, cluster_id, peers, .. } => {
-            let bootstrap = super::setup::Bootstrap { cluster_id, member, peers };
+        Response::Joined {
+            member,
+            cluster_id,
+            peers,
+            ..
+        } => {
+            let bootstrap = super::setup::Bootstrap {
+                cluster_id,
+                member,
+                peers,
+            };
             match serde_json::to_vec(&bootstrap) {
                 Ok(json) => request.accept(json.into(), true),
                 Err(error) => request.refuse(&error.to_string()),

@@ -5,7 +5,10 @@ use standfast_model::time::Now;
 
 /// Both clocks that leases are counted by.
 pub(crate) fn now() -> Now {
-    Now { boot: micros(ClockId::Boottime), raw: micros(ClockId::MonotonicRaw) }
+    Now {
+        boot: micros(ClockId::Boottime),
+        raw: micros(ClockId::MonotonicRaw),
+    }
 }
 
 /// Wall clock minus boot clock, microseconds, for display only.
@@ -17,5 +20,7 @@ fn micros(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+    seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(nanos / 1000)
 }

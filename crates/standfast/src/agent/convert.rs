@@ -21,7 +21,10 @@ pub(crate) fn batch(from: Batch) -> storage::Batch {
         notes.push((LEASE_CAP.to_owned(), Some(cap.0.to_string().into_bytes())));
     }
     if let Some(memory) = from.memory {
-        let rows: Vec<(u64, u64, u64)> = memory.iter().map(|row| (row.member, row.term, row.index)).collect();
+        let rows: Vec<(u64, u64, u64)> = memory
+            .iter()
+            .map(|row| (row.member, row.term, row.index))
+            .collect();
         if let Ok(json) = serde_json::to_vec(&rows) {
             notes.push((MEMORY.to_owned(), Some(json)));
         }
@@ -41,9 +44,10 @@ pub(crate) fn batch(from: Batch) -> storage::Batch {
             vote: hard.vote,
             commit: hard.commit,
         }),
-        promise: from
-            .promise
-            .map(|promise| storage::Promise { term: promise.term, generation: promise.generation }),
+        promise: from.promise.map(|promise| storage::Promise {
+            term: promise.term,
+            generation: promise.generation,
+        }),
         vote_cap_us: from.vote_cap.map(|cap| cap.0),
         notes,
     }
@@ -68,8 +72,11 @@ pub(crate) fn restored(from: &storage::Restored) -> Restored {
             .and_then(|text| text.parse().ok())
             .unwrap_or(0)
     };
-    let memory: Vec<(u64, u64, u64)> =
-        from.notes.get(MEMORY).and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
+    let memory: Vec<(u64, u64, u64)> = from
+        .notes
+        .get(MEMORY)
+        .and_then(|json| serde_json::from_slice(json).ok())
+        .unwrap_or_default();
     Restored {
         condition: match from.condition {
             storage::Condition::Fresh => DiskCondition::Fresh,
@@ -99,19 +106,34 @@ pub(crate) fn restored(from: &storage::Restored) -> Restored {
                 context: entry.context.clone(),
             })
             .collect(),
-        promise: PlanNumber { term: from.promise.term, generation: from.promise.generation },
+        promise: PlanNumber {
+            term: from.promise.term,
+            generation: from.promise.generation,
+        },
         vote_cap: Micros(from.vote_cap_us),
         lease_cap: Micros(number(LEASE_CAP)),
-        memory: memory.into_iter().map(|(member, term, index)| Acknowledged { member, index, term }).collect(),
+        memory: memory
+            .into_iter()
+            .map(|(member, term, index)| Acknowledged {
+                member,
+                index,
+                term,
+            })
+            .collect(),
     }
 }
 
 /// The note that tells a joiner where the others are.
 pub(crate) fn peers_note(peers: &[(NodeId, Vec<String>)]) -> Vec<(String, Option<Vec<u8>>)> {
-    serde_json::to_vec(peers).map(|json| vec![(PEERS.to_owned(), Some(json))]).unwrap_or_default()
+    serde_json::to_vec(peers)
+        .map(|json| vec![(PEERS.to_owned(), Some(json))])
+        .unwrap_or_default()
 }
 
 /// Reads that note.
 pub(crate) fn peers(from: &storage::Restored) -> Vec<(NodeId, Vec<String>)> {
-    from.notes.get(PEERS).and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default()
+    from.notes
+        .get(PEERS)
+        .and_then(|json| serde_json::from_slice(json).ok())
+        .unwrap_or_default()
 }

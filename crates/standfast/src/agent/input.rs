@@ -32,11 +32,24 @@ impl Sink {
     fn message(&self, from: &str, link: u32, bytes: &[u8]) {
         match Message::decode(bytes) {
             Ok(message) => {
-                let event = Event::Message { from: NodeId::from(from), link, message: Box::new(message) };
+                let event = Event::Message {
+                    from: NodeId::from(from),
+                    link,
+                    message: Box::new(message),
+                };
                 drop(self.0.send(Input::Event(event)));
             }
             Err(error) => tracing::warn!(from, %error, "a message that is none was dropped"),
         }
+    }
+
+    fn link(&self, peer: &str, link: u8, up: bool) {
+        let event = Event::Link {
+            peer: NodeId::from(peer),
+            link: u32::from(link),
+            up,
+        };
+        drop(self.0.send(Input::Event(event)));
     }
 
     fn notice(&self, topic: String, text: String) {
@@ -53,11 +66,17 @@ impl EventSink for Sink {
             TransportEvent::Stream { from, bytes, .. } => self.message(from.as_str(), 0, &bytes),
             TransportEvent::LinkUp { peer, link, .. } => {
                 tracing::info!(peer = peer.as_str(), link, "link up");
+                self.link(peer.as_str(), link, true);
             }
             TransportEvent::LinkDown { peer, link, why } => {
                 tracing::warn!(peer = peer.as_str(), link, why, "link down");
+                self.link(peer.as_str(), link, false);
             }
-            TransportEvent::Refused { addr, why, suppressed } => {
+            TransportEvent::Refused {
+                addr,
+                why,
+                suppressed,
+            } => {
                 tracing::warn!(%addr, why, suppressed, "refused");
             }
             TransportEvent::PeerLimited { peer, why } => {
@@ -65,7 +84,10 @@ impl EventSink for Sink {
             }
             TransportEvent::CertificateExpired { peer } => {
                 let peer = peer.as_str();
-                self.notice(format!("certificate:{peer}"), format!("the certificate of {peer} has expired; renew it"));
+                self.notice(
+                    format!("certificate:{peer}"),
+                    format!("the certificate of {peer} has expired; renew it"),
+                );
             }
             TransportEvent::Join(request) => drop(self.0.send(Input::Join(request))),
         }
@@ -78,9 +100,15 @@ pub(crate) fn storage_event(event: StorageEvent) -> Event {
     match event {
         StorageEvent::Persisted { seq, took } => {
             let took = Micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-            Event::Persisted { sequence: seq, took }
+            Event::Persisted {
+                sequence: seq,
+                took,
+            }
         }
-        StorageEvent::Failed { seq, error, .. } => Event::PersistFailed { sequence: seq, error: error.to_string() },
+        StorageEvent::Failed { seq, error, .. } => Event::PersistFailed {
+            sequence: seq,
+            error: error.to_string(),
+        },
     }
 }
 
@@ -90,12 +118,14 @@ pub(crate) fn storage_event(event: StorageEvent) -> Event {
 /// The system gives no thread.
 pub(crate) fn event_sender(inputs: Sender<Input>) -> std::io::Result<Sender<Event>> {
     let (sender, receiver) = channel::<Event>();
-    thread::Builder::new().name("events".to_owned()).spawn(move || {
-        for event in receiver {
-            if inputs.send(Input::Event(event)).is_err() {
-                return;
+    thread::Builder::new()
+        .name("events".to_owned())
+        .spawn(move || {
+            for event in receiver {
+                if inputs.send(Input::Event(event)).is_err() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(sender)
 }

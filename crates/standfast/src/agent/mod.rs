@@ -74,16 +74,22 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::cannot(&format!("make {}", folder.display()), &error))?;
     }
-    let (mut storage, restored) =
-        Storage::open(&options.state).map_err(|error| Failure::cannot("open the state directory", &error))?;
+    let (mut storage, restored) = Storage::open(&options.state)
+        .map_err(|error| Failure::cannot("open the state directory", &error))?;
     let Some(identity) = restored.identity.clone() else {
         return Err(Failure::new(
             78,
-            format!("{} holds no node yet; run `standfast init` or `standfast join` first", options.state.display()),
+            format!(
+                "{} holds no node yet; run `standfast init` or `standfast join` first",
+                options.state.display()
+            ),
         ));
     };
     if let standfast_storage::Condition::Corrupt { set_aside, reason } = &restored.condition {
-        tracing::error!("the state is damaged ({reason}); it was set aside as {}", set_aside.display());
+        tracing::error!(
+            "the state is damaged ({reason}); it was set aside as {}",
+            set_aside.display()
+        );
     }
     let (inputs, queue) = channel::<Input>();
     let guards = probe_guards(options);
@@ -130,7 +136,11 @@ fn measure_disk(storage: &mut Storage) {
 }
 
 /// This node's own links: from the state, or for a joiner from what it said when it joined.
-fn own_links(init: &Init, restored: &standfast_storage::Restored, node: &str) -> Result<Vec<SocketAddr>, Failure> {
+fn own_links(
+    init: &Init,
+    restored: &standfast_storage::Restored,
+    node: &str,
+) -> Result<Vec<SocketAddr>, Failure> {
     let state: Option<standfast_model::state::ClusterState> = init
         .restored
         .snapshot
@@ -138,17 +148,32 @@ fn own_links(init: &Init, restored: &standfast_storage::Restored, node: &str) ->
         .and_then(|snapshot| serde_json::from_slice(&snapshot.data).ok());
     let from_state = state.and_then(|state| {
         let own = NodeId::from(node);
-        let member = state.members.values().find(|info| info.node == own).map(|info| info.addresses.clone());
-        state.config.nodes.get(&own).map(|node| node.addresses.clone()).or(member)
+        let member = state
+            .members
+            .values()
+            .find(|info| info.node == own)
+            .map(|info| info.addresses.clone());
+        state
+            .config
+            .nodes
+            .get(&own)
+            .map(|node| node.addresses.clone())
+            .or(member)
     });
     let from_note = convert::peers(restored)
         .into_iter()
         .find(|(peer, _)| peer.as_str() == node)
         .map(|(_, addresses)| addresses);
     let addresses = from_state.or(from_note).unwrap_or_default();
-    let links: Vec<SocketAddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    let links: Vec<SocketAddr> = addresses
+        .iter()
+        .filter_map(|address| address.parse().ok())
+        .collect();
     if links.is_empty() {
-        return Err(Failure::new(78, format!("the state names no address of node {node}")));
+        return Err(Failure::new(
+            78,
+            format!("the state names no address of node {node}"),
+        ));
     }
     Ok(links)
 }
@@ -220,9 +245,14 @@ fn probe_guards(options: &Options) -> GuardSupport {
     let mut missing: BTreeMap<String, String> = local
         .missing()
         .into_iter()
+        // Not a guard of the lease: the kernel kills a keeper last in any case.
+        .filter(|missing| missing.guard != Guard::OutOfMemory)
         .map(|missing| (format!("{:?}", missing.guard).to_lowercase(), missing.why))
         .collect();
-    for (name, offered) in [("address guard", &address.nft), ("address lifetime", &address.lifetimes)] {
+    for (name, offered) in [
+        ("address guard", &address.nft),
+        ("address lifetime", &address.lifetimes),
+    ] {
         if let Err(why) = offered {
             missing.insert(name.to_owned(), why.clone());
         }
@@ -233,10 +263,16 @@ fn probe_guards(options: &Options) -> GuardSupport {
             missing.insert("lockedmemory".to_owned(), why);
         }
     } else {
-        missing.insert("realtime".to_owned(), "switched off by --no-realtime".to_owned());
+        missing.insert(
+            "realtime".to_owned(),
+            "switched off by --no-realtime".to_owned(),
+        );
     }
     if options.without_guards {
-        missing.insert("all guards".to_owned(), "switched off by --without-guards".to_owned());
+        missing.insert(
+            "all guards".to_owned(),
+            "switched off by --without-guards".to_owned(),
+        );
     }
     let on = !options.without_guards;
     GuardSupport {
@@ -313,11 +349,18 @@ fn accept_client(
     links: &[SocketAddr],
     options: &Options,
 ) -> Option<Event> {
-    let standfast_api::Incoming { request, peer, reply } = incoming;
+    let standfast_api::Incoming {
+        request,
+        peer,
+        reply,
+    } = incoming;
     let reads = matches!(request, Request::View | Request::Plan { .. });
     if !reads && !peer.may_change {
         let text = format!("{} may look but not change anything; ask root", peer.name);
-        reply.send(Response::Refused(Refusal { kind: RefusalKind::Unsafe, text }));
+        reply.send(Response::Refused(Refusal {
+            kind: RefusalKind::Unsafe,
+            text,
+        }));
         return None;
     }
     if matches!(request, Request::Token) {
@@ -331,12 +374,22 @@ fn accept_client(
 
 fn make_token(edges: &Edges, links: &[SocketAddr], options: &Options) -> Response {
     let authority = Authority::load(&setup::pki_dir(&options.state));
-    let token = authority.map_err(|error| error.to_string()).and_then(|authority| {
-        edges.transport.open_join(authority, links.to_vec(), TOKEN_LIFE).map_err(|error| error.to_string())
-    });
+    let token = authority
+        .map_err(|error| error.to_string())
+        .and_then(|authority| {
+            edges
+                .transport
+                .open_join(authority, links.to_vec(), TOKEN_LIFE)
+                .map_err(|error| error.to_string())
+        });
     match token {
-        Ok(token) => Response::Token { token: token.to_string() },
-        Err(text) => Response::Refused(Refusal { kind: RefusalKind::Invalid, text }),
+        Ok(token) => Response::Token {
+            token: token.to_string(),
+        },
+        Err(text) => Response::Refused(Refusal {
+            kind: RefusalKind::Invalid,
+            text,
+        }),
     }
 }
 
@@ -344,9 +397,23 @@ fn make_token(edges: &Edges, links: &[SocketAddr], options: &Options) -> Respons
 fn with_author(request: Request, who: &str) -> Request {
     let author = who.to_owned();
     match request {
-        Request::Apply { config, text, based_on, .. } => Request::Apply { config, text, based_on, author },
+        Request::Apply {
+            config,
+            text,
+            based_on,
+            ..
+        } => Request::Apply {
+            config,
+            text,
+            based_on,
+            author,
+        },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
-        Request::Drain { node, drained, .. } => Request::Drain { node, drained, author },
+        Request::Drain { node, drained, .. } => Request::Drain {
+            node,
+            drained,
+            author,
+        },
         Request::Cleanup { group, .. } => Request::Cleanup { group, author },
         other @ (Request::View
         | Request::Plan { .. }

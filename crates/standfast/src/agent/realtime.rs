@@ -10,13 +10,24 @@ const PRIORITY: libc::c_int = 20;
 /// # Errors
 /// Why it was refused, as a sentence.
 pub(crate) fn raise_this_thread() -> Result<(), String> {
-    let parameters = libc::sched_param { sched_priority: PRIORITY };
+    let parameters = libc::sched_param {
+        sched_priority: PRIORITY,
+    };
     // SAFETY: the pointer is to a live value of the right type, and 0 names the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    let result = unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    };
     if result == 0 {
         return Ok(());
     }
-    Err(format!("real-time priority was refused: {}", std::io::Error::last_os_error()))
+    Err(format!(
+        "real-time priority was refused: {}",
+        std::io::Error::last_os_error()
+    ))
 }
 
 /// Keeps every page of this process that is ever touched in memory.
@@ -25,9 +36,13 @@ pub(crate) fn raise_this_thread() -> Result<(), String> {
 /// Why it was refused, as a sentence.
 pub(crate) fn lock_memory() -> Result<(), String> {
     // SAFETY: takes no pointers.
-    let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    let result =
+        unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
     if result == 0 {
         return Ok(());
     }
-    Err(format!("locking memory was refused: {}", std::io::Error::last_os_error()))
+    Err(format!(
+        "locking memory was refused: {}",
+        std::io::Error::last_os_error()
+    ))
 }

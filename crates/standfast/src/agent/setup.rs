@@ -34,37 +34,79 @@ fn node_name(name: &str) -> Result<NodeName, Failure> {
 }
 
 /// Makes a cluster whose only member is this node.
-pub(crate) fn init(state: &Path, cluster: &str, name: &str, addresses: &[SocketAddr]) -> Result<String, Failure> {
+pub(crate) fn init(
+    state: &Path,
+    cluster: &str,
+    name: &str,
+    addresses: &[SocketAddr],
+) -> Result<String, Failure> {
     let node = node_name(name)?;
     let cluster_id = format!("{cluster}-{:08x}", random_u64()? >> 32);
-    let id = ClusterId::new(&cluster_id).map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
+    let id = ClusterId::new(&cluster_id)
+        .map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
     let mut storage = open_unused(state)?;
-    Authority::init(&pki_dir(state), &id, &node).map_err(|error| Failure::cannot("make the cluster's keys", &error))?;
+    Authority::init(&pki_dir(state), &id, &node)
+        .map_err(|error| Failure::cannot("make the cluster's keys", &error))?;
     let first = first_state(&cluster_id, cluster, name, addresses);
-    let data = serde_json::to_vec(&first).map_err(|error| Failure::cannot("write the first state", &error))?;
+    let data = serde_json::to_vec(&first)
+        .map_err(|error| Failure::cannot("write the first state", &error))?;
     let batch = Batch {
-        snapshot: Some(Snapshot { index: 1, term: 1, data, voters: vec![1], learners: Vec::new() }),
-        hard_state: Some(HardState { term: 1, vote: 0, commit: 1 }),
+        snapshot: Some(Snapshot {
+            index: 1,
+            term: 1,
+            data,
+            voters: vec![1],
+            learners: Vec::new(),
+        }),
+        hard_state: Some(HardState {
+            term: 1,
+            vote: 0,
+            commit: 1,
+        }),
         ..Batch::default()
     };
-    let identity = Identity { cluster_id: cluster_id.clone(), node: name.to_owned(), member: 1 };
-    storage.initialise(&identity, &batch).map_err(|error| Failure::cannot("write the first state", &error))?;
+    let identity = Identity {
+        cluster_id: cluster_id.clone(),
+        node: name.to_owned(),
+        member: 1,
+    };
+    storage
+        .initialise(&identity, &batch)
+        .map_err(|error| Failure::cannot("write the first state", &error))?;
     Ok(cluster_id)
 }
 
-fn first_state(cluster_id: &str, cluster: &str, name: &str, addresses: &[SocketAddr]) -> ClusterState {
+fn first_state(
+    cluster_id: &str,
+    cluster: &str,
+    name: &str,
+    addresses: &[SocketAddr],
+) -> ClusterState {
     let node = NodeId::from(name);
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let config = ClusterConfig {
         name: cluster.to_owned(),
-        nodes: BTreeMap::from([(node.clone(), NodeConfig { addresses: addresses.clone(), witness: false })]),
+        nodes: BTreeMap::from([(
+            node.clone(),
+            NodeConfig {
+                addresses: addresses.clone(),
+                witness: false,
+            },
+        )]),
         ..ClusterConfig::default()
     };
     ClusterState {
         cluster_id: cluster_id.to_owned(),
         applied: 1,
         config,
-        members: BTreeMap::from([(MemberId(1), Member { node: node.clone(), voter: true, addresses })]),
+        members: BTreeMap::from([(
+            MemberId(1),
+            Member {
+                node: node.clone(),
+                voter: true,
+                addresses,
+            },
+        )]),
         next_member: 2,
         nodes: BTreeMap::from([(node, NodeState::default())]),
         ..ClusterState::default()
@@ -72,8 +114,16 @@ fn first_state(cluster_id: &str, cluster: &str, name: &str, addresses: &[SocketA
 }
 
 /// Becomes a member of the cluster that the token is of.
-pub(crate) fn join(state: &Path, name: &str, addresses: &[SocketAddr], token: &str) -> Result<String, Failure> {
-    let token: JoinToken = token.trim().parse().map_err(|error| Failure::data(format!("the token: {error}")))?;
+pub(crate) fn join(
+    state: &Path,
+    name: &str,
+    addresses: &[SocketAddr],
+    token: &str,
+) -> Result<String, Failure> {
+    let token: JoinToken = token
+        .trim()
+        .parse()
+        .map_err(|error| Failure::data(format!("the token: {error}")))?;
     let mut storage = open_unused(state)?;
     let options = JoinOptions {
         token,
@@ -81,22 +131,32 @@ pub(crate) fn join(state: &Path, name: &str, addresses: &[SocketAddr], token: &s
         addresses: addresses.to_vec(),
         feature_level: standfast_model::FEATURE_LEVEL,
     };
-    let joined = ask_to_join(&options, &pki_dir(state)).map_err(|error| Failure::cannot("join", &error))?;
+    let joined =
+        ask_to_join(&options, &pki_dir(state)).map_err(|error| Failure::cannot("join", &error))?;
     let bootstrap: Bootstrap = serde_json::from_slice(&joined.bootstrap)
         .map_err(|error| Failure::cannot("understand what the member said", &error))?;
-    let identity =
-        Identity { cluster_id: bootstrap.cluster_id.clone(), node: name.to_owned(), member: bootstrap.member.0 };
+    let identity = Identity {
+        cluster_id: bootstrap.cluster_id.clone(),
+        node: name.to_owned(),
+        member: bootstrap.member.0,
+    };
     let peers: Vec<(NodeId, Vec<String>)> = bootstrap.peers.into_iter().collect();
-    let batch = Batch { notes: convert::peers_note(&peers), ..Batch::default() };
-    storage.initialise(&identity, &batch).map_err(|error| Failure::cannot("write the first state", &error))?;
+    let batch = Batch {
+        notes: convert::peers_note(&peers),
+        ..Batch::default()
+    };
+    storage
+        .initialise(&identity, &batch)
+        .map_err(|error| Failure::cannot("write the first state", &error))?;
     Ok(bootstrap.cluster_id)
 }
 
 /// Opens a state directory that no member's state is in.
 fn open_unused(state: &Path) -> Result<Storage, Failure> {
-    std::fs::create_dir_all(state).map_err(|error| Failure::cannot(&format!("make {}", state.display()), &error))?;
-    let (storage, restored) =
-        Storage::open(state).map_err(|error| Failure::cannot(&format!("open {}", state.display()), &error))?;
+    std::fs::create_dir_all(state)
+        .map_err(|error| Failure::cannot(&format!("make {}", state.display()), &error))?;
+    let (storage, restored) = Storage::open(state)
+        .map_err(|error| Failure::cannot(&format!("open {}", state.display()), &error))?;
     match restored.identity {
         None => Ok(storage),
         Some(identity) => Err(Failure::exists(format!(

@@ -47,7 +47,11 @@ pub(crate) fn first_disk(name: &str) -> Restored {
         },
         members: BTreeMap::from([(
             MemberId(1),
-            Member { node: node.clone(), voter: true, addresses: Vec::new() },
+            Member {
+                node: node.clone(),
+                voter: true,
+                addresses: Vec::new(),
+            },
         )]),
         next_member: 2,
         nodes: BTreeMap::from([(node, NodeState::default())]),
@@ -55,7 +59,11 @@ pub(crate) fn first_disk(name: &str) -> Restored {
     };
     Restored {
         condition: DiskCondition::Intact,
-        hard_state: HardState { term: 1, vote: 0, commit: 1 },
+        hard_state: HardState {
+            term: 1,
+            vote: 0,
+            commit: 1,
+        },
         snapshot: Some(LogSnapshot {
             index: 1,
             term: 1,
@@ -97,12 +105,19 @@ impl Net {
     }
 
     fn clock(&self) -> Now {
-        Now { boot: self.now, raw: self.now }
+        Now {
+            boot: self.now,
+            raw: self.now,
+        }
     }
 
     pub(crate) fn boot(&mut self, name: &str, member: MemberId, restored: Restored) {
         let node = NodeId::from(name);
-        let peers = self.cores.keys().map(|node| (node.clone(), Vec::new())).collect();
+        let peers = self
+            .cores
+            .keys()
+            .map(|node| (node.clone(), Vec::new()))
+            .collect();
         let init = Init {
             node: node.clone(),
             member,
@@ -121,11 +136,21 @@ impl Net {
 
     /// Makes a new node a member and boots it; returns when it votes.
     pub(crate) fn join(&mut self, through: &str, name: &str) {
-        let request = Request::Join { node: NodeId::from(name), addresses: Vec::new() };
+        let request = Request::Join {
+            node: NodeId::from(name),
+            addresses: Vec::new(),
+        };
         let Response::Joined { member, .. } = self.ask(through, request) else {
             panic!("{name} was not taken")
         };
-        self.boot(name, member, Restored { condition: DiskCondition::Intact, ..Restored::default() });
+        self.boot(
+            name,
+            member,
+            Restored {
+                condition: DiskCondition::Intact,
+                ..Restored::default()
+            },
+        );
         self.run(3000);
     }
 
@@ -150,7 +175,9 @@ impl Net {
 
     fn deliver(&mut self, node: &NodeId, event: Event) {
         let now = self.clock();
-        let Some(core) = self.cores.get_mut(node) else { return };
+        let Some(core) = self.cores.get_mut(node) else {
+            return;
+        };
         let effects = core.step(now, event);
         self.carry_out(node, effects);
     }
@@ -161,16 +188,26 @@ impl Net {
                 Effect::Send { to, message, .. } => {
                     self.messages += 1;
                     if !self.cut.contains(node) && !self.cut.contains(&to) {
-                        let event = Event::Message { from: node.clone(), link: 0, message };
+                        let event = Event::Message {
+                            from: node.clone(),
+                            link: 0,
+                            message,
+                        };
                         self.schedule(self.now + DELAY, to, event);
                     }
                 }
                 Effect::Persist(batch) => {
-                    let event = Event::Persisted { sequence: batch.sequence, took: Micros(FSYNC) };
+                    let event = Event::Persisted {
+                        sequence: batch.sequence,
+                        took: Micros(FSYNC),
+                    };
                     self.schedule(self.now + FSYNC, node.clone(), event);
                 }
                 Effect::Start(start) => {
-                    self.active.entry(start.resource.clone()).or_default().insert(node.clone());
+                    self.active
+                        .entry(start.resource.clone())
+                        .or_default()
+                        .insert(node.clone());
                     self.instance(node, start.resource, InstanceChange::Started);
                 }
                 Effect::Stop { resource, .. } => {
@@ -179,11 +216,15 @@ impl Net {
                     }
                     self.instance(node, resource, InstanceChange::Stopped);
                 }
-                Effect::Probe { resource, .. } => self.instance(node, resource, InstanceChange::Stopped),
+                Effect::Probe { resource, .. } => {
+                    self.instance(node, resource, InstanceChange::Stopped)
+                }
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);
                 }
-                Effect::Log { text, .. } => self.log.push(format!("{:>9} {node}: {text}", self.now)),
+                Effect::Log { text, .. } => {
+                    self.log.push(format!("{:>9} {node}: {text}", self.now))
+                }
                 Effect::Extend { .. }
                 | Effect::Repair { .. }
                 | Effect::Reconfigure { .. }
@@ -195,7 +236,11 @@ impl Net {
     }
 
     fn instance(&mut self, node: &NodeId, resource: ResourceId, change: InstanceChange) {
-        self.schedule(self.now + DRIVER, node.clone(), Event::Instance { resource, change });
+        self.schedule(
+            self.now + DRIVER,
+            node.clone(),
+            Event::Instance { resource, change },
+        );
     }
 
     /// The machine is gone: its core, its resources, and what was on its way to it.
@@ -244,7 +289,10 @@ impl Net {
 
     /// The node that leads, if exactly one does.
     pub(crate) fn leader(&self) -> Option<String> {
-        let mut leaders = self.cores.iter().filter(|(_, core)| core.inspect().leads.is_some());
+        let mut leaders = self
+            .cores
+            .iter()
+            .filter(|(_, core)| core.inspect().leads.is_some());
         let first = leaders.next()?.0.to_string();
         leaders.next().is_none().then_some(first)
     }
