@@ -272,40 +272,8 @@ fn a_group_is_applied_looked_at_moved_drained_and_handed_over() {
     let json = node.ok(&["apply", "--json", &file]);
     assert!(json.contains("\"changed\": false"), "{json}");
 
-    let said = node.ask(&["check"]);
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(
-        said.out
-            .contains("STANDFAST OK - All well: 1 of 1 nodes online, 1 group running"),
-        "{said:?}"
-    );
-    assert!(
-        said.out
-            .contains(" | nodes_online=1;;;0;1 groups_running=1;;;0;1"),
-        "{said:?}"
-    );
-    assert!(
-        node.ok(&["explain", "site"])
-            .starts_with("site runs on alpha.")
-    );
-    assert!(
-        node.ok(&["history"])
-            .contains("configuration version 1 applied by root")
-    );
-
-    let codes = [
-        (&["explain", "sit"][..], 105),
-        (&["switchover", "sit"], 105),
-        (&["switchover", "site", "--to", "delta"], 105),
-        (&["switchover", "site", "--to", "alpha"], 108),
-        (&["resource", "cleanup", "other"], 105),
-        (&["node", "drain", "delta"], 105),
-        (&["node", "drain", "alpha"], 107),
-    ];
-    for (command, code) in codes {
-        let said = node.ask(command);
-        assert_eq!(said.code, code, "{command:?}: {said:?}");
-    }
+    look(&node);
+    refusals(&node);
     let said = node.ask(&["switchover", "site"]);
     assert_eq!(said.code, 69, "nowhere to go: {said:?}");
     assert!(said.err.contains("it stays on alpha"), "{said:?}");
@@ -331,6 +299,45 @@ fn a_group_is_applied_looked_at_moved_drained_and_handed_over() {
     node.wait_for("end of the group", |node| {
         !node.ask(&["status"]).out.contains("site")
     });
+}
+
+fn look(node: &Node) {
+    let said = node.ask(&["check"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(
+        said.out
+            .contains("STANDFAST OK - All well: 1 of 1 nodes online, 1 group running"),
+        "{said:?}"
+    );
+    assert!(
+        said.out
+            .contains(" | nodes_online=1;;;0;1 groups_running=1;;;0;1"),
+        "{said:?}"
+    );
+    assert!(
+        node.ok(&["explain", "site"])
+            .starts_with("site runs on alpha.")
+    );
+    assert!(
+        node.ok(&["history"])
+            .contains("configuration version 1 applied by root")
+    );
+}
+
+fn refusals(node: &Node) {
+    let codes = [
+        (&["explain", "sit"][..], 105),
+        (&["switchover", "sit"], 105),
+        (&["switchover", "site", "--to", "delta"], 105),
+        (&["switchover", "site", "--to", "alpha"], 108),
+        (&["resource", "cleanup", "other"], 105),
+        (&["node", "drain", "delta"], 105),
+        (&["node", "drain", "alpha"], 107),
+    ];
+    for (command, code) in codes {
+        let said = node.ask(command);
+        assert_eq!(said.code, code, "{command:?}: {said:?}");
+    }
 }
 
 /// A planned restart: the agent ends, what it ran goes on, the next agent takes it over.

@@ -25,6 +25,10 @@ pub(crate) fn lines(view: &View) -> Vec<GroupLine> {
 /// The node that runs the whole group, as its plan says and its node reports.
 #[must_use]
 pub fn running_on<'v>(view: &'v View, group: &GroupId) -> Option<&'v NodeId> {
+    if !view.quorum {
+        // What was reported last may be over by now.
+        return None;
+    }
     let assignment = view.state.plan.groups.get(group)?;
     let node = assignment.node.as_ref()?;
     let online = view.state.nodes.get(node)?.online;
@@ -111,6 +115,9 @@ fn resource_lines(
 fn phase_on(view: &View, node: &NodeId, resource: &ResourceId) -> String {
     let online = view.state.nodes.get(node).is_some_and(|n| n.online);
     let name = phase_name(phase(view, node, resource));
+    if !view.quorum && name != phase_name(Phase::Inactive) {
+        return format!("was {name}");
+    }
     if online {
         return name.to_owned();
     }
@@ -136,6 +143,9 @@ pub(crate) const fn phase_name(phase: Phase) -> &'static str {
 
 /// Why a group does not run, as the end of a sentence.
 fn problem(view: &View, assignment: Option<&Assignment>) -> String {
+    if !view.quorum {
+        return String::from("no majority is reached from here, so nobody here knows");
+    }
     let Some(assignment) = assignment else {
         return String::from("no plan names it yet");
     };

@@ -26,7 +26,7 @@ pub fn status(status: &Status, style: Style) -> String {
     text.push_str(&nodes(style, status));
     if !status.groups.is_empty() {
         text.push_str("\nResources\n");
-        text.push_str(&resources(style, &status.groups));
+        text.push_str(&resources(style, status));
     }
     if !status.warnings.is_empty() {
         text.push_str("\nWarnings\n");
@@ -123,7 +123,7 @@ fn guards_of(node: &NodeLine) -> Cell {
     Cell::new(Tone::Doubtful, format!("no {}", names.join(", ")))
 }
 
-fn resources(style: Style, groups: &[GroupLine]) -> String {
+fn resources(style: Style, status: &Status) -> String {
     let headings = [
         "GROUP",
         "RESOURCE",
@@ -133,17 +133,18 @@ fn resources(style: Style, groups: &[GroupLine]) -> String {
         "SINCE",
         "PREDICTED RTO",
     ];
-    let rows = groups.iter().flat_map(|group| {
+    let rows = status.groups.iter().flat_map(|group| {
         let lines = group.resources.iter().enumerate();
-        lines.map(|(index, line)| row(group, line, index == 0))
+        lines.map(|(index, line)| row(status, group, line, index == 0))
     });
     table(style, &headings, rows.collect())
 }
 
-fn row(group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {
+fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {
     let tone = match line.phase.as_str() {
         "active" => Tone::Good,
         "starting" | "stopping" => Tone::Doubtful,
+        "inactive" if !status.quorum => Tone::Plain,
         "inactive" if group.maintenance => Tone::Doubtful,
         _ => Tone::Bad,
     };
@@ -155,7 +156,7 @@ fn row(group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {
         Cell::from(line.node.as_deref().unwrap_or("-")),
         Cell::new(tone, line.phase.as_str()),
         Cell::from(of_group(group.since_ms.map_or_else(dash, utc))),
-        Cell::from(of_group(rto(group))),
+        Cell::from(of_group(if status.quorum { rto(group) } else { dash() })),
     ]
 }
 
