@@ -218,15 +218,6 @@ impl Standfast {
                 &inject,
             ]);
         }
-        if self.handicap.no_realtime {
-            words(&[
-                "setpriv",
-                "--bounding-set",
-                "-sys_nice",
-                "--inh-caps",
-                "-sys_nice",
-            ]);
-        }
         let program = self.program.display().to_string();
         words(&[
             &program,
@@ -238,6 +229,9 @@ impl Standfast {
             "--socket",
             &self.socket(host),
         ]);
+        if self.handicap.no_realtime {
+            words(&["--no-realtime"]);
+        }
         Daemon {
             name: "agent".to_owned(),
             argv,
@@ -331,7 +325,7 @@ impl System for Standfast {
 
     fn switch_over(&mut self, from: usize, to: usize) -> Result<()> {
         let to = self.host(to)?.name().to_owned();
-        self.ask(from, &["switchover", GROUP, "--to", &to])
+        self.ask(from, &["switchover", GROUP, "--to", &to, "--wait", "0"])
             .map(|_| ())
     }
 

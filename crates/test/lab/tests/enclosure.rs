@@ -49,9 +49,8 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn an_interrupted_laboratory_leaves_nothing_behind() {
-    let mut lab = start("root");
+fn interrupted_leaves_nothing_behind(mode: &str) {
+    let mut lab = start(mode);
     let folder = folder(&lab);
     until("hosts boot", || {
         folder.join("lab1/beta/log/service.log").exists()
@@ -64,6 +63,16 @@ fn an_interrupted_laboratory_leaves_nothing_behind() {
     assert_eq!(status.code(), Some(130));
     assert!(!folder.exists());
     assert_eq!(leftovers(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_laboratory_leaves_nothing_behind() {
+    interrupted_leaves_nothing_behind("root");
+}
+
+#[test]
+fn an_interrupted_unprivileged_laboratory_leaves_nothing_behind() {
+    interrupted_leaves_nothing_behind("unprivileged");
 }
 
 #[test]
