@@ -150,7 +150,7 @@ pub struct DrainArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
-    /// How long to wait until it is empty; 0 does not wait
+    /// How long to wait until it is empty and what ran there runs elsewhere; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
     /// Even if something that it runs can run nowhere else, and stops

@@ -164,13 +164,22 @@ pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
         return done.print(args.json, &format!("{node} is being drained"));
     }
     let most = Duration::from_secs(args.wait);
+    // What does not run now, or can run nowhere else, is not waited for.
+    let movable: Vec<GroupId> = groups_on(&view, &node)
+        .filter(|group| running_on(&view, group).is_some() && !other_homes(&view, group).is_empty())
+        .cloned()
+        .collect();
     let empty = |view: &View| {
         let applied = view.state.applied >= index;
-        Ok((applied && left_on(view, &node).is_empty()).then_some(()))
+        let moved = movable
+            .iter()
+            .all(|group| running_on(view, group).is_some());
+        Ok((applied && moved && left_on(view, &node).is_empty()).then_some(()))
     };
     let late = |view: Option<&View>| {
-        let left = view.map(|view| left_on(view, &node)).unwrap_or_default();
-        format!("{node} is not empty yet: it still has {}", left.join(", "))
+        let line = view.map(render::Status::of).map(|status| status.sentence);
+        let line = line.unwrap_or_else(|| String::from("the agent does not answer"));
+        format!("{node} is not empty yet, or what ran there does not run again. {line}")
     };
     until(socket, most, empty, late)?;
     done.took_ms = millis(start);
@@ -182,10 +191,9 @@ pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
 
 /// Draining the only node that can run something would stop it.
 fn refuse_to_stop(view: &View, node: &NodeId) -> Result<(), Failure> {
-    let groups = view.state.plan.groups.iter();
-    let stuck: Vec<&str> = groups
-        .filter(|(group, a)| a.node.as_ref() == Some(node) && other_homes(view, group).is_empty())
-        .map(|(group, _)| group.as_str())
+    let stuck: Vec<&str> = groups_on(view, node)
+        .filter(|group| other_homes(view, group).is_empty())
+        .map(GroupId::as_str)
         .collect();
     if stuck.is_empty() {
         return Ok(());
@@ -195,6 +203,12 @@ fn refuse_to_stop(view: &View, node: &NodeId) -> Result<(), Failure> {
         stuck.join(", ")
     );
     Err(Failure::new(exit::UNSAFE, text))
+}
+
+fn groups_on<'v>(view: &'v View, node: &NodeId) -> impl Iterator<Item = &'v GroupId> {
+    let groups = view.state.plan.groups.iter();
+    let on = groups.filter(move |(_, a)| a.node.as_ref() == Some(node) && !a.maintenance);
+    on.map(|(group, _)| group)
 }
 
 /// What is, or may be, on a node.

@@ -23,6 +23,7 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
     let none = NodeReport::default();
     let report = known.map_or(&none, |node| &node.report);
     let reported = report.incarnation != Incarnation::default();
+    let asked = name.as_str() == view.node;
     NodeLine {
         name: name.to_string(),
         online: known.is_some_and(|node| node.online),
@@ -32,7 +33,7 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         restarting: state.restart_grants.contains_key(name),
         witness: state.config.nodes.get(name).is_some_and(|n| n.witness),
         role: role(view, name),
-        links: links(view, name),
+        links: view.links.get(name).copied().filter(|_| !asked),
         lease_left_ms: lease_left(view, name),
         missing_guards: if reported {
             missing(&report.guards)
@@ -44,15 +45,6 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         stall_ms: report.stall.as_millis_ceil(),
         program_version: report.program_version.clone(),
     }
-}
-
-/// Nodes speak with the leader all the time, and with each other only when there is none.
-fn links(view: &View, name: &NodeId) -> Option<(u32, u32)> {
-    let leader = view.leader.as_ref();
-    let leads = leader.is_some_and(|leader| leader.as_str() == view.node);
-    let speaks = leads || leader == Some(name) || !view.quorum;
-    let asked = name.as_str() == view.node;
-    view.links.get(name).copied().filter(|_| speaks && !asked)
 }
 
 /// A node that holds nothing has no lease.
