@@ -1,31 +1,30 @@
 //! `Core`: one node's decisions. One exhaustive match over events; then everything level-triggered
 //! is looked at again until nothing moves.
 //!
-//! The parts: `voter` (promises), `leading` (rounds, grants, decisions), `holding` (leases and
-//! resources of this node), `serving` (clients), `disk` (durable writes).
+//! The parts: `voting` (this member of consensus), `committed` (what comes out of it), `leading` (rounds
+//! and grants), `deciding` (plans), `holding` (leases of this node), `running` (its resources),
+//! `reporting`, `serving` and `view` (clients), `disk` (durable writes).
 
 use crate::{
     Init, Inspect,
-    apply::apply,
+    committed::read_state,
     disk::Disk,
     hold::Holder,
     lead::Lead,
     local::Local,
     serving::Clients,
-    voter::{OnRound, Standing, Voter},
+    voter::{Standing, Voter},
+    voting::start_consensus,
 };
-use standfast_consensus::{Consensus, Role, Settings};
+use standfast_consensus::{Consensus, Role};
 use standfast_model::{
     command::{Change, Command},
     config::{Timing, VipConfig},
-    effect::{Batch, Class, Effect, Level},
-    event::{Event, Restored},
+    effect::{Class, Effect, Level},
+    event::Event,
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId, ResourceId},
-    message::{
-        Acknowledged, Body, LogSnapshot, MemoryAnswer, MemoryQuery, Message, Rejoin, Round,
-        RoundAck,
-    },
+    message::{Body, MemoryQuery, Message},
     plan::PlanNumber,
     planted::Planted,
     request::{Refusal, RefusalKind},
@@ -35,9 +34,7 @@ use standfast_model::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Consensus ticks in a heartbeat.
-const TICKS: u64 = 4;
-/// Applied entries after which the log is replaced by a snapshot.
-const COMPACT_AFTER: u64 = 2000;
+pub(crate) const TICKS: u64 = 4;
 /// Messages of this node to itself within one event; more would be a loop.
 const SELF_MESSAGES: u32 = 100;
 
@@ -56,12 +53,12 @@ pub struct Core {
     pub(crate) state: ClusterState,
     pub(crate) consensus: Consensus,
     /// Term and last index on disk when this agent started.
-    restored_at: (u64, u64),
-    last_tick: Now,
+    pub(crate) restored_at: (u64, u64),
+    pub(crate) last_tick: Now,
     pub(crate) disk: Disk,
     pub(crate) voter: Voter,
-    raising: bool,
-    asked_memory: Option<Now>,
+    pub(crate) raising: bool,
+    pub(crate) asked_memory: Option<Now>,
 
     pub(crate) lead: Option<Lead>,
     pub(crate) last_round: Option<Now>,
@@ -80,12 +77,12 @@ pub struct Core {
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
     /// The state has changed: what edges are told of it is looked at again.
-    republish: bool,
+    pub(crate) republish: bool,
     pub(crate) restart_asked: Option<Now>,
-    watched: Vec<(ResourceId, VipConfig)>,
-    peers: Vec<(NodeId, Vec<String>)>,
+    pub(crate) watched: Vec<(ResourceId, VipConfig)>,
+    pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     /// Members that the state does not know yet, by what they said themselves: for a joiner's answers.
-    routes: BTreeMap<MemberId, NodeId>,
+    pub(crate) routes: BTreeMap<MemberId, NodeId>,
 
     pub(crate) clients: Clients,
     to_self: VecDeque<Message>,
@@ -332,117 +329,6 @@ impl Core {
         }
     }
 
-    fn drain_consensus(&mut self, now: Now) {
-        while let Some(output) = self.consensus.take_output() {
-            for message in output.messages {
-                self.send_to_member(message);
-            }
-            if let Some(persist) = output.persist {
-                let memory = self.voter.memory_changed.then(|| self.voter.memory());
-                self.voter.memory_changed = false;
-                let batch = Batch {
-                    hard_state: persist.hard_state,
-                    entries: persist.entries,
-                    snapshot: persist.snapshot,
-                    memory,
-                    ..Batch::default()
-                };
-                let effect = self.disk.write(batch, Some(persist.ticket));
-                self.out.extend(effect);
-            }
-            if let Some(snapshot) = output.installed
-                && let Some(state) = read_state(&snapshot)
-            {
-                self.state = state;
-                self.state.applied = snapshot.index;
-                self.after_apply(now);
-            }
-            for entry in output.committed {
-                self.on_committed(now, entry.index, entry.term, &entry.data);
-            }
-        }
-        let wants = self.consensus.wants_snapshot()
-            || self.consensus.applied_since_snapshot() > COMPACT_AFTER;
-        if wants && let Ok(data) = serde_json::to_vec(&self.state) {
-            let index = self.consensus.applied_index();
-            if let Some(snapshot) = self.consensus.compact(index, data) {
-                let effect = self.disk.write(
-                    Batch {
-                        snapshot: Some(snapshot),
-                        ..Batch::default()
-                    },
-                    None,
-                );
-                self.out.extend(effect);
-            }
-        }
-    }
-
-    fn send_to_member(&mut self, message: standfast_model::message::Consensus) {
-        if let Some(node) = self.node_of(MemberId(message.to)) {
-            self.send(&node, Class::Stream, Body::Consensus(message));
-        }
-    }
-
-    fn on_committed(&mut self, now: Now, index: u64, term: u64, data: &[u8]) {
-        self.state.applied = index;
-        if let Some(lead) = &mut self.lead
-            && lead.term == term
-            && !lead.caught_up
-        {
-            lead.caught_up = true;
-            lead.last_change = now;
-        }
-        if data.is_empty() {
-            return;
-        }
-        let Ok(command) = serde_json::from_slice::<Command>(data) else {
-            self.log(
-                Level::Error,
-                format!("entry {index} of the log is not a command of this version"),
-            );
-            return;
-        };
-        let outcome = apply(&mut self.state, index, &command);
-        if let Change::RemoveMember { .. } = command.change
-            && self.planted(Planted::RemovalEndsLease)
-        {
-            let members: Vec<NodeId> = self
-                .state
-                .members
-                .values()
-                .map(|info| info.node.clone())
-                .collect();
-            for holders in self.state.may_hold.values_mut() {
-                holders.retain(|node| members.contains(node));
-            }
-        }
-        if let Some(request) = command.request {
-            self.on_applied_request(now, request, index, &outcome);
-        }
-        self.after_apply(now);
-    }
-
-    /// The state has changed: whatever is derived from it is looked at again.
-    fn after_apply(&mut self, now: Now) {
-        if let Some((member, _)) = self
-            .state
-            .members
-            .iter()
-            .rev()
-            .find(|(_, info)| info.node == self.node)
-            && self.voter.takes_part()
-        {
-            self.member = *member;
-        }
-        if let Some(lead) = &mut self.lead {
-            lead.last_change = now;
-            lead.look = true;
-        }
-        self.look = true;
-        self.republish = true;
-    }
-
     /// Whether this bug is planted here: never outside the simulator.
     pub(crate) fn planted(&self, bug: Planted) -> bool {
         #[cfg(feature = "planted")]
@@ -539,148 +425,6 @@ impl Core {
         }
     }
 
-    fn on_memory_query(&mut self, from: &NodeId, sender: MemberId) {
-        let remembered = self.voter.remembered(sender);
-        let current_member = self.member_of(from).map_or(0, |member| member.0);
-        let answer = MemoryAnswer {
-            remembered,
-            current_member,
-        };
-        self.send(from, Class::Stream, Body::MemoryAnswer(answer));
-    }
-
-    fn on_memory(&mut self, from: &NodeId, remembered: Acknowledged) {
-        if remembered.member != self.member.0 {
-            return;
-        }
-        let needed = self.consensus.voters().len() / 2;
-        self.voter
-            .on_memory(from, remembered, self.restored_at, needed);
-        if let Standing::Lost(why) = &self.voter.standing {
-            let why = why.clone();
-            self.log(Level::Error, why);
-        }
-    }
-
-    fn member_of(&self, node: &NodeId) -> Option<MemberId> {
-        self.state
-            .members
-            .iter()
-            .rev()
-            .find(|(_, info)| info.node == *node)
-            .map(|(member, _)| *member)
-    }
-
-    fn on_consensus(
-        &mut self,
-        now: Now,
-        from: &NodeId,
-        inner: &standfast_model::message::Consensus,
-    ) {
-        let to = MemberId(inner.to);
-        if to != self.member {
-            // A higher number is our new identity, given after a lost disk or to a joiner.
-            let reborn = matches!(self.voter.standing, Standing::Lost(_)) && to > self.member;
-            if !reborn {
-                return;
-            }
-            self.rebirth(now, to);
-        }
-        if !self.voter.takes_part() {
-            return;
-        }
-        if self
-            .node_of(MemberId(inner.from))
-            .is_some_and(|node| node != *from)
-        {
-            return;
-        }
-        if !self.state.members.contains_key(&MemberId(inner.from)) {
-            self.routes.insert(MemberId(inner.from), from.clone());
-        }
-        let may = self.voter.may_vote(now);
-        self.consensus.step(inner, may);
-    }
-
-    /// Starts again as a new member with an empty log. What stays: the promise, and the caps.
-    fn rebirth(&mut self, now: Now, member: MemberId) {
-        let settings = settings(&self.timing(), member, self.seed);
-        let Ok(consensus) = Consensus::new(&settings, &Restored::default()) else {
-            return;
-        };
-        self.consensus = consensus;
-        self.member = member;
-        self.lead = None;
-        self.voter.standing = Standing::Full;
-        let (vote_cap, lease_cap) = self.voter.caps();
-        let effect = self.disk.write(
-            Batch {
-                reset: Some(member),
-                promise: Some(self.promise_wanted),
-                vote_cap: Some(vote_cap),
-                lease_cap: Some(lease_cap),
-                ..Batch::default()
-            },
-            None,
-        );
-        self.out.extend(effect);
-        self.last_tick = now;
-        self.log(
-            Level::Warn,
-            format!("this node comes back as new member {member}"),
-        );
-    }
-
-    fn on_round(&mut self, now: Now, from: &NodeId, sender: MemberId, round: &Round) {
-        let known = self.node_of(sender).is_none_or(|node| node == *from);
-        if round.term < self.consensus.term() || !known {
-            return;
-        }
-        if self.holder.on_leader(now, round.term, from) {
-            self.holder.last_sent = None;
-        }
-        for known in &round.acknowledged {
-            self.voter.remember(*known);
-        }
-        self.voter.remember(Acknowledged {
-            member: sender.0,
-            index: 0,
-            term: round.term,
-        });
-        if !self.voter.takes_part() || !self.consensus.voters().contains(&self.member) {
-            return;
-        }
-        let drift = self.wait_drift();
-        match self.voter.on_round(now, round, drift) {
-            OnRound::Ignore => {}
-            OnRound::Acknowledge(horizon) => self.acknowledge(from, round, horizon),
-            OnRound::Raise(vote, lease) => {
-                if !self.raising {
-                    self.raising = true;
-                    let batch = Batch {
-                        vote_cap: Some(vote),
-                        lease_cap: Some(lease),
-                        ..Batch::default()
-                    };
-                    let effect = self.disk.write(batch, None);
-                    self.out.extend(effect);
-                }
-                if self.planted(Planted::PromiseBeforeDisk) {
-                    self.acknowledge(from, round, Micros::ZERO);
-                }
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, to: &NodeId, round: &Round, horizon: Micros) {
-        let ack = RoundAck {
-            term: round.term,
-            round: round.round,
-            horizon_us: horizon.0,
-        };
-        self.send(to, Class::Datagram, Body::RoundAck(ack));
-    }
-
     fn on_persisted(&mut self, sequence: u64, took: Micros) {
         let Some(stored) = self.disk.stored(sequence, took) else {
             return;
@@ -697,97 +441,6 @@ impl Core {
         }
     }
 
-    /// A voter that has just started asks the others what they remember of it before it takes part.
-    fn ask_memory(&mut self, now: Now) {
-        let pause = Micros(self.timing().heartbeat.0.saturating_mul(2));
-        if self.voter.takes_part()
-            || self
-                .asked_memory
-                .is_some_and(|at| now.waited_since(at) < pause)
-        {
-            return;
-        }
-        self.asked_memory = Some(now);
-        if let Standing::Lost(why) = &self.voter.standing {
-            let why = why.clone();
-            for node in self.peer_names() {
-                self.send(
-                    &node,
-                    Class::Stream,
-                    Body::Rejoin(Rejoin { why: why.clone() }),
-                );
-            }
-            return;
-        }
-        let voters = self.consensus.voters();
-        if voters.len() <= 1 || !voters.contains(&self.member) {
-            self.voter.nobody_to_ask();
-            return;
-        }
-        if self.planted(Planted::LostDiskVotes) {
-            self.voter.nobody_to_ask();
-            return;
-        }
-        for node in self.others() {
-            self.send(&node, Class::Stream, Body::MemoryQuery(MemoryQuery {}));
-        }
-    }
-
-    fn peer_names(&self) -> Vec<NodeId> {
-        let mut names: Vec<NodeId> = self.peers.iter().map(|(node, _)| node.clone()).collect();
-        names.retain(|node| *node != self.node);
-        names
-    }
-
-    /// Tells the edges who the members are and which networks matter, when that has changed.
-    fn publish_peers(&mut self) {
-        if !self.republish || self.state.applied == 0 {
-            return;
-        }
-        self.republish = false;
-        let mut peers: Vec<(NodeId, Vec<String>)> = Vec::new();
-        for info in self.state.members.values() {
-            let addresses = self
-                .state
-                .config
-                .nodes
-                .get(&info.node)
-                .map_or_else(|| info.addresses.clone(), |node| node.addresses.clone());
-            if peers.iter().all(|(node, _)| *node != info.node) {
-                peers.push((info.node.clone(), addresses));
-            }
-        }
-        // A node that is being taken back (old number gone, new one not yet given) stays a peer.
-        for (node, config) in &self.state.config.nodes {
-            if peers.iter().all(|(known, _)| known != node)
-                && self.peers.iter().any(|(known, _)| known == node)
-            {
-                peers.push((node.clone(), config.addresses.clone()));
-            }
-        }
-        if peers != self.peers && !peers.is_empty() {
-            self.peers.clone_from(&peers);
-            self.out.push(Effect::Peers(peers));
-        }
-        let watched = self.address_resources();
-        if watched != self.watched {
-            self.watched.clone_from(&watched);
-            self.out.push(Effect::WatchNetworks(watched));
-        }
-    }
-
-    /// Why this node has no vote, empty when it has.
-    pub(crate) fn why_no_vote(&self) -> String {
-        match &self.voter.standing {
-            Standing::Full if self.consensus.voters().contains(&self.member) => String::new(),
-            Standing::Full => "it is catching up and votes when it has everything".to_owned(),
-            Standing::Asking(_) => {
-                "it has just started and asks the others what they remember of it".to_owned()
-            }
-            Standing::Lost(why) => why.clone(),
-        }
-    }
-
     pub(crate) fn leads(&self) -> bool {
         matches!(self.consensus.role(), Role::Leader)
     }
@@ -797,39 +450,5 @@ impl Core {
             kind,
             text: text.into(),
         }
-    }
-}
-
-fn read_state(snapshot: &LogSnapshot) -> Option<ClusterState> {
-    serde_json::from_slice(&snapshot.data).ok()
-}
-
-fn settings(timing: &Timing, member: MemberId, seed: u64) -> Settings {
-    let tick = (timing.heartbeat.0 / TICKS).max(1);
-    let ticks = |length: Micros| u32::try_from(length.0.div_ceil(tick)).unwrap_or(u32::MAX);
-    Settings {
-        member,
-        election_min_ticks: ticks(timing.election_min),
-        election_max_ticks: ticks(timing.election_max).max(ticks(timing.election_min) + 1),
-        heartbeat_ticks: u32::try_from(TICKS).unwrap_or(1),
-        seed: seed ^ member.0,
-    }
-}
-
-/// Consensus as the disk remembers it. Records that contradict themselves make this node a new member.
-fn start_consensus(init: &Init, state: &ClusterState) -> (Consensus, Option<String>) {
-    let member = MemberId(init.member.0.max(1));
-    let settings = settings(&state.config.timing, member, init.seed);
-    let (records, broken) = match Consensus::new(&settings, &init.restored) {
-        Ok(consensus) => return (consensus, None),
-        Err(error) => (Restored::default(), error.to_string()),
-    };
-    match Consensus::new(&settings, &records) {
-        Ok(consensus) => (consensus, Some(broken)),
-        #[expect(
-            clippy::unreachable,
-            reason = "an empty log with sane settings is always a member"
-        )]
-        Err(_) => unreachable!("an empty log is always accepted"),
     }
 }

@@ -2,8 +2,8 @@
 //! agent and in the simulator.
 //!
 //! Start reading at [`Core::step`]. The state that all nodes share changes in `apply` only; what a
-//! leader decides is in `deciding`, what it grants in `leading`, and how a node carries a plan out in
-//! `holding`.
+//! leader decides is in `deciding`, what it grants in `leading`, the leases of a node are in `holding`, and how
+//! it carries a plan out in `running`.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::float_arithmetic,
@@ -12,6 +12,8 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod checks;
+mod committed;
 mod core;
 mod deciding;
 mod disk;
@@ -20,8 +22,12 @@ mod holding;
 mod lead;
 mod leading;
 mod local;
+mod reporting;
+mod running;
 mod serving;
+mod view;
 mod voter;
+mod voting;
 
 pub use crate::core::Core;
 pub use apply::apply;

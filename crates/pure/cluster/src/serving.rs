@@ -2,22 +2,17 @@
 //!
 //! An answer of `Done` is given only for a command that has been committed and applied.
 
-use crate::{
-    core::Core,
-    deciding::{facts, plan_from},
-};
+use crate::core::Core;
 use standfast_model::{
     command::Change,
-    config::{ClusterConfig, ResourceKind},
     effect::{Class, Effect, Level},
     event::Reply,
-    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    id::{GroupId, Incarnation, MemberId, NodeId},
     message::{Answer, Body, Forward},
-    request::{PlanPreview, Refusal, RefusalKind, Request, Response, RtoPrediction, View},
-    state::{Member, NodeReport},
+    request::{Refusal, RefusalKind, Request, Response},
+    state::Member,
     time::{Micros, Now},
 };
-use standfast_schedule::{actions, place, rto};
 use std::collections::BTreeMap;
 
 /// A client gets an answer within this time, if only that the outcome is unknown.
@@ -290,87 +285,6 @@ impl Core {
             .map_or(Incarnation(0), |peer| peer.incarnation)
     }
 
-    fn check_config(&self, config: &ClusterConfig) -> Result<(), Refusal> {
-        for info in self.state.members.values() {
-            if !config.nodes.contains_key(&info.node) {
-                return Err(Self::refusal(
-                    RefusalKind::Invalid,
-                    format!(
-                        "node {} is a member of the cluster and must stay in [nodes]",
-                        info.node
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_node(&self, node: &NodeId) -> Result<(), Refusal> {
-        if self.state.config.nodes.contains_key(node) {
-            return Ok(());
-        }
-        let names: Vec<&str> = self.state.config.nodes.keys().map(NodeId::as_str).collect();
-        Err(Self::refusal(
-            RefusalKind::NoSuchItem,
-            format!("there is no node {node}; nodes are: {}", names.join(", ")),
-        ))
-    }
-
-    fn check_group(&self, group: &GroupId) -> Result<(), Refusal> {
-        if self.state.config.groups.contains_key(group) {
-            return Ok(());
-        }
-        let names: Vec<&str> = self
-            .state
-            .config
-            .groups
-            .keys()
-            .map(GroupId::as_str)
-            .collect();
-        Err(Self::refusal(
-            RefusalKind::NoSuchItem,
-            format!(
-                "there is no group {group}; groups are: {}",
-                names.join(", ")
-            ),
-        ))
-    }
-
-    fn check_move(&self, group: &GroupId, to: Option<&NodeId>) -> Result<(), Refusal> {
-        self.check_group(group)?;
-        let unsafe_now = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
-        let assignment = self.state.plan.groups.get(group);
-        if assignment.is_some_and(|assignment| assignment.maintenance) {
-            return unsafe_now(format!(
-                "{group} is in maintenance: nothing is moved until that is over"
-            ));
-        }
-        let Some(to) = to else { return Ok(()) };
-        self.check_node(to)?;
-        if assignment.and_then(|assignment| assignment.node.as_ref()) == Some(to) {
-            return Err(Self::refusal(
-                RefusalKind::Exists,
-                format!("{group} is on {to} already"),
-            ));
-        }
-        if self
-            .state
-            .config
-            .nodes
-            .get(to)
-            .is_some_and(|node| node.witness)
-        {
-            return unsafe_now(format!("{to} is a witness and runs no resources"));
-        }
-        match self.state.nodes.get(to) {
-            Some(known) if known.drained => {
-                unsafe_now(format!("{to} is drained; `node resume {to}` first"))
-            }
-            Some(known) if known.online => Ok(()),
-            Some(_) | None => unsafe_now(format!("{to} is offline")),
-        }
-    }
-
     fn cleanup(&mut self, now: Now, id: u64, group: &GroupId, author: &str) -> Result<(), Refusal> {
         self.check_group(group)?;
         let members = self
@@ -555,125 +469,4 @@ impl Core {
             }
         }
     }
-
-    fn preview(&self, config: &ClusterConfig) -> PlanPreview {
-        let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
-        let placements = place(&facts(&self.state, config, &online));
-        let after = plan_from(&self.state, config, placements, self.consensus.term());
-        let changed = config.resources.iter().filter(|(resource, new)| {
-            self.state
-                .config
-                .resources
-                .get(*resource)
-                .is_some_and(|old| old.kind != new.kind)
-        });
-        let live_changes = changed
-            .map(|(resource, new)| match &new.kind {
-                ResourceKind::Vip(_) => format!("{resource}: addresses change live"),
-                ResourceKind::Process(_) => format!("{resource}: restarts where it runs"),
-            })
-            .collect();
-        PlanPreview {
-            based_on: self.state.config_version,
-            differences: Vec::new(),
-            actions: actions(&self.state.plan, &after),
-            live_changes,
-            rto_before: self.predictions(&self.state.config),
-            rto_after: self.predictions(config),
-            warnings: Vec::new(),
-        }
-    }
-
-    fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
-        let worst = |measure: &dyn Fn(&NodeReport) -> Micros| {
-            self.state
-                .nodes
-                .values()
-                .map(|node| measure(&node.report))
-                .max()
-                .unwrap_or(Micros::ZERO)
-        };
-        config
-            .groups
-            .iter()
-            .map(|(group, settings)| {
-                let took = |resource: &ResourceId| worst(&|report| start_took(report, resource));
-                let start = settings
-                    .members
-                    .iter()
-                    .map(took)
-                    .fold(Micros::ZERO, Micros::plus);
-                let guards = self
-                    .state
-                    .nodes
-                    .values()
-                    .map(|node| &node.report.guards)
-                    .max_by_key(|guards| guards.extra_wait())
-                    .unwrap_or(&self.guards);
-                let facts = rto::RtoFacts {
-                    timing: &config.timing,
-                    guards,
-                    fsync: worst(&|report| report.fsync),
-                    stall: Micros::ZERO,
-                    start,
-                };
-                (group.clone(), rto::predict(&facts))
-            })
-            .collect()
-    }
-
-    fn view(&self, now: Now) -> View {
-        let timing = self.timing();
-        let heard = Micros(timing.heartbeat.0.saturating_mul(4));
-        let leader = self.holder.leader.as_ref().map(|(_, node)| node.clone());
-        let quorum = match &self.lead {
-            Some(lead) => lead.lease(now, &timing).is_some(),
-            None => self
-                .holder
-                .leader_heard
-                .is_some_and(|at| now.held_since(at) < heard),
-        };
-        let mut lease_left = BTreeMap::new();
-        if let Some(lead) = &self.lead {
-            for (node, peer) in &lead.peers {
-                lease_left.insert(node.clone(), peer.granted.left(now));
-            }
-        }
-        let mut links = BTreeMap::new();
-        for node in self.others() {
-            let total = self
-                .state
-                .config
-                .nodes
-                .get(&node)
-                .map_or(0, |node| node.addresses.len());
-            let alive = self.links.iter().filter(|(peer, _)| *peer == node).count();
-            links.insert(
-                node,
-                (
-                    u32::try_from(alive).unwrap_or(0),
-                    u32::try_from(total).unwrap_or(0),
-                ),
-            );
-        }
-        View {
-            node: self.node.to_string(),
-            leader: leader.filter(|_| quorum),
-            term: self.consensus.term(),
-            quorum,
-            state: self.state.clone(),
-            lease_left,
-            links,
-            predicted_rto: self.predictions(&self.state.config),
-            storage_problem: self.disk.problem.clone(),
-            no_vote: self.why_no_vote(),
-        }
-    }
-}
-
-fn start_took(report: &NodeReport, resource: &ResourceId) -> Micros {
-    report
-        .instances
-        .get(resource)
-        .map_or(Micros::ZERO, |seen| seen.start_took)
 }

@@ -1,0 +1,93 @@
+//! Whether a request makes sense with the state as it is; if not, what to tell the operator.
+//!
+//! Not for carrying a request out (`serving`).
+
+use crate::core::Core;
+use standfast_model::{
+    config::ClusterConfig,
+    id::{GroupId, NodeId},
+    request::{Refusal, RefusalKind},
+};
+
+impl Core {
+    pub(crate) fn check_config(&self, config: &ClusterConfig) -> Result<(), Refusal> {
+        for info in self.state.members.values() {
+            if !config.nodes.contains_key(&info.node) {
+                return Err(Self::refusal(
+                    RefusalKind::Invalid,
+                    format!(
+                        "node {} is a member of the cluster and must stay in [nodes]",
+                        info.node
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_node(&self, node: &NodeId) -> Result<(), Refusal> {
+        if self.state.config.nodes.contains_key(node) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.state.config.nodes.keys().map(NodeId::as_str).collect();
+        Err(Self::refusal(
+            RefusalKind::NoSuchItem,
+            format!("there is no node {node}; nodes are: {}", names.join(", ")),
+        ))
+    }
+
+    pub(crate) fn check_group(&self, group: &GroupId) -> Result<(), Refusal> {
+        if self.state.config.groups.contains_key(group) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self
+            .state
+            .config
+            .groups
+            .keys()
+            .map(GroupId::as_str)
+            .collect();
+        Err(Self::refusal(
+            RefusalKind::NoSuchItem,
+            format!(
+                "there is no group {group}; groups are: {}",
+                names.join(", ")
+            ),
+        ))
+    }
+
+    pub(crate) fn check_move(&self, group: &GroupId, to: Option<&NodeId>) -> Result<(), Refusal> {
+        self.check_group(group)?;
+        let unsafe_now = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
+        let assignment = self.state.plan.groups.get(group);
+        if assignment.is_some_and(|assignment| assignment.maintenance) {
+            return unsafe_now(format!(
+                "{group} is in maintenance: nothing is moved until that is over"
+            ));
+        }
+        let Some(to) = to else { return Ok(()) };
+        self.check_node(to)?;
+        if assignment.and_then(|assignment| assignment.node.as_ref()) == Some(to) {
+            return Err(Self::refusal(
+                RefusalKind::Exists,
+                format!("{group} is on {to} already"),
+            ));
+        }
+        if self
+            .state
+            .config
+            .nodes
+            .get(to)
+            .is_some_and(|node| node.witness)
+        {
+            return unsafe_now(format!("{to} is a witness and runs no resources"));
+        }
+        match self.state.nodes.get(to) {
+            Some(known) if known.drained => {
+                unsafe_now(format!("{to} is drained; `node resume {to}` first"))
+            }
+            Some(known) if known.online => Ok(()),
+            Some(_) | None => unsafe_now(format!("{to} is offline")),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What consensus gives out: writes, messages, committed commands, snapshots; and what the edges are
+//! told when the state has changed.
+//!
+//! Not for what a command does to the state (`apply`).
+
+use crate::{apply::apply, core::Core};
+use standfast_model::{
+    command::{Change, Command},
+    effect::{Batch, Class, Effect, Level},
+    id::{MemberId, NodeId},
+    message::{Body, LogSnapshot},
+    planted::Planted,
+    state::ClusterState,
+    time::Now,
+};
+
+/// Applied entries after which the log is replaced by a snapshot.
+const COMPACT_AFTER: u64 = 2000;
+
+impl Core {
+    pub(crate) fn drain_consensus(&mut self, now: Now) {
+        while let Some(output) = self.consensus.take_output() {
+            for message in output.messages {
+                self.send_to_member(message);
+            }
+            if let Some(persist) = output.persist {
+                let memory = self.voter.memory_changed.then(|| self.voter.memory());
+                self.voter.memory_changed = false;
+                let batch = Batch {
+                    hard_state: persist.hard_state,
+                    entries: persist.entries,
+                    snapshot: persist.snapshot,
+                    memory,
+                    ..Batch::default()
+                };
+                let effect = self.disk.write(batch, Some(persist.ticket));
+                self.out.extend(effect);
+            }
+            if let Some(snapshot) = output.installed
+                && let Some(state) = read_state(&snapshot)
+            {
+                self.state = state;
+                self.state.applied = snapshot.index;
+                self.after_apply(now);
+            }
+            for entry in output.committed {
+                self.on_committed(now, entry.index, entry.term, &entry.data);
+            }
+        }
+        let wants = self.consensus.wants_snapshot()
+            || self.consensus.applied_since_snapshot() > COMPACT_AFTER;
+        if wants && let Ok(data) = serde_json::to_vec(&self.state) {
+            let index = self.consensus.applied_index();
+            if let Some(snapshot) = self.consensus.compact(index, data) {
+                let effect = self.disk.write(
+                    Batch {
+                        snapshot: Some(snapshot),
+                        ..Batch::default()
+                    },
+                    None,
+                );
+                self.out.extend(effect);
+            }
+        }
+    }
+
+    fn send_to_member(&mut self, message: standfast_model::message::Consensus) {
+        if let Some(node) = self.node_of(MemberId(message.to)) {
+            self.send(&node, Class::Stream, Body::Consensus(message));
+        }
+    }
+
+    fn on_committed(&mut self, now: Now, index: u64, term: u64, data: &[u8]) {
+        self.state.applied = index;
+        if let Some(lead) = &mut self.lead
+            && lead.term == term
+            && !lead.caught_up
+        {
+            lead.caught_up = true;
+            lead.last_change = now;
+        }
+        if data.is_empty() {
+            return;
+        }
+        let Ok(command) = serde_json::from_slice::<Command>(data) else {
+            self.log(
+                Level::Error,
+                format!("entry {index} of the log is not a command of this version"),
+            );
+            return;
+        };
+        let outcome = apply(&mut self.state, index, &command);
+        if let Change::RemoveMember { .. } = command.change
+            && self.planted(Planted::RemovalEndsLease)
+        {
+            let members: Vec<NodeId> = self
+                .state
+                .members
+                .values()
+                .map(|info| info.node.clone())
+                .collect();
+            for holders in self.state.may_hold.values_mut() {
+                holders.retain(|node| members.contains(node));
+            }
+        }
+        if let Some(request) = command.request {
+            self.on_applied_request(now, request, index, &outcome);
+        }
+        self.after_apply(now);
+    }
+
+    /// The state has changed: whatever is derived from it is looked at again.
+    fn after_apply(&mut self, now: Now) {
+        if let Some((member, _)) = self
+            .state
+            .members
+            .iter()
+            .rev()
+            .find(|(_, info)| info.node == self.node)
+            && self.voter.takes_part()
+        {
+            self.member = *member;
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.last_change = now;
+            lead.look = true;
+        }
+        self.look = true;
+        self.republish = true;
+    }
+
+    /// Tells the edges who the members are and which networks matter, when that has changed.
+    pub(crate) fn publish_peers(&mut self) {
+        if !self.republish || self.state.applied == 0 {
+            return;
+        }
+        self.republish = false;
+        let mut peers: Vec<(NodeId, Vec<String>)> = Vec::new();
+        for info in self.state.members.values() {
+            let addresses = self
+                .state
+                .config
+                .nodes
+                .get(&info.node)
+                .map_or_else(|| info.addresses.clone(), |node| node.addresses.clone());
+            if peers.iter().all(|(node, _)| *node != info.node) {
+                peers.push((info.node.clone(), addresses));
+            }
+        }
+        // A node that is being taken back (old number gone, new one not yet given) stays a peer.
+        for (node, config) in &self.state.config.nodes {
+            if peers.iter().all(|(known, _)| known != node)
+                && self.peers.iter().any(|(known, _)| known == node)
+            {
+                peers.push((node.clone(), config.addresses.clone()));
+            }
+        }
+        if peers != self.peers && !peers.is_empty() {
+            self.peers.clone_from(&peers);
+            self.out.push(Effect::Peers(peers));
+        }
+        let watched = self.address_resources();
+        if watched != self.watched {
+            self.watched.clone_from(&watched);
+            self.out.push(Effect::WatchNetworks(watched));
+        }
+    }
+}
+
+pub(crate) fn read_state(snapshot: &LogSnapshot) -> Option<ClusterState> {
+    serde_json::from_slice(&snapshot.data).ok()
+}

@@ -1,0 +1,148 @@
+//! What this node tells the leader: its report, and the durable promise that makes "not running" a release.
+//!
+//! Not for what is done with a report (`leading`, `apply`).
+
+use crate::{
+    apply::{assigned, release_needs},
+    core::Core,
+};
+use standfast_model::{
+    config::{ResourceKind, VipConfig},
+    effect::{Batch, Class},
+    id::ResourceId,
+    message::{Body, Report},
+    plan::PlanNumber,
+    planted::Planted,
+    state::{NodeReport, Phase},
+    time::{Micros, Now},
+};
+use std::collections::BTreeMap;
+
+impl Core {
+    /// Promises, on disk, to refuse older plans, as soon as a plan takes something away from this node.
+    pub(crate) fn keep_promise(&mut self) {
+        let plan = &self.state.plan;
+        let due = self.state.may_hold.iter().any(|(resource, holders)| {
+            let needs = release_needs(plan, resource);
+            holders.contains(&self.node)
+                && assigned(plan, resource).is_none_or(|(owner, _)| owner != Some(&self.node))
+                && self.promise_wanted < needs
+        });
+        if due {
+            let promise = plan.number;
+            self.promise_wanted = promise;
+            let effect = self.disk.write(
+                Batch {
+                    promise: Some(promise),
+                    ..Batch::default()
+                },
+                None,
+            );
+            self.out.extend(effect);
+        }
+    }
+
+    pub(crate) fn update_report(&mut self) {
+        let instances: BTreeMap<_, _> = self
+            .locals
+            .iter()
+            .filter(|(_, local)| local.phase != Phase::Inactive || local.failures > 0)
+            .map(|(resource, local)| (resource.clone(), local.report()))
+            .collect();
+        let mut warnings: Vec<String> = self.notices.values().cloned().collect();
+        if !self.disk.problem.is_empty() {
+            warnings.push(format!(
+                "cannot write to its state directory: {}",
+                self.disk.problem
+            ));
+        }
+        let report = NodeReport {
+            incarnation: self.incarnation,
+            version: self.report.version,
+            promise: if self.planted(Planted::InactiveWithoutPromise) {
+                PlanNumber {
+                    term: u64::MAX,
+                    generation: u64::MAX,
+                }
+            } else {
+                self.promise
+            },
+            instances,
+            guards: self.guards.clone(),
+            sick_interfaces: self.sick_interfaces.clone(),
+            interfaces: self.interfaces(),
+            fsync: coarse(self.disk.took),
+            stall: coarse(self.stall),
+            warnings,
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.holder.wants_stale = true;
+        if report != self.report || self.report.version == 0 {
+            self.report = report;
+            self.report.version += 1;
+        }
+    }
+
+    /// Sends the report to the leader until the leader says that it has it.
+    pub(crate) fn send_report(&mut self, now: Now) {
+        let Some((_, leader)) = self.holder.leader.clone() else {
+            return;
+        };
+        // A first report says that nothing runs here but what it names: not before that is known.
+        if self.locals.values().any(|local| local.probing)
+            || self.state.applied == 0
+            || self.report.version == 0
+        {
+            return;
+        }
+        if self.holder.leader_has_report >= self.report.version {
+            return;
+        }
+        let patience = Micros(self.timing().heartbeat.0.saturating_mul(2));
+        let recently = self.report_sent.is_some_and(|(version, at)| {
+            version == self.report.version && now.held_since(at) < patience
+        });
+        if recently {
+            return;
+        }
+        self.report_sent = Some((self.report.version, now));
+        if let Ok(json) = serde_json::to_vec(&self.report) {
+            self.send(&leader, Class::Stream, Body::Report(Report { json }));
+        }
+    }
+
+    /// Address resources that may run on this node.
+    pub(crate) fn address_resources(&self) -> Vec<(ResourceId, VipConfig)> {
+        let witness = self
+            .state
+            .config
+            .nodes
+            .get(&self.node)
+            .is_some_and(|node| node.witness);
+        self.state
+            .config
+            .resources
+            .iter()
+            .filter_map(|(resource, config)| match &config.kind {
+                ResourceKind::Vip(vip) if !witness => Some((resource.clone(), vip.clone())),
+                ResourceKind::Vip(_) | ResourceKind::Process(_) => None,
+            })
+            .collect()
+    }
+
+    fn interfaces(&self) -> BTreeMap<ResourceId, String> {
+        self.address_resources()
+            .into_iter()
+            .filter_map(|(resource, vip)| Some((resource, vip.interface?)))
+            .collect()
+    }
+}
+
+/// Rounded so that a report does not change with every measurement: to the next power of two milliseconds.
+fn coarse(length: Micros) -> Micros {
+    if length == Micros::ZERO {
+        length
+    } else {
+        Micros::from_millis(length.as_millis_ceil().next_power_of_two())
+    }
+}

@@ -1,0 +1,330 @@
+//! What runs on this node: it is learned at a start, started and stopped as the plan says, and every
+//! word of a driver comes in here.
+//!
+//! Not for the choice of the next step in a group (`local`) and not for leases (`holding`).
+
+use crate::{
+    core::Core,
+    hold::Lease,
+    local::{Changed, Local, MemberFacts, Step, decide_local},
+};
+use standfast_model::{
+    config::ResourceKind,
+    effect::{Effect, Level, Start},
+    event::InstanceChange,
+    id::ResourceId,
+    plan::{Assignment, PlanNumber},
+    planted::Planted,
+    state::Phase,
+    time::{HoldUntil, Micros, Now, WaitUntil},
+};
+
+impl Core {
+    /// A resource seen for the first time in this run may be running here: its driver is asked.
+    pub(crate) fn learn_resources(&mut self, now: Now) {
+        let new: Vec<(ResourceId, ResourceKind)> = self
+            .state
+            .config
+            .resources
+            .iter()
+            .filter(|(resource, _)| !self.locals.contains_key(*resource))
+            .map(|(resource, config)| (resource.clone(), config.kind.clone()))
+            .collect();
+        for (resource, kind) in new {
+            self.locals.insert(resource.clone(), Local::unknown(now));
+            self.out.push(Effect::Probe {
+                resource,
+                kind: Box::new(kind),
+            });
+        }
+    }
+
+    /// Groups as this node has to look at them: what the plan gives it, then what it still has besides.
+    fn local_groups(&self) -> Vec<(Vec<ResourceId>, Option<Assignment>)> {
+        let mut groups = Vec::new();
+        let mut seen: Vec<&ResourceId> = Vec::new();
+        for assignment in self.state.plan.groups.values() {
+            seen.extend(assignment.members.iter());
+            let ours = assignment.node.as_ref() == Some(&self.node);
+            let here = assignment.members.iter().any(|member| {
+                self.locals
+                    .get(member)
+                    .is_some_and(|local| local.phase.may_run() && !local.probing)
+            });
+            if ours {
+                groups.push((assignment.members.clone(), Some(assignment.clone())));
+            } else if here {
+                groups.push((assignment.members.clone(), None));
+            }
+        }
+        for (resource, local) in &self.locals {
+            if local.phase.may_run() && !local.probing && !seen.contains(&resource) {
+                groups.push((vec![resource.clone()], None));
+            }
+        }
+        groups
+    }
+
+    /// Starts and stops what is to be started and stopped now.
+    pub(crate) fn drive(&mut self, now: Now) {
+        for (members, assignment) in self.local_groups() {
+            if assignment
+                .as_ref()
+                .is_some_and(|assignment| assignment.maintenance)
+            {
+                continue;
+            }
+            if let Some(assignment) = &assignment {
+                self.adapt(&members, assignment);
+            }
+            let facts: Vec<MemberFacts> = members
+                .iter()
+                .map(|member| self.member_facts(now, member, assignment.as_ref()))
+                .collect();
+            match decide_local(&facts, assignment.is_some()) {
+                Step::Start(resource) => {
+                    let since =
+                        assignment.map_or_else(PlanNumber::default, |assignment| assignment.since);
+                    self.start(now, &resource, since);
+                }
+                Step::Stop(resource) => self.stop(now, &resource),
+                Step::Wait => {}
+            }
+        }
+    }
+
+    fn member_facts(
+        &self,
+        now: Now,
+        resource: &ResourceId,
+        assignment: Option<&Assignment>,
+    ) -> MemberFacts {
+        let policy = self
+            .state
+            .config
+            .resources
+            .get(resource)
+            .map(|config| config.failure)
+            .unwrap_or_default();
+        let Some(local) = self.locals.get(resource) else {
+            return MemberFacts {
+                resource: resource.clone(),
+                phase: Phase::Stopping,
+                outdated: false,
+                may_start: false,
+                may_stop: false,
+                to_stop: false,
+            };
+        };
+        let since = assignment.map(|assignment| assignment.since);
+        let left = since.map_or(Micros::ZERO, |since| self.holder.left(resource, since, now));
+        let leased = left > self.timing().stop_budget
+            || (self.planted(Planted::RestartWithoutLease)
+                && local.failures > 0
+                && local.phase == Phase::Failed);
+        let promised = self.state.plan.number >= self.promise_wanted;
+        MemberFacts {
+            resource: resource.clone(),
+            phase: local.phase,
+            outdated: local.phase.may_run()
+                && !local.probing
+                && since.is_some_and(|since| since != local.since),
+            may_start: leased
+                && promised
+                && local.waits(now) == Micros::ZERO
+                && !local.is_exhausted(now, &policy),
+            may_stop: !local.probing && local.waits(now) == Micros::ZERO,
+            to_stop: local.lease_ending,
+        }
+    }
+
+    /// A changed configuration of what runs: addresses are changed live, a command is restarted.
+    fn adapt(&mut self, members: &[ResourceId], assignment: &Assignment) {
+        for resource in members {
+            let Some(config) = self.state.config.resources.get(resource) else {
+                continue;
+            };
+            let Some(local) = self.locals.get_mut(resource) else {
+                continue;
+            };
+            if local.phase != Phase::Active || local.since != assignment.since {
+                continue;
+            }
+            if local.kind.as_ref() == Some(&config.kind) {
+                continue;
+            }
+            let live = matches!(config.kind, ResourceKind::Vip(_));
+            let known = local.kind.replace(config.kind.clone()).is_some();
+            if live {
+                let kind = Box::new(config.kind.clone());
+                self.out.push(Effect::Reconfigure {
+                    resource: resource.clone(),
+                    kind,
+                });
+            } else if known {
+                local.lease_ending = true;
+            }
+        }
+    }
+
+    /// Every start, local restarts included, comes through here: lease and promise were checked just before.
+    fn start(&mut self, now: Now, resource: &ResourceId, since: PlanNumber) {
+        let Some(config) = self.state.config.resources.get(resource) else {
+            return;
+        };
+        let kind = config.kind.clone();
+        let free = self.planted(Planted::RestartWithoutLease);
+        let held = self
+            .holder
+            .lease(resource)
+            .filter(|lease| lease.since == since);
+        let deadline = match held {
+            Some(lease) if !lease.until.is_over(now) => lease.until.boot_deadline(now),
+            _ if free => now.boot.saturating_add(self.timing().lease.0),
+            _ => return,
+        };
+        let Some(local) = self.locals.get_mut(resource) else {
+            return;
+        };
+        local.phase = Phase::Starting;
+        local.since = since;
+        local.kind = Some(kind.clone());
+        local.began = now;
+        local.lease_ending = false;
+        local.not_before = None;
+        self.look = true;
+        self.log(Level::Info, format!("{resource}: start under plan {since}"));
+        let start = Start {
+            resource: resource.clone(),
+            kind,
+            since,
+            deadline,
+        };
+        self.out.push(Effect::Start(Box::new(start)));
+    }
+
+    fn stop(&mut self, now: Now, resource: &ResourceId) {
+        let grace = match self
+            .state
+            .config
+            .resources
+            .get(resource)
+            .map(|config| &config.kind)
+        {
+            Some(ResourceKind::Process(process)) => process.stop_timeout,
+            Some(ResourceKind::Vip(_)) | None => Micros::from_millis(1000),
+        };
+        let left = self
+            .holder
+            .lease(resource)
+            .map_or(Micros::ZERO, |lease| lease.until.left(now));
+        let Some(local) = self.locals.get_mut(resource) else {
+            return;
+        };
+        // An ending lease leaves only what is left of it; a planned stop keeps its lease while it lasts.
+        let grace = if local.lease_ending {
+            grace.min(left)
+        } else {
+            grace
+        };
+        local.phase = match local.phase {
+            Phase::Lapsed => Phase::Lapsed,
+            Phase::Inactive
+            | Phase::Starting
+            | Phase::Active
+            | Phase::Stopping
+            | Phase::StopFailed
+            | Phase::Failed => Phase::Stopping,
+        };
+        local.not_before = Some(WaitUntil {
+            from: now,
+            length: Micros::from_millis(2000),
+        });
+        self.look = true;
+        self.log(Level::Info, format!("{resource}: stop"));
+        self.out.push(Effect::Stop {
+            resource: resource.clone(),
+            grace,
+        });
+    }
+
+    pub(crate) fn on_instance(&mut self, now: Now, resource: &ResourceId, change: &InstanceChange) {
+        let policy = self
+            .state
+            .config
+            .resources
+            .get(resource)
+            .map(|config| config.failure)
+            .unwrap_or_default();
+        let lease = self.timing().lease;
+        let forgiving = self.planted(Planted::FailedStopIsStop);
+        let Some(local) = self.locals.get_mut(resource) else {
+            return;
+        };
+        let stopped = InstanceChange::Stopped;
+        let change = if forgiving && matches!(change, InstanceChange::StopFailed(_)) {
+            &stopped
+        } else {
+            change
+        };
+        let probing = local.probing;
+        match local.on_change(now, change, &policy) {
+            Changed::No => return,
+            Changed::Yes => {}
+            Changed::Repair => {
+                self.out.push(Effect::Repair {
+                    resource: resource.clone(),
+                });
+                self.log(
+                    Level::Warn,
+                    format!("{resource}: put back what someone else took away"),
+                );
+                return;
+            }
+            Changed::Restart => local.lease_ending = true,
+        }
+        if !local.phase.may_run() {
+            local.not_before = local.not_before.filter(|_| local.phase == Phase::Failed);
+            if self
+                .holder
+                .lease(resource)
+                .is_some_and(|held| held.until.is_over(now))
+            {
+                self.holder.drop_lease(resource);
+            }
+        }
+        if let (true, InstanceChange::Adopted { since, deadline }) = (probing, change) {
+            let kept = Micros(deadline.saturating_sub(now.boot)).min(lease);
+            let until = HoldUntil {
+                from: now,
+                length: kept,
+            };
+            self.holder.take(
+                now,
+                resource,
+                Lease {
+                    since: *since,
+                    until,
+                },
+            );
+            // A restart grant is over with the restart: from here on an ordinary lease is enough.
+            self.out.push(Effect::Extend {
+                resource: resource.clone(),
+                deadline: until.boot_deadline(now),
+            });
+            self.log(
+                Level::Info,
+                format!("{resource}: found running, and taken over"),
+            );
+        }
+        self.look = true;
+    }
+
+    pub(crate) fn on_link_health(&mut self, interface: String, problem: Option<String>) {
+        match problem {
+            Some(why) => self.sick_interfaces.insert(interface, why),
+            None => self.sick_interfaces.remove(&interface),
+        };
+        self.look = true;
+    }
+}

@@ -1,0 +1,249 @@
+//! This node as a member of the consensus group: what it promises a leader, what it is asked and
+//! asks after a start, and how it comes back under a new number when its disk was lost.
+//!
+//! Not for the promises' arithmetic (`voter`) and not for what was committed (`committed`).
+
+use crate::{
+    Init,
+    core::{Core, TICKS},
+    voter::{OnRound, Standing},
+};
+use standfast_consensus::{Consensus, Settings};
+use standfast_model::{
+    config::Timing,
+    effect::{Batch, Class, Level},
+    event::Restored,
+    id::{MemberId, NodeId},
+    message::{Acknowledged, Body, MemoryAnswer, MemoryQuery, Rejoin, Round, RoundAck},
+    planted::Planted,
+    state::ClusterState,
+    time::{Micros, Now},
+};
+
+impl Core {
+    pub(crate) fn on_consensus(
+        &mut self,
+        now: Now,
+        from: &NodeId,
+        inner: &standfast_model::message::Consensus,
+    ) {
+        let to = MemberId(inner.to);
+        if to != self.member {
+            // A higher number is our new identity, given after a lost disk or to a joiner.
+            let reborn = matches!(self.voter.standing, Standing::Lost(_)) && to > self.member;
+            if !reborn {
+                return;
+            }
+            self.rebirth(now, to);
+        }
+        if !self.voter.takes_part() {
+            return;
+        }
+        if self
+            .node_of(MemberId(inner.from))
+            .is_some_and(|node| node != *from)
+        {
+            return;
+        }
+        if !self.state.members.contains_key(&MemberId(inner.from)) {
+            self.routes.insert(MemberId(inner.from), from.clone());
+        }
+        let may = self.voter.may_vote(now);
+        self.consensus.step(inner, may);
+    }
+
+    /// Starts again as a new member with an empty log. What stays: the promise, and the caps.
+    fn rebirth(&mut self, now: Now, member: MemberId) {
+        let settings = settings(&self.timing(), member, self.seed);
+        let Ok(consensus) = Consensus::new(&settings, &Restored::default()) else {
+            return;
+        };
+        self.consensus = consensus;
+        self.member = member;
+        self.lead = None;
+        self.voter.standing = Standing::Full;
+        let (vote_cap, lease_cap) = self.voter.caps();
+        let effect = self.disk.write(
+            Batch {
+                reset: Some(member),
+                promise: Some(self.promise_wanted),
+                vote_cap: Some(vote_cap),
+                lease_cap: Some(lease_cap),
+                ..Batch::default()
+            },
+            None,
+        );
+        self.out.extend(effect);
+        self.last_tick = now;
+        self.log(
+            Level::Warn,
+            format!("this node comes back as new member {member}"),
+        );
+    }
+
+    pub(crate) fn on_round(&mut self, now: Now, from: &NodeId, sender: MemberId, round: &Round) {
+        let known = self.node_of(sender).is_none_or(|node| node == *from);
+        if round.term < self.consensus.term() || !known {
+            return;
+        }
+        if self.holder.on_leader(now, round.term, from) {
+            self.holder.last_sent = None;
+        }
+        for known in &round.acknowledged {
+            self.voter.remember(*known);
+        }
+        self.voter.remember(Acknowledged {
+            member: sender.0,
+            index: 0,
+            term: round.term,
+        });
+        if !self.voter.takes_part() || !self.consensus.voters().contains(&self.member) {
+            return;
+        }
+        let drift = self.wait_drift();
+        match self.voter.on_round(now, round, drift) {
+            OnRound::Ignore => {}
+            OnRound::Acknowledge(horizon) => self.acknowledge(from, round, horizon),
+            OnRound::Raise(vote, lease) => {
+                if !self.raising {
+                    self.raising = true;
+                    let batch = Batch {
+                        vote_cap: Some(vote),
+                        lease_cap: Some(lease),
+                        ..Batch::default()
+                    };
+                    let effect = self.disk.write(batch, None);
+                    self.out.extend(effect);
+                }
+                if self.planted(Planted::PromiseBeforeDisk) {
+                    self.acknowledge(from, round, Micros::ZERO);
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, to: &NodeId, round: &Round, horizon: Micros) {
+        let ack = RoundAck {
+            term: round.term,
+            round: round.round,
+            horizon_us: horizon.0,
+        };
+        self.send(to, Class::Datagram, Body::RoundAck(ack));
+    }
+
+    /// A voter that has just started asks the others what they remember of it before it takes part.
+    pub(crate) fn ask_memory(&mut self, now: Now) {
+        let pause = Micros(self.timing().heartbeat.0.saturating_mul(2));
+        if self.voter.takes_part()
+            || self
+                .asked_memory
+                .is_some_and(|at| now.waited_since(at) < pause)
+        {
+            return;
+        }
+        self.asked_memory = Some(now);
+        if let Standing::Lost(why) = &self.voter.standing {
+            let why = why.clone();
+            for node in self.peer_names() {
+                self.send(
+                    &node,
+                    Class::Stream,
+                    Body::Rejoin(Rejoin { why: why.clone() }),
+                );
+            }
+            return;
+        }
+        let voters = self.consensus.voters();
+        if voters.len() <= 1 || !voters.contains(&self.member) {
+            self.voter.nobody_to_ask();
+            return;
+        }
+        if self.planted(Planted::LostDiskVotes) {
+            self.voter.nobody_to_ask();
+            return;
+        }
+        for node in self.others() {
+            self.send(&node, Class::Stream, Body::MemoryQuery(MemoryQuery {}));
+        }
+    }
+
+    pub(crate) fn on_memory_query(&mut self, from: &NodeId, sender: MemberId) {
+        let remembered = self.voter.remembered(sender);
+        let current_member = self.member_of(from).map_or(0, |member| member.0);
+        let answer = MemoryAnswer {
+            remembered,
+            current_member,
+        };
+        self.send(from, Class::Stream, Body::MemoryAnswer(answer));
+    }
+
+    pub(crate) fn on_memory(&mut self, from: &NodeId, remembered: Acknowledged) {
+        if remembered.member != self.member.0 {
+            return;
+        }
+        let needed = self.consensus.voters().len() / 2;
+        self.voter
+            .on_memory(from, remembered, self.restored_at, needed);
+        if let Standing::Lost(why) = &self.voter.standing {
+            let why = why.clone();
+            self.log(Level::Error, why);
+        }
+    }
+
+    fn member_of(&self, node: &NodeId) -> Option<MemberId> {
+        self.state
+            .members
+            .iter()
+            .rev()
+            .find(|(_, info)| info.node == *node)
+            .map(|(member, _)| *member)
+    }
+
+    fn peer_names(&self) -> Vec<NodeId> {
+        let mut names: Vec<NodeId> = self.peers.iter().map(|(node, _)| node.clone()).collect();
+        names.retain(|node| *node != self.node);
+        names
+    }
+
+    /// Why this node has no vote, empty when it has.
+    pub(crate) fn why_no_vote(&self) -> String {
+        match &self.voter.standing {
+            Standing::Full if self.consensus.voters().contains(&self.member) => String::new(),
+            Standing::Full => "it is catching up and votes when it has everything".to_owned(),
+            Standing::Asking(_) => {
+                "it has just started and asks the others what they remember of it".to_owned()
+            }
+            Standing::Lost(why) => why.clone(),
+        }
+    }
+}
+
+fn settings(timing: &Timing, member: MemberId, seed: u64) -> Settings {
+    let tick = (timing.heartbeat.0 / TICKS).max(1);
+    let ticks = |length: Micros| u32::try_from(length.0.div_ceil(tick)).unwrap_or(u32::MAX);
+    Settings {
+        member,
+        election_min_ticks: ticks(timing.election_min),
+        election_max_ticks: ticks(timing.election_max).max(ticks(timing.election_min) + 1),
+        heartbeat_ticks: u32::try_from(TICKS).unwrap_or(1),
+        seed: seed ^ member.0,
+    }
+}
+
+/// Consensus as the disk remembers it. Records that contradict themselves make this node a new member.
+pub(crate) fn start_consensus(init: &Init, state: &ClusterState) -> (Consensus, Option<String>) {
+    let member = MemberId(init.member.0.max(1));
+    let settings = settings(&state.config.timing, member, init.seed);
+    let (records, broken) = match Consensus::new(&settings, &init.restored) {
+        Ok(consensus) => return (consensus, None),
+        Err(error) => (Restored::default(), error.to_string()),
+    };
+    match Consensus::new(&settings, &records) {
+        Ok(consensus) => (consensus, Some(broken)),
+        #[expect(
+            clippy::unreachable,
+            reason = "an empty log with sane settings is always a member"
+        )]
+        Err(_) => unreachable!("an empty log is always accepted"),
+    }
+}
