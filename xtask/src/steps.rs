@@ -58,7 +58,9 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "fmt",
-        action: Action::Commands(&[exit(&["cargo", "fmt", "--all", "--check"])]),
+        action: Action::Commands(&[exit(&[
+            "cargo", "fmt", "--all", "--check", "--", "--color", "never",
+        ])]),
     },
     Step {
         name: "clippy",
