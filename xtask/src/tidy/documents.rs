@@ -142,11 +142,12 @@ fn is_camel(word: &str) -> bool {
         && !word.contains('_')
 }
 
+/// With a letter in front: `_ms` is an ending, not a name.
 fn is_snake(word: &str) -> bool {
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     word.contains('_')
-        && word
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(lower)
 }
 
 fn is_word(c: char) -> bool {
@@ -196,7 +197,7 @@ mod tests {
             ),
             (
                 "README.md",
-                "`ClusterState`, `on_grant`, `step::apply()`, `plan`, `IPv6`, `NFS`\n",
+                "`ClusterState`, `on_grant`, `step::apply()`, `plan`, `IPv6`, `NFS`, `_ms`\n",
             ),
             (
                 "docs/a.md",
