@@ -125,6 +125,7 @@ impl Core {
             state,
             consensus,
             last_tick: now,
+            candidate: None,
             disk: Disk::default(),
             voter,
             raising: false,
@@ -324,9 +325,29 @@ impl Core {
             now
         };
         if self.voter.takes_part() {
-            let may = self.voter.may_vote(now);
+            let may = self.voter.may_vote(now) && !self.awaits_votes(now);
             self.consensus.tick(may);
         }
+    }
+
+    /// Whether an election under way still has a chance, by how long votes take to reach the disks:
+    /// one that is begun again sooner than that never ends.
+    fn awaits_votes(&mut self, now: Now) -> bool {
+        if !matches!(self.consensus.role(), Role::Candidate) {
+            self.candidate = None;
+            return false;
+        }
+        let term = self.consensus.term();
+        let since = match self.candidate {
+            Some((known, since)) if known == term => since,
+            Some(_) | None => {
+                self.candidate = Some((term, now));
+                now
+            }
+        };
+        let reported = self.state.nodes.values().map(|node| node.report.fsync);
+        let slowest = reported.max().unwrap_or(Micros::ZERO).max(self.disk.took);
+        now.waited_since(since) < Micros(slowest.0.saturating_mul(3))
     }
 
     /// Whether this bug is planted here: never outside the simulator.

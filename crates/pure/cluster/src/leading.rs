@@ -90,7 +90,8 @@ impl Core {
         let acknowledged = members
             .iter()
             .filter_map(|member| {
-                let index = self.consensus.matched(*member)?;
+                // Zero means that it has not acknowledged anything to this leader yet.
+                let index = self.consensus.matched(*member).filter(|index| *index > 0)?;
                 Some(Acknowledged {
                     member: member.0,
                     index,

@@ -74,6 +74,13 @@ impl Core {
             {
                 continue;
             }
+            // Until it is known what an earlier agent left running here, nothing of the group is touched.
+            if members
+                .iter()
+                .any(|member| self.locals.get(member).is_some_and(|local| local.probing))
+            {
+                continue;
+            }
             if let Some(assignment) = &assignment {
                 self.adapt(&members, assignment);
             }
