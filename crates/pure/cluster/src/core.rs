@@ -55,6 +55,8 @@ pub struct Core {
     /// Term and last index on disk when this agent started.
     pub(crate) restored_at: (u64, u64),
     pub(crate) last_tick: Now,
+    /// The election that this node stands for: its term, and since when.
+    candidate: Option<(u64, Now)>,
     pub(crate) disk: Disk,
     pub(crate) voter: Voter,
     pub(crate) raising: bool,
