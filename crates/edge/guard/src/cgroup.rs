@@ -163,7 +163,12 @@ impl Cgroup {
         if !self.dir.exists() {
             return Ok(());
         }
-        for dir in below(&self.dir)?.iter().rev().chain([&self.dir]) {
+        let below = match below(&self.dir) {
+            // Removed meanwhile: keeper and agent both do.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.remove(),
+            found => found?,
+        };
+        for dir in below.iter().rev().chain([&self.dir]) {
             match fs::remove_dir(dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

@@ -1,20 +1,21 @@
 //! Readiness and health: one thread for each running process that has checks. It asks, and reports
 //! what it hears; what a failure means is for others to say.
 
-use crate::{exec, http, spec::Identity};
+use crate::{exec, http, login};
 use standfast_model::{
     config::{CheckConfig, CheckKind},
     time::Micros,
 };
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        mpsc::{RecvTimeoutError, Sender, channel},
-    },
+    convert::Infallible,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     thread,
     time::{Duration, Instant},
 };
+
+/// Locked with the rest of the agent's memory, hence small; name lookups need most of it.
+const STACK_BYTES: usize = 256 * 1024;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +35,22 @@ pub(crate) enum Found {
 pub(crate) struct Plan {
     pub(crate) readiness: Option<CheckConfig>,
     pub(crate) health: Option<CheckConfig>,
-    pub(crate) start_timeout: Duration,
-    pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) identity: Option<Identity>,
     /// Found running: readiness is not asked again.
     pub(crate) ready: bool,
+    /// By when it has to be ready, and how long that was from the start.
+    pub(crate) ready_by: Instant,
+    pub(crate) start_timeout: Duration,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) directory: Option<String>,
+    /// Who check commands run as; the agent's own user when empty.
+    pub(crate) user: Option<String>,
 }
 
-/// A running checker; dropped, it ends after the check that is under way.
+/// A running checker. Dropped, it ends within milliseconds and a command under way is killed; only
+/// a connection under way is waited for.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    _stop: Sender<()>,
+    _stop: Sender<Infallible>,
 }
 
 impl Checker {
@@ -52,74 +58,125 @@ impl Checker {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn start(plan: Plan, tell: Arc<dyn Fn(Found) + Send + Sync>) -> std::io::Result<Self> {
-        let (stop, stopped) = channel::<()>();
-        let pause = move |length: Duration| {
-            matches!(stopped.recv_timeout(length), Err(RecvTimeoutError::Timeout))
+    pub(crate) fn start(
+        plan: Plan,
+        tell: impl Fn(Found) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let asking = Asking {
+            plan,
+            stopped,
+            runner: exec::Runner::default(),
+            login: None,
         };
-        thread::Builder::new().name("check".to_owned()).stack_size(128 * 1024).spawn(move || {
-            if !plan.ready && !await_ready(&plan, tell.as_ref(), &pause) {
-                return;
-            }
-            if let Some(health) = plan.health.clone() {
-                watch_health(&plan, &health, tell.as_ref(), &pause);
-            }
-        })?;
+        thread::Builder::new()
+            .name("check".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || asking.run(&tell))?;
         Ok(Self { _stop: stop })
     }
 }
 
-fn await_ready(plan: &Plan, tell: &dyn Fn(Found), pause: &dyn Fn(Duration) -> bool) -> bool {
-    let Some(readiness) = &plan.readiness else {
-        tell(Found::Ready);
-        return true;
-    };
-    let until = Instant::now() + plan.start_timeout;
-    loop {
-        let why = match ask(plan, readiness) {
-            Ok(()) => {
-                tell(Found::Ready);
-                return true;
-            }
-            Err(why) => why,
+/// The thread's state.
+struct Asking {
+    plan: Plan,
+    stopped: Receiver<Infallible>,
+    runner: exec::Runner,
+    /// As soon as it is known.
+    login: Option<login::Login>,
+}
+
+impl Asking {
+    fn run(mut self, tell: &dyn Fn(Found)) {
+        if (self.plan.ready || self.await_ready(tell))
+            && let Some(health) = self.plan.health.clone()
+        {
+            self.watch_health(&health, tell);
+        }
+    }
+
+    /// Waits; false when nobody wants to know any more.
+    fn pause(&self, length: Duration) -> bool {
+        matches!(
+            self.stopped.recv_timeout(length),
+            Err(RecvTimeoutError::Timeout)
+        )
+    }
+
+    fn await_ready(&mut self, tell: &dyn Fn(Found)) -> bool {
+        let Some(readiness) = self.plan.readiness.clone() else {
+            tell(Found::Ready);
+            return true;
         };
-        if Instant::now() >= until {
-            let limit = plan.start_timeout.as_millis();
-            tell(Found::NotReady(format!("not ready within {limit} ms: {why}")));
-            return false;
-        }
-        if !pause(duration(readiness.interval)) {
-            return false;
-        }
-    }
-}
-
-fn watch_health(plan: &Plan, health: &CheckConfig, tell: &dyn Fn(Found), pause: &dyn Fn(Duration) -> bool) {
-    let mut failures = 0;
-    while pause(duration(health.interval)) {
-        match ask(plan, health) {
-            Ok(()) => {
-                if failures >= health.failures {
-                    tell(Found::Healthy);
+        loop {
+            let left = self.plan.ready_by.saturating_duration_since(Instant::now());
+            let why = match self.ask(&readiness, left.max(Duration::from_millis(1))) {
+                Ok(()) => {
+                    tell(Found::Ready);
+                    return true;
                 }
-                failures = 0;
+                Err(why) => why,
+            };
+            if Instant::now() >= self.plan.ready_by {
+                let limit = self.plan.start_timeout.as_millis();
+                tell(Found::NotReady(format!(
+                    "not ready within {limit} ms: {why}"
+                )));
+                return false;
             }
-            Err(why) => {
-                failures += 1;
-                if failures == health.failures {
-                    tell(Found::Unhealthy(format!("{failures} health checks failed in a row, the last: {why}")));
-                }
+            let left = self.plan.ready_by.saturating_duration_since(Instant::now());
+            if !self.pause(duration(readiness.interval).min(left)) {
+                return false;
             }
         }
     }
-}
 
-fn ask(plan: &Plan, check: &CheckConfig) -> Result<(), String> {
-    let timeout = duration(check.timeout);
-    match &check.probe {
-        CheckKind::Exec(command) => exec::check(command, &plan.environment, plan.identity.as_ref(), timeout),
-        CheckKind::Tcp(address) => http::connect(address, timeout).map(drop),
-        CheckKind::Http(url) => http::check(url, timeout),
+    fn watch_health(&mut self, health: &CheckConfig, tell: &dyn Fn(Found)) {
+        let mut failures: u32 = 0;
+        while self.pause(duration(health.interval)) {
+            match self.ask(health, Duration::MAX) {
+                Ok(()) => {
+                    if failures >= health.failures {
+                        tell(Found::Healthy);
+                    }
+                    failures = 0;
+                }
+                Err(why) => {
+                    failures = failures.saturating_add(1);
+                    if failures == health.failures {
+                        let often = match failures {
+                            1 => "a health check failed".to_owned(),
+                            _ => format!("{failures} health checks failed in a row, the last"),
+                        };
+                        tell(Found::Unhealthy(format!("{often}: {why}")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One check, which may take `longest` if its own limit is not shorter.
+    fn ask(&mut self, check: &CheckConfig, longest: Duration) -> Result<(), String> {
+        let timeout = duration(check.timeout).min(longest);
+        match &check.probe {
+            CheckKind::Exec(command) => self.execute(command, timeout),
+            CheckKind::Tcp(address) => http::connect(address, timeout).map(drop),
+            CheckKind::Http(url) => http::check(url, timeout),
+        }
+    }
+
+    fn execute(&mut self, command: &[String], timeout: Duration) -> Result<(), String> {
+        if let (Some(user), None) = (&self.plan.user, &self.login) {
+            self.login = Some(login::find(user)?);
+        }
+        let setting = exec::Setting {
+            environment: &self.plan.environment,
+            directory: self.plan.directory.as_deref(),
+            login: self.login.as_ref(),
+        };
+        let stopped = &self.stopped;
+        let wanted = || matches!(stopped.try_recv(), Err(TryRecvError::Empty));
+        self.runner.check(command, setting, timeout, &wanted)
     }
 }
 

@@ -7,7 +7,10 @@ mod check;
 mod driver;
 mod exec;
 mod http;
+mod leases;
+mod login;
 mod running;
 mod spec;
+mod worker;
 
 pub use driver::{ProcessDriver, ProcessSettings};

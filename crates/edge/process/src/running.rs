@@ -1,26 +1,45 @@
 //! One resource's process, as the driver's thread knows it: what a keeper's word means at each stage.
 
 use crate::check::Checker;
-use standfast_guard::{Exit, KeeperHandle, Phase, Reason, Status};
+use standfast_guard::{Exit, KeeperHandle, LeaseState, Phase, Reason, Status, clock::boot_now_ns};
 use standfast_model::{config::ProcessConfig, event::InstanceChange, plan::PlanNumber};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-/// Kept output that is shown with a failure.
+/// Kept output that is looked through for a last line, and how much of that line is shown.
 const TAIL_BYTES: u64 = 600;
+const LINE_CHARACTERS: usize = 200;
 
-/// Where it is.
+/// Where it is. A time is the one by which the next stage has to be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Ordered, not ready yet.
-    Starting,
+    Starting(Instant),
     /// Ready.
     Active,
-    /// Found by a probe; what the keeper says of it comes next.
-    Probing,
-    /// A stop was ordered; by when it has to be confirmed.
+    /// Asked whether it runs; what the keeper says of it comes next.
+    Probing(Instant),
+    /// A stop was ordered.
     Stopping(Instant),
-    /// Not ready in time, or hopeless: it is being killed, and the start has failed for this reason.
-    Failing,
+    /// The start has failed: it is being killed.
+    Failing(Instant),
+    /// It may be running, and that has been said. Its end is still reported.
+    Unconfirmed,
+}
+
+impl Stage {
+    /// When something has to be said though nothing was heard.
+    pub(crate) fn until(self) -> Option<Instant> {
+        match self {
+            Self::Starting(until)
+            | Self::Probing(until)
+            | Self::Stopping(until)
+            | Self::Failing(until) => Some(until),
+            Self::Active | Self::Unconfirmed => None,
+        }
+    }
 }
 
 /// One process.
@@ -33,7 +52,14 @@ pub(crate) struct Running {
     pub(crate) checker: Option<Checker>,
     /// Tells its checker's words from those of an earlier run.
     pub(crate) serial: u64,
-    pub(crate) failure: String,
+    /// When this driver started it; an adopted one has no such time.
+    pub(crate) started: Option<(Instant, SystemTime)>,
+    /// The program runs, as far as the keeper has said.
+    pub(crate) up: bool,
+    /// Killed, but something of it is still there.
+    pub(crate) stuck: bool,
+    /// Why its start failed, or why it may be running.
+    pub(crate) why: String,
 }
 
 /// What to do about a keeper's word.
@@ -44,35 +70,76 @@ pub(crate) enum OnStatus {
     CheckReadiness,
     /// An earlier agent's process runs on.
     Adopt,
+    /// This is to be told.
+    Tell(InstanceChange),
     /// Nothing of it is left.
     Over(InstanceChange),
-    /// It does not die.
-    Stuck(String),
 }
 
 impl Running {
+    pub(crate) fn new(handle: KeeperHandle, config: ProcessConfig, stage: Stage) -> Self {
+        Self {
+            handle: Arc::new(handle),
+            config,
+            since: PlanNumber::default(),
+            stage,
+            checker: None,
+            serial: 0,
+            started: None,
+            up: false,
+            stuck: false,
+            why: String::new(),
+        }
+    }
+
     /// What a keeper's status means.
-    pub(crate) fn on_status(&self, status: &Status) -> OnStatus {
+    pub(crate) fn on_status(&mut self, status: &Status) -> OnStatus {
         match &status.phase {
-            Phase::Starting | Phase::Ending { .. } | Phase::Stopping => OnStatus::Nothing,
-            Phase::Running => match self.stage {
-                Stage::Starting if self.checker.is_none() => OnStatus::CheckReadiness,
-                Stage::Probing => OnStatus::Adopt,
-                Stage::Starting | Stage::Active | Stage::Stopping(_) | Stage::Failing => OnStatus::Nothing,
-            },
-            Phase::NotConfirmed { left, .. } => OnStatus::Stuck(left.clone()),
+            Phase::Starting | Phase::Stopping | Phase::Ending { .. } => OnStatus::Nothing,
+            Phase::Running => self.on_running(),
+            Phase::NotConfirmed { left, .. } => self.on_stuck(left),
             Phase::Ended { reason, .. } => OnStatus::Over(self.over(reason, status.exit)),
         }
     }
 
-    fn over(&self, reason: &Reason, exit: Option<Exit>) -> InstanceChange {
+    fn on_running(&mut self) -> OnStatus {
+        self.up = true;
         match self.stage {
-            Stage::Stopping(_) | Stage::Probing => return InstanceChange::Stopped,
-            Stage::Failing => return InstanceChange::StartFailed(self.with_output(&self.failure)),
-            Stage::Starting | Stage::Active => {}
+            Stage::Starting(_) if self.checker.is_none() => OnStatus::CheckReadiness,
+            Stage::Probing(_) => OnStatus::Adopt,
+            Stage::Starting(_)
+            | Stage::Active
+            | Stage::Stopping(_)
+            | Stage::Failing(_)
+            | Stage::Unconfirmed => OnStatus::Nothing,
         }
+    }
+
+    fn on_stuck(&mut self, left: &str) -> OnStatus {
+        self.stuck = true;
+        self.why = format!("killed, but still there: {left}");
+        match self.stage {
+            Stage::Unconfirmed => OnStatus::Nothing,
+            // Nobody has asked for its end: that it does not work is all there is to say yet.
+            Stage::Active => OnStatus::Tell(InstanceChange::Unhealthy(self.why.clone())),
+            Stage::Starting(_) | Stage::Probing(_) | Stage::Stopping(_) | Stage::Failing(_) => {
+                self.stage = Stage::Unconfirmed;
+                OnStatus::Tell(InstanceChange::StopFailed(self.why.clone()))
+            }
+        }
+    }
+
+    fn over(&self, reason: &Reason, exit: Option<Exit>) -> InstanceChange {
+        let starting = match self.stage {
+            Stage::Stopping(_) | Stage::Probing(_) | Stage::Unconfirmed => {
+                return InstanceChange::Stopped;
+            }
+            Stage::Failing(_) => return InstanceChange::StartFailed(self.with_output(&self.why)),
+            Stage::Starting(_) => true,
+            Stage::Active => false,
+        };
         let why = match reason {
-            Reason::LeaseExpired if self.stage == Stage::Active => return InstanceChange::LeaseEnded,
+            Reason::LeaseExpired if !starting => return InstanceChange::LeaseEnded,
             Reason::LeaseExpired => "its lease ended before it was ready".to_owned(),
             Reason::Exited => match exit {
                 Some(Exit::Code(code)) => format!("exited with code {code}"),
@@ -84,19 +151,48 @@ impl Running {
             Reason::StartFailed(why) => why.clone(),
             Reason::KeeperDied => "its keeper died".to_owned(),
         };
-        if self.stage == Stage::Starting {
-            InstanceChange::StartFailed(self.with_output(&why))
+        let why = self.with_output(&why);
+        if starting {
+            InstanceChange::StartFailed(why)
         } else {
-            InstanceChange::Exited(self.with_output(&why))
+            InstanceChange::Exited(why)
         }
     }
 
-    /// A reason with the last line that the process printed.
+    /// Whether its guards let it run at this instant.
+    pub(crate) fn lease_holds(&self) -> bool {
+        matches!(self.handle.lease(), LeaseState::Until(deadline) if boot_now_ns() < deadline)
+    }
+
+    /// The guards' deadline in microseconds; zero when they have closed.
+    pub(crate) fn deadline(&self) -> u64 {
+        match self.handle.lease() {
+            LeaseState::Until(deadline) => deadline / 1000,
+            LeaseState::Unset | LeaseState::Closed => 0,
+        }
+    }
+
+    /// A reason with the last line that this run of the process printed.
     fn with_output(&self, why: &str) -> String {
+        if self.has_printed() == Some(false) {
+            return why.to_owned();
+        }
         let tail = self.handle.output_tail(TAIL_BYTES).unwrap_or_default();
         match tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-            Some(line) => format!("{why}; its last output: {}", line.chars().take(200).collect::<String>()),
+            Some(line) => {
+                let shown = line.chars().filter(|letter| !letter.is_control());
+                let line: String = shown.take(LINE_CHARACTERS).collect();
+                format!("{why}; its last output: {line}")
+            }
             None => why.to_owned(),
         }
+    }
+
+    /// Whether the kept output has grown since the start, if that is known.
+    fn has_printed(&self) -> Option<bool> {
+        let (_, started) = self.started?;
+        let log = self.handle.spec().output.directory.join("output.log");
+        let written = std::fs::metadata(log).and_then(|data| data.modified()).ok();
+        Some(written.is_some_and(|written| written >= started))
     }
 }

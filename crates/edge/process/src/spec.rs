@@ -8,16 +8,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 /// Kept output of each resource, twice at most.
 const OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
 /// After a kill the tree may take this long to be gone before the stop counts as not confirmed.
-const CONFIRM_MS: u64 = 1000;
-/// The plan that an instance was started under, kept with the keeper for the next agent.
+pub(crate) const CONFIRM_MS: u64 = 1000;
+/// The plan that an instance was started under, kept with the keeper (in the environment, where
+/// nothing of it can be lost) for the next agent.
 const SINCE: &str = "STANDFAST_SINCE";
-
-/// A user as numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-}
 
 /// What the keeper is asked to run.
 pub(crate) fn keeper_spec(
@@ -39,8 +33,14 @@ pub(crate) fn keeper_spec(
         cgroup_parent: settings.cgroup_parent.clone(),
         private_pids: config.private_pids,
         network_guard: settings.network_guard,
-        output: Output { directory: settings.output_dir.join(resource.as_str()), max_bytes: OUTPUT_BYTES },
-        stop: StopRequest { grace_ms: millis(config.stop_timeout), signal: config.stop_signal },
+        output: Output {
+            directory: settings.output_dir.join(resource.as_str()),
+            max_bytes: OUTPUT_BYTES,
+        },
+        stop: StopRequest {
+            grace_ms: millis(config.stop_timeout),
+            signal: config.stop_signal,
+        },
         confirm_ms: CONFIRM_MS,
     }
 }
@@ -52,7 +52,10 @@ pub(crate) fn environment(
     config: &ProcessConfig,
 ) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::from([
-        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        (
+            "PATH".to_owned(),
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ),
         ("STANDFAST_NODE".to_owned(), settings.node.clone()),
         ("STANDFAST_RESOURCE".to_owned(), resource.to_string()),
     ]);
@@ -68,23 +71,12 @@ pub(crate) fn run_dir(settings: &ProcessSettings, resource: &ResourceId) -> Path
 /// The plan that an adopted instance was started under.
 pub(crate) fn since(spec: &KeeperSpec) -> Option<PlanNumber> {
     let (term, generation) = spec.environment.get(SINCE)?.split_once('.')?;
-    Some(PlanNumber { term: term.parse().ok()?, generation: generation.parse().ok()? })
-}
-
-/// The user that checks run as: the service's own.
-pub(crate) fn identity(config: &ProcessConfig) -> Option<Identity> {
-    let user = config.user.as_ref()?;
-    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    list.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let uid = fields.nth(1)?;
-        let gid = fields.next()?;
-        (name == user || uid == user).then_some(())?;
-        Some(Identity { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+    Some(PlanNumber {
+        term: term.parse().ok()?,
+        generation: generation.parse().ok()?,
     })
 }
 
-pub(crate) fn millis(length: Micros) -> u64 {
+fn millis(length: Micros) -> u64 {
     length.as_millis_ceil()
 }

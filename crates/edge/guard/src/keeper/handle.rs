@@ -1,10 +1,14 @@
 //! One keeper, seen from the agent: extend its lease, tell it to end, read what it left. Not for starting it.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::process::{Signal, pidfd_send_signal};
+
 use crate::cgroup::Cgroup;
 use crate::lease::{ExtendError, LeaseState, LeaseWord};
+use crate::process_id;
 use crate::spec::{KeeperSpec, StopRequest};
 use crate::status::Status;
 
@@ -86,6 +90,28 @@ impl KeeperHandle {
             lease.close();
         }
         asked
+    }
+
+    /// Kills the keeper itself, for one that does not answer: the lease is closed and everything it holds dies with it.
+    /// The outcome arrives as an event. May be repeated; a dead one is fine.
+    ///
+    /// # Errors
+    /// When it never said which process it is, or the system refuses.
+    pub fn kill_keeper(&self) -> Result<(), KeeperError> {
+        if let Some(lease) = &self.lease {
+            lease.close();
+        }
+        let refused = |error: io::Error| KeeperError::system("kill the keeper", error);
+        let Some(keeper) = self.status()?.keeper else {
+            return Err(refused(io::ErrorKind::NotFound.into()));
+        };
+        match process_id::open(keeper).map_err(refused)? {
+            Some(process) => match pidfd_send_signal(&process, Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+                Err(error) => Err(refused(error.into())),
+            },
+            None => Ok(()),
+        }
     }
 
     fn ask(&self, request: Request) -> Result<(), KeeperError> {
