@@ -70,8 +70,12 @@ fn a_lease_is_extended_and_shortened() {
     let extend = |deadline| world.driver().extend(&world.resource, deadline);
     let first = world.start(&config, 1000);
     // Counts although the keeper is not there yet.
-    extend(first + 100_000);
+    let deadline = first + 100_000;
+    extend(deadline);
     assert_eq!(world.next(), InstanceChange::Started);
+    world.driver().probe(&world.resource, &config);
+    let since = SINCE;
+    assert_eq!(world.next(), InstanceChange::Adopted { since, deadline });
     while boot_now() < first + 300_000 {
         extend(deadline_in(900));
         std::thread::sleep(Duration::from_millis(20));
