@@ -6,6 +6,7 @@
 mod check;
 mod driver;
 mod exec;
+mod hearing;
 mod http;
 mod leases;
 mod login;

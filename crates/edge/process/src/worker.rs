@@ -1,11 +1,11 @@
-//! The driver's thread: carries out one order after the other and passes on what keepers and checks
-//! say. It waits for nothing but its queue, except while an adoption waits for a keeper.
+//! The driver's thread: carries out one order after the other. What keepers and checks say is the
+//! business of `hearing`. It waits for nothing but its queue, except while an adoption waits for a keeper.
 
 use crate::{
-    check::{Checker, Found, Plan},
+    check::Found,
     driver::ProcessSettings,
     leases::Leases,
-    running::{OnStatus, Running, Stage},
+    running::{Running, Stage},
     spec,
 };
 use standfast_guard::{KeeperError, KeeperEvent, Keepers, StopRequest};
@@ -23,7 +23,7 @@ use std::{
 
 /// Besides grace and kill, a keeper may take so long until it confirms a stop: more than its own
 /// limit, so that a keeper that answers says itself what is left.
-const CONFIRM: Duration = Duration::from_millis(spec::CONFIRM_MS + 500);
+pub(crate) const CONFIRM: Duration = Duration::from_millis(spec::CONFIRM_MS + 500);
 /// A keeper that lives says at once how it is.
 const ANSWER: Duration = Duration::from_millis(1000);
 /// The checker tells that a start took too long; only when it cannot, the driver does.
@@ -50,11 +50,11 @@ pub(crate) type Tell = Box<dyn Fn(ResourceId, InstanceChange) + Send>;
 
 /// The thread's state.
 pub(crate) struct Worker {
-    settings: ProcessSettings,
+    pub(crate) settings: ProcessSettings,
     keepers: Keepers,
-    leases: Arc<Leases>,
-    running: BTreeMap<ResourceId, Running>,
-    orders: Sender<Order>,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) running: BTreeMap<ResourceId, Running>,
+    pub(crate) orders: Sender<Order>,
     tell: Tell,
     serial: u64,
 }
@@ -118,7 +118,7 @@ impl Worker {
         }
     }
 
-    fn tell(&self, resource: &ResourceId, change: InstanceChange) {
+    pub(crate) fn tell(&self, resource: &ResourceId, change: InstanceChange) {
         (self.tell)(resource.clone(), change);
     }
 
@@ -176,7 +176,7 @@ impl Worker {
     }
 
     /// It may be running, and nothing was done about it.
-    fn refuse(&self, resource: &ResourceId, why: &str) {
+    pub(crate) fn refuse(&self, resource: &ResourceId, why: &str) {
         self.tell(resource, InstanceChange::StopFailed(why.to_owned()));
     }
 
@@ -275,147 +275,9 @@ impl Worker {
             }
         }
     }
-
-    fn on_keeper(&mut self, event: &KeeperEvent) {
-        let resource = ResourceId::from(event.name.as_str());
-        let Some(running) = self.running.get_mut(&resource) else {
-            return;
-        };
-        match running.on_status(&event.status) {
-            OnStatus::Nothing => {}
-            OnStatus::CheckReadiness => self.check(&resource, false),
-            OnStatus::Adopt => self.adopt(&resource),
-            OnStatus::Tell(change) => self.tell(&resource, change),
-            OnStatus::Over(change) => self.finish(&resource, change),
-        }
-    }
-
-    /// Nothing of it is left: tells it, and takes the remains away, so that the next start finds a
-    /// clean place.
-    fn finish(&mut self, resource: &ResourceId, change: InstanceChange) {
-        self.leases.release(resource);
-        self.tell(resource, change);
-        let Some(running) = self.running.remove(resource) else {
-            return;
-        };
-        if let Some(handle) = Arc::into_inner(running.handle)
-            && let Err(error) = handle.forget()
-        {
-            tracing::debug!(%resource, %error, "remains are left for the next start");
-        }
-    }
-
-    fn adopt(&mut self, resource: &ResourceId) {
-        let Some(running) = self.running.get_mut(resource) else {
-            return;
-        };
-        running.stage = Stage::Active;
-        let adopted = adopted(running);
-        self.tell(resource, adopted);
-        self.check(resource, true);
-    }
-
-    /// Starts the checks of a process that runs.
-    fn check(&mut self, resource: &ResourceId, ready: bool) {
-        let Some(running) = self.running.get_mut(resource) else {
-            return;
-        };
-        let config = &running.config;
-        let start_timeout = Duration::from_micros(config.start_timeout.0);
-        let started = running
-            .started
-            .map_or_else(Instant::now, |(started, _)| started);
-        let plan = Plan {
-            readiness: config.readiness.clone(),
-            health: config.health.clone(),
-            ready,
-            ready_by: started + start_timeout,
-            start_timeout,
-            environment: spec::environment(&self.settings, resource, config),
-            directory: config.directory.clone(),
-            user: config.user.clone(),
-        };
-        let (orders, name, serial) = (self.orders.clone(), resource.clone(), running.serial);
-        let tell = move |found| drop(orders.send(Order::Found(name.clone(), serial, found)));
-        match Checker::start(plan, tell) {
-            Ok(checker) => running.checker = Some(checker),
-            Err(error) if ready => tracing::error!(%resource, %error, "its health is not checked"),
-            Err(error) => self.fail(resource, format!("cannot start the checks: {error}")),
-        }
-    }
-
-    fn on_found(&mut self, resource: &ResourceId, serial: u64, found: Found) {
-        let Some(running) = self.running.get_mut(resource) else {
-            return;
-        };
-        if running.serial != serial {
-            return;
-        }
-        let change = match (found, running.stage) {
-            (Found::Ready, Stage::Starting(_)) => {
-                running.stage = Stage::Active;
-                InstanceChange::Started
-            }
-            (Found::NotReady(why), Stage::Starting(_)) => return self.fail(resource, why),
-            (Found::Unhealthy(why), Stage::Active) => InstanceChange::Unhealthy(why),
-            (Found::Healthy, Stage::Active) => InstanceChange::Healthy,
-            (Found::Ready | Found::NotReady(_) | Found::Unhealthy(_) | Found::Healthy, _) => return,
-        };
-        self.tell(resource, change);
-    }
-
-    /// A start that has failed: told once nothing of it is left.
-    fn fail(&mut self, resource: &ResourceId, why: String) {
-        let Some(running) = self.running.get_mut(resource) else {
-            return;
-        };
-        running.checker = None;
-        running.stage = Stage::Failing(Instant::now() + CONFIRM);
-        running.why = why;
-        if let Err(error) = running.handle.kill() {
-            tracing::debug!(%resource, %error, "the keeper cannot be told to kill");
-        }
-    }
-
-    /// Says what has to be said of those that were not heard of in time.
-    fn on_time(&mut self) {
-        let now = Instant::now();
-        let late = |running: &Running| running.stage.until().is_some_and(|until| until <= now);
-        let late = self.running.iter().filter(|(_, running)| late(running));
-        let late: Vec<ResourceId> = late.map(|(resource, _)| resource.clone()).collect();
-        for resource in late {
-            self.on_late(&resource);
-        }
-    }
-
-    fn on_late(&mut self, resource: &ResourceId) {
-        let Some(running) = self.running.get_mut(resource) else {
-            return;
-        };
-        match running.stage {
-            Stage::Active | Stage::Unconfirmed => return,
-            Stage::Starting(_) => {
-                let limit = running.config.start_timeout.as_millis_ceil();
-                return self.fail(resource, format!("not ready within {limit} ms"));
-            }
-            Stage::Probing(_) => "its keeper does not answer".clone_into(&mut running.why),
-            Stage::Stopping(_) | Stage::Failing(_) => {
-                "the stop was not confirmed in time: its keeper does not answer"
-                    .clone_into(&mut running.why);
-                // By force: the lease is closed, and what the keeper holds dies with it.
-                drop(running.handle.kill());
-                if let Err(error) = running.handle.kill_keeper() {
-                    tracing::warn!(%resource, %error, "its keeper cannot be killed");
-                }
-            }
-        }
-        running.stage = Stage::Unconfirmed;
-        let why = running.why.clone();
-        self.refuse(resource, &why);
-    }
 }
 
-fn adopted(running: &Running) -> InstanceChange {
+pub(crate) fn adopted(running: &Running) -> InstanceChange {
     InstanceChange::Adopted {
         since: running.since,
         deadline: running.deadline(),

@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    LONG_MS, PROGRAM, SINCE, World, boot_now, check, config, deadline_in, exec, http_service,
-    is_alive, last_beat, reap_orphans, send, shell, wait_until,
+    LONG_MS, PATIENCE, PROGRAM, SINCE, World, boot_now, check, config, deadline_in, exec,
+    http_service, is_alive, last_beat, reap_orphans, send, shell, wait_until,
 };
 
 /// How long after its deadline a process may still show life, microseconds: 0.1 ms is measured.
@@ -237,8 +237,16 @@ fn a_stop_that_a_stopped_keeper_cannot_confirm_fails_and_is_then_forced() {
     let (pid, keeper) = (world.service_pid(), world.keeper_pid());
     reap_orphans(&world);
     send(keeper, Signal::STOP);
-    world.stop(100);
-    assert!(stop_failed(world.next()).contains("does not answer"));
+    // Repeating the order does not put off what has to be said.
+    let until = Instant::now() + PATIENCE;
+    let told = loop {
+        assert!(Instant::now() < until, "nothing is told");
+        world.stop(100);
+        if let Ok((_, told)) = world.changes.recv_timeout(Duration::from_millis(400)) {
+            break told;
+        }
+    };
+    assert!(stop_failed(told).contains("does not answer"));
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert!(!is_alive(pid) && !is_alive(keeper));
     world.wait_clean();
