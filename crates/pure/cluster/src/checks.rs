@@ -4,9 +4,10 @@
 
 use crate::core::Core;
 use standfast_model::{
-    config::ClusterConfig,
+    config::{ClusterConfig, Profile},
     id::{GroupId, NodeId},
     request::{Refusal, RefusalKind},
+    time::Micros,
 };
 
 impl Core {
@@ -21,6 +22,24 @@ impl Core {
                     ),
                 ));
             }
+        }
+        let unguarded: Vec<&str> = self
+            .state
+            .nodes
+            .iter()
+            .filter(|(_, known)| {
+                known.report.version > 0 && known.report.guards.extra_wait() > Micros::ZERO
+            })
+            .map(|(node, _)| node.as_str())
+            .collect();
+        if config.profile == Profile::Fast && !unguarded.is_empty() {
+            return Err(Self::refusal(
+                RefusalKind::Unsafe,
+                format!(
+                    "profile fast needs the address guard on every node; {} offers none (`status` says why); use lan",
+                    unguarded.join(", ")
+                ),
+            ));
         }
         Ok(())
     }

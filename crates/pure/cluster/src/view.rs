@@ -68,6 +68,7 @@ impl Core {
                     .state
                     .nodes
                     .values()
+                    .filter(|node| node.report.version > 0)
                     .map(|node| &node.report.guards)
                     .max_by_key(|guards| guards.extra_wait())
                     .unwrap_or(&self.guards);

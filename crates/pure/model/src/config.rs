@@ -93,7 +93,7 @@ impl Timing {
                 election_max: Micros::from_millis(election.1),
                 stop_budget: Micros::from_millis(stop),
                 drift_ppm: 10_000,
-                restart_grant: Micros::from_millis(10_000),
+                restart_grant: Micros::from_millis(if lease > 8000 { 2 * lease } else { 10_000 }),
             }
         }
         match profile {

@@ -122,7 +122,7 @@ mod tests {
         let without = prediction(Profile::Lan, &GuardSupport::default());
         assert_eq!(
             without.node_lost.minus(with.node_lost),
-            Micros::from_millis(500)
+            Micros::from_millis(1500)
         );
     }
 }

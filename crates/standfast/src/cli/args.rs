@@ -297,6 +297,12 @@ pub struct DemoArgs {
     /// Print one JSON object for each fault
     #[arg(long)]
     pub json: bool,
+    /// Timing profile of the agents: lan or fast
+    #[arg(long, value_name = "PROFILE", value_parser = ["lan", "fast"])]
+    pub profile: Option<String>,
+    /// How to keep the nodes apart: root, unprivileged or loopback [default: the strongest that works]
+    #[arg(long, value_name = "MODE", value_parser = ["root", "unprivileged", "loopback"])]
+    pub mode: Option<String>,
 }
 
 /// `keeper`

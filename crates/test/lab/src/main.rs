@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use standfast_lab::demo::{self, DemoOptions};
 use standfast_lab::enclosure::{Entered, Mode, enter};
 use standfast_lab::error::{LabError, Result};
 use standfast_lab::{host_init, service};
@@ -26,6 +27,18 @@ enum Command {
     Lab(run::LabOptions),
     /// Compare systems: every fault, several trials, idle and loaded, with memory and processor time.
     BenchFailover(run::BenchOptions),
+    /// The demonstration: a handful of faults in a script, with a table.
+    Demo {
+        /// One JSON object a fault instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// How to keep the nodes apart; the strongest way that works when left out.
+        #[arg(long)]
+        mode: Option<Mode>,
+        /// The agents' timing profile: `lan` or `fast`.
+        #[arg(long)]
+        profile: Option<String>,
+    },
     /// The demonstration service.
     Serve {
         /// Name to answer with; the environment's STANDFAST_NODE when left out.
@@ -68,6 +81,18 @@ fn dispatch(command: Command) -> Result<u8> {
             inside(options.mode, |enclosure| run::bench(&options, enclosure))
         }
         Command::Lab(options) => inside(options.mode, |enclosure| run::lab(&options, enclosure)),
+        Command::Demo {
+            json,
+            mode,
+            profile,
+        } => demo::run(
+            &DemoOptions {
+                json,
+                mode,
+                profile,
+            },
+            &mut std::io::stdout(),
+        ),
         Command::Serve { node, bind } => {
             let node = node.or_else(|| std::env::var("STANDFAST_NODE").ok());
             let node = node.ok_or_else(|| {
