@@ -328,30 +328,41 @@ fn spec(config: &VipConfig) -> VipSpec {
 
 /// Turns what the driver sees by itself into events of the core.
 fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
-    let mut sick: BTreeMap<String, BTreeMap<&'static str, String>> = BTreeMap::new();
-    let mut interfaces: BTreeMap<String, String> = BTreeMap::new();
+    let mut watcher = Watcher::default();
     while let Ok(event) = from_driver.recv() {
-        let event = match event {
+        if let Some(event) = watcher.translate(event)
+            && events.send(event).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// What is wrong with each interface, by what it is: a link and a gateway fail apart.
+#[derive(Default)]
+struct Watcher {
+    sick: BTreeMap<String, BTreeMap<&'static str, String>>,
+    interfaces: BTreeMap<String, String>,
+}
+
+impl Watcher {
+    fn translate(&mut self, event: AddressEvent) -> Option<Event> {
+        match event {
             AddressEvent::AddressLost {
                 resource, address, ..
-            } => Event::Instance {
+            } => Some(Event::Instance {
                 resource: ResourceId::from(resource),
                 change: InstanceChange::Damaged(format!("{address} was removed by someone else")),
-            },
+            }),
             AddressEvent::LinkHealth {
                 resource,
                 interface,
                 up,
                 ..
             } => {
-                interfaces.insert(resource, interface.clone());
-                let problems = sick.entry(interface.clone()).or_default();
-                set(
-                    problems,
-                    "link",
-                    (!up).then(|| format!("{interface} has no carrier")),
-                );
-                health(interface, problems)
+                self.interfaces.insert(resource, interface.clone());
+                let problem = (!up).then(|| format!("{interface} has no carrier"));
+                Some(self.health(interface, "link", problem))
             }
             AddressEvent::GatewayHealth {
                 resource,
@@ -359,16 +370,9 @@ fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
                 reachable,
                 ..
             } => {
-                let Some(interface) = interfaces.get(&resource).cloned() else {
-                    continue;
-                };
-                let problems = sick.entry(interface.clone()).or_default();
-                set(
-                    problems,
-                    "gateway",
-                    (!reachable).then(|| format!("gateway {gateway} does not answer")),
-                );
-                health(interface, problems)
+                let interface = self.interfaces.get(&resource).cloned()?;
+                let problem = (!reachable).then(|| format!("gateway {gateway} does not answer"));
+                Some(self.health(interface, "gateway", problem))
             }
             AddressEvent::ConflictSeen {
                 resource,
@@ -382,45 +386,36 @@ fn watch(from_driver: &Receiver<AddressEvent>, events: &Sender<Event>) {
                 } else {
                     "a stranger"
                 };
-                Event::Notice {
-                    topic: format!("conflict:{resource}"),
-                    text: format!(
-                        "{resource}: {address} is also claimed by {mac} ({who}); announced again"
-                    ),
-                }
+                let text = format!(
+                    "{resource}: {address} is also claimed by {mac} ({who}); announced again"
+                );
+                Some(notice(format!("conflict:{resource}"), text))
             }
-            AddressEvent::GuardRestored { reason, .. } => Event::Notice {
-                topic: "address-guard".to_owned(),
-                text: format!(
+            AddressEvent::GuardRestored { reason, .. } => Some(notice(
+                "address-guard".to_owned(),
+                format!(
                     "the address guard had been changed by someone else and was restored: {reason}"
                 ),
-            },
-            AddressEvent::GuardLost { reason, .. } => Event::Notice {
-                topic: "address-guard".to_owned(),
-                text: format!("the address guard is damaged and could not be restored: {reason}"),
-            },
-        };
-        if events.send(event).is_err() {
-            return;
+            )),
+            AddressEvent::GuardLost { reason, .. } => Some(notice(
+                "address-guard".to_owned(),
+                format!("the address guard is damaged and could not be restored: {reason}"),
+            )),
         }
     }
-}
 
-fn set(
-    problems: &mut BTreeMap<&'static str, String>,
-    which: &'static str,
-    problem: Option<String>,
-) {
-    match problem {
-        Some(text) => problems.insert(which, text),
-        None => problems.remove(which),
-    };
-}
-
-fn health(interface: String, problems: &BTreeMap<&'static str, String>) -> Event {
-    let all: Vec<&str> = problems.values().map(String::as_str).collect();
-    Event::LinkHealth {
-        interface,
-        problem: (!all.is_empty()).then(|| all.join("; ")),
+    fn health(&mut self, interface: String, which: &'static str, problem: Option<String>) -> Event {
+        let problems = self.sick.entry(interface.clone()).or_default();
+        match problem {
+            Some(text) => problems.insert(which, text),
+            None => problems.remove(which),
+        };
+        let all: Vec<&str> = problems.values().map(String::as_str).collect();
+        let problem = (!all.is_empty()).then(|| all.join("; "));
+        Event::LinkHealth { interface, problem }
     }
+}
+
+fn notice(topic: String, text: String) -> Event {
+    Event::Notice { topic, text }
 }
