@@ -121,7 +121,11 @@ fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
         let text = format!("agent on {node} restarts; its leases run on for {millis} ms");
         entry.write(state, "node", text, Vec::new());
     }
-    if let Change::RestartOver { node } = change {
+    if let Change::RestartOver { node, index } = change {
+        let over = |grant: &RestartGrant| grant.index == *index;
+        if !state.restart_grants.get(node).is_some_and(over) {
+            return;
+        }
         state.restart_grants.remove(node);
         let text = format!("agent on {node} is back from its restart");
         entry.write(state, "node", text, Vec::new());

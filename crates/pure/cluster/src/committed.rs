@@ -103,6 +103,12 @@ impl Core {
                 holders.retain(|node| members.contains(node));
             }
         }
+        if let Change::ForgetFailures { resource, node } = &command.change
+            && *node == self.node
+            && let Some(local) = self.locals.get_mut(resource)
+        {
+            local.forget_failures();
+        }
         if let Some(request) = command.request {
             self.on_applied_request(now, request, index, &outcome);
         }

@@ -135,7 +135,7 @@ impl Core {
             lead: None,
             last_round: None,
             proposals: 0,
-            holder: Holder::default(),
+            holder: Holder::new(init.incarnation),
             locals: BTreeMap::new(),
             promise: init.restored.promise,
             promise_wanted: init.restored.promise,

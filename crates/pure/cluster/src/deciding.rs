@@ -143,6 +143,7 @@ impl Core {
             return;
         }
         lead.look = false;
+        lead.looked = Some(now);
         self.propose_reports(now);
         self.grant_more(now);
         self.end_restart_grants(now);
@@ -407,12 +408,6 @@ impl Core {
     fn hand_over_leadership(&mut self, now: Now) {
         let timing = self.timing();
         let Some(lead) = &self.lead else { return };
-        if let Some((_, began)) = lead.giving_up {
-            if now.waited_since(began) > Micros(timing.election_max.0.saturating_mul(2)) {
-                self.give_up(None);
-            }
-            return;
-        }
         let busy = |node: &NodeId| {
             self.state
                 .plan

@@ -3,7 +3,7 @@
 //! Not for what runs under them (`local`).
 
 use standfast_model::{
-    id::{NodeId, ResourceId},
+    id::{Incarnation, NodeId, ResourceId},
     message::LeaseGrant,
     plan::PlanNumber,
     time::{HoldUntil, Micros, Now},
@@ -40,6 +40,15 @@ pub(crate) struct Lease {
 }
 
 impl Holder {
+    /// A holder whose requests no earlier run of this agent has numbered: a grant for one of those
+    /// would be counted from a request that was sent later.
+    pub(crate) fn new(run: Incarnation) -> Self {
+        Self {
+            sequence: run.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1,
+            ..Self::default()
+        }
+    }
+
     /// Numbers a request that is sent now.
     pub(crate) fn next_request(&mut self, now: Now) -> u64 {
         self.sequence += 1;

@@ -18,6 +18,9 @@ impl Core {
     /// Everything that a holder does without being asked.
     pub(crate) fn hold_on(&mut self, now: Now) {
         self.watch_leases(now);
+        for local in self.locals.values_mut() {
+            self.look |= local.end_wait(now);
+        }
         if self.look || self.next_local(now) == Micros::ZERO {
             self.look = false;
             self.learn_resources(now);
@@ -255,7 +258,8 @@ impl Core {
         let Some(grant) = self.state.restart_grants.get(&self.node) else {
             return;
         };
-        if grant.incarnation != self.incarnation {
+        if grant.incarnation != self.incarnation || self.clients.restart_index != Some(grant.index)
+        {
             return;
         }
         let until = HoldUntil {

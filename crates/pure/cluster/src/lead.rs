@@ -27,14 +27,15 @@ pub(crate) struct Lead {
     /// An entry of this term has been applied: everything earlier leaders committed is known.
     pub(crate) caught_up: bool,
     round: u64,
-    sent: VecDeque<(u64, Now)>,
+    sent: VecDeque<(u64, Base)>,
     acknowledged: BTreeMap<MemberId, u64>,
-    /// When the last round was sent that a majority has acknowledged.
-    based_on: Option<Now>,
+    /// The last round that a majority has acknowledged.
+    based_on: Option<Base>,
     horizon: WaitUntil,
     horizon_known: bool,
     pub(crate) giving_up: Option<(MemberId, Now)>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) restarting: BTreeMap<NodeId, Restarting>,
     /// The decision on its way through the log, and who it touches.
     pub(crate) pending: Option<Pending>,
     /// Reports on their way through the log: node, incarnation, version.
@@ -43,6 +44,27 @@ pub(crate) struct Lead {
     pub(crate) last_change: Now,
     /// Something has changed that a decision may depend on.
     pub(crate) look: bool,
+    /// When it was last looked at whether anything is to be decided.
+    pub(crate) looked: Option<Now>,
+}
+
+/// What a round asked voters to promise, and when it was sent. The configuration may have changed
+/// since: no lease is longer than what voters were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    pub(crate) at: Now,
+    pub(crate) leadership: Micros,
+    /// Longest lease, with the longest extra wait of any node.
+    pub(crate) lease: Micros,
+}
+
+/// A planned restart: until when its leases may run on, and of which grant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restarting {
+    index: u64,
+    until: WaitUntil,
+    /// The run that follows was heard then, and has shortened its guards to an ordinary lease.
+    pub(crate) back: Option<Now>,
 }
 
 /// A decision on its way through the log.
@@ -67,16 +89,11 @@ pub(crate) struct Peer {
 }
 
 impl Lead {
-    pub(crate) fn new(term: u64, now: Now, state: &ClusterState) -> Self {
+    pub(crate) fn new(term: u64, now: Now) -> Self {
         let nobody = WaitUntil {
             from: now,
             length: Micros::ZERO,
         };
-        let mut peers = BTreeMap::new();
-        for (node, grant) in &state.restart_grants {
-            let length = grant.length.stretched(state.config.timing.drift_ppm);
-            peers.insert(node.clone(), Peer::new(WaitUntil { from: now, length }));
-        }
         Self {
             term,
             began: now,
@@ -88,19 +105,55 @@ impl Lead {
             horizon: nobody,
             horizon_known: false,
             giving_up: None,
-            peers,
+            peers: BTreeMap::new(),
+            restarting: BTreeMap::new(),
             pending: None,
             reporting: BTreeMap::new(),
             failures_since: BTreeMap::new(),
             last_change: now,
             look: true,
+            looked: None,
         }
     }
 
+    /// Waits for every planned restart that the state knows, from when this leader first sees it:
+    /// that is later than when its agent began to count.
+    pub(crate) fn watch_restarts(&mut self, now: Now, state: &ClusterState, drift_ppm: u64) {
+        let grants = &state.restart_grants;
+        self.restarting.retain(|node, known| {
+            grants
+                .get(node)
+                .is_some_and(|grant| grant.index == known.index)
+        });
+        for (node, grant) in grants {
+            let extra = state
+                .nodes
+                .get(node)
+                .map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
+            let until = WaitUntil {
+                from: now,
+                length: grant.length.stretched(drift_ppm).plus(extra),
+            };
+            self.restarting.entry(node.clone()).or_insert(Restarting {
+                index: grant.index,
+                until,
+                back: None,
+            });
+        }
+    }
+
+    /// How long a planned restart keeps a node's leases alive.
+    fn restart_left(&self, node: &NodeId, now: Now) -> Micros {
+        self.restarting
+            .get(node)
+            .filter(|restart| restart.back.is_none())
+            .map_or(Micros::ZERO, |restart| restart.until.left(now))
+    }
+
     /// Counts a new round from now.
-    pub(crate) fn next_round(&mut self, now: Now) -> u64 {
+    pub(crate) fn next_round(&mut self, base: Base) -> u64 {
         self.round += 1;
-        self.sent.push_back((self.round, now));
+        self.sent.push_back((self.round, base));
         if self.sent.len() > ROUNDS {
             self.sent.pop_front();
         }
@@ -132,11 +185,11 @@ impl Lead {
             return;
         }
         self.horizon_known = true;
-        while let Some(&(round, at)) = self.sent.front() {
+        while let Some(&(round, base)) = self.sent.front() {
             if round > reached {
                 break;
             }
-            self.based_on = Some(at);
+            self.based_on = Some(base);
             self.sent.pop_front();
         }
     }
@@ -147,19 +200,19 @@ impl Lead {
         self.sent.clear();
     }
 
-    /// The leadership lease, while it lasts: when it was based, and what is left of it.
-    pub(crate) fn lease(&self, now: Now, timing: &Timing) -> Option<Now> {
-        let from = self.based_on?;
+    /// The leadership lease, while it lasts: the round that it is based on.
+    pub(crate) fn lease(&self, now: Now, timing: &Timing) -> Option<Base> {
+        let base = self.based_on?;
         let hold = HoldUntil {
-            from,
-            length: timing.leadership,
+            from: base.at,
+            length: timing.leadership.min(base.leadership),
         };
-        (self.giving_up.is_none() && !hold.is_over(now)).then_some(from)
+        (self.giving_up.is_none() && !hold.is_over(now)).then_some(base)
     }
 
     /// Whether this leader may judge leases as expired, and grant new ones: it leads, and knows all
     /// that earlier leaders committed.
-    pub(crate) fn rules(&self, now: Now, timing: &Timing) -> Option<Now> {
+    pub(crate) fn rules(&self, now: Now, timing: &Timing) -> Option<Base> {
         if self.caught_up {
             self.lease(now, timing)
         } else {
@@ -172,9 +225,13 @@ impl Lead {
         self.horizon_known && self.horizon.is_over(now)
     }
 
-    /// Longest lease to be granted now, so that it ends within a full lease of the round that stands behind it.
-    pub(crate) fn grant_length(now: Now, based_on: Now, timing: &Timing) -> Micros {
-        timing.lease.minus(now.held_since(based_on))
+    /// Longest lease to be granted now to a node that others wait `extra` longer for: it ends within
+    /// a full lease of the round that stands behind it, and voters vouch for it.
+    pub(crate) fn grant_length(now: Now, base: Base, timing: &Timing, extra: Micros) -> Micros {
+        timing
+            .lease
+            .min(base.lease.minus(extra))
+            .minus(now.held_since(base.at))
     }
 
     pub(crate) fn peer(&mut self, node: &NodeId, now: Now) -> &mut Peer {
@@ -188,7 +245,7 @@ impl Lead {
 
     /// Whether nothing was heard of a node for so long that every lease it ever had is over.
     pub(crate) fn is_silent(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
-        if !self.horizon_passed(now) {
+        if !self.horizon_passed(now) || self.restart_left(node, now) > Micros::ZERO {
             return false;
         }
         let three = Micros(timing.heartbeat.0.saturating_mul(3));
@@ -214,7 +271,11 @@ impl Lead {
         let three = Micros(timing.heartbeat.0.saturating_mul(3));
         let young = three.minus(now.waited_since(self.began));
         let Some(peer) = self.peers.get(node) else {
-            return self.horizon.left(now).max(young);
+            return self
+                .horizon
+                .left(now)
+                .max(self.restart_left(node, now))
+                .max(young);
         };
         let quiet = peer.heard.map_or(young, |heard| {
             timing
@@ -226,6 +287,7 @@ impl Lead {
         self.horizon
             .left(now)
             .max(peer.granted.left(now))
+            .max(self.restart_left(node, now))
             .max(quiet)
     }
 

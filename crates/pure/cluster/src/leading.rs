@@ -4,7 +4,7 @@
 
 use crate::{
     core::Core,
-    lead::{Lead, grantable},
+    lead::{Base, Lead, grantable},
 };
 use standfast_model::{
     command::Change,
@@ -27,10 +27,17 @@ impl Core {
         }
         let term = self.consensus.term();
         if self.lead.as_ref().is_none_or(|lead| lead.term != term) {
-            self.lead = Some(Lead::new(term, now, &self.state));
+            self.lead = Some(Lead::new(term, now));
             self.last_round = None;
             self.log(Level::Info, format!("this node leads in term {term}"));
         }
+        let drift = self.wait_drift();
+        if let Some(lead) = &mut self.lead
+            && lead.caught_up
+        {
+            lead.watch_restarts(now, &self.state, drift);
+        }
+        self.stop_giving_up(now);
         let beat = self.lead_round(now);
         self.decide_on(now, beat);
     }
@@ -43,6 +50,21 @@ impl Core {
             if !goes_on {
                 lead.forget_base();
             }
+        }
+    }
+
+    /// A transfer of leadership that has not come about is over: nothing is granted until then, and
+    /// leases are longer than that. The next one is not tried before it has been calm again.
+    fn stop_giving_up(&mut self, now: Now) {
+        let patience = self.timing().leadership;
+        let Some(lead) = &mut self.lead else { return };
+        if let Some((_, began)) = lead.giving_up
+            && now.waited_since(began) >= patience
+        {
+            lead.last_change = now;
+            self.give_up(None);
+            // The next round makes a new leadership lease.
+            self.last_round = None;
         }
     }
 
@@ -67,9 +89,18 @@ impl Core {
         let round = self.last_round.map_or(Micros::ZERO, |at| {
             timing.heartbeat.minus(now.held_since(at))
         });
+        if lead.pending.is_some() || lead.rules(now, &timing).is_none() {
+            return round;
+        }
         let mut next = round;
         for (node, known) in &self.state.nodes {
-            if known.online && *node != self.node {
+            // Who was silent already at the last look is looked at again at the next heartbeat.
+            if known.online
+                && *node != self.node
+                && !lead
+                    .looked
+                    .is_some_and(|at| lead.is_silent(node, at, &timing))
+            {
                 next = next.min(lead.silent_in(node, now, &timing));
             }
         }
@@ -101,11 +132,20 @@ impl Core {
             .collect();
         let Some(lead) = &mut self.lead else { return };
         let giving_up = lead.giving_up.is_some();
+        let base = Base {
+            at: now,
+            leadership: if giving_up {
+                Micros::ZERO
+            } else {
+                timing.leadership
+            },
+            lease: timing.lease.plus(extra),
+        };
         let round = Round {
             term,
-            round: lead.next_round(now),
-            leadership_us: if giving_up { 0 } else { timing.leadership.0 },
-            lease_us: timing.lease.plus(extra).0,
+            round: lead.next_round(base),
+            leadership_us: base.leadership.0,
+            lease_us: base.lease.0,
             acknowledged,
             commit: self.consensus.commit_index(),
         };
@@ -184,7 +224,11 @@ impl Core {
         let Some(lead) = &mut self.lead else { return };
         let based_on = match lead.rules(now, &timing) {
             Some(based_on) => based_on,
-            None if unled && lead.caught_up => now,
+            None if unled && lead.caught_up => Base {
+                at: now,
+                leadership: timing.leadership,
+                lease: timing.lease.plus(extra),
+            },
             None => return,
         };
         let pending = lead.pending.clone();
@@ -204,7 +248,7 @@ impl Core {
         {
             return;
         }
-        let length = Lead::grant_length(now, based_on, &timing);
+        let length = Lead::grant_length(now, based_on, &timing, extra);
         if !instances.is_empty() {
             let wait = length.stretched(timing.drift_ppm).plus(extra);
             peer.granted = peer.granted.later(
@@ -252,20 +296,25 @@ impl Core {
     pub(crate) fn on_report(&mut self, now: Now, from: &NodeId, report: NodeReport) {
         let drift = self.wait_drift();
         let lease = self.timing().lease.stretched(drift);
-        let restarting = self
-            .state
-            .restart_grants
-            .get(from)
-            .map(|grant| grant.incarnation);
+        // Before it reports that it knows of the restart, a new run has shortened its guards to an
+        // ordinary lease. Reports of runs before the restart do not know of it.
+        let back = self.state.restart_grants.get(from).is_some_and(|grant| {
+            grant.incarnation != report.incarnation && report.restart == grant.index
+        });
         let Some(lead) = &mut self.lead else { return };
-        let peer = lead.peer(from, now);
-        if restarting.is_some_and(|old| old != report.incarnation) {
-            // Before its first report a new agent has shortened its guards to an ordinary lease.
-            peer.granted = WaitUntil {
+        if back
+            && let Some(restart) = lead.restarting.get_mut(from)
+            && restart.back.is_none()
+        {
+            restart.back = Some(now);
+            let until = WaitUntil {
                 from: now,
                 length: lease.plus(report.guards.extra_wait()),
             };
+            let peer = lead.peer(from, now);
+            peer.granted = peer.granted.later(until, now);
         }
+        let peer = lead.peer(from, now);
         peer.report = Some(report);
         lead.look = true;
     }
@@ -303,34 +352,38 @@ impl Core {
         }
     }
 
-    /// Agents that announced a restart and are back.
+    /// Agents that announced a restart and are back, or have not restarted after all. Only when voters
+    /// vouch for the ordinary leases that follow: a round of after that has been acknowledged.
     pub(crate) fn end_restart_grants(&mut self, now: Now) {
-        let back: Vec<NodeId> = self
+        let timing = self.timing();
+        let Some(lead) = &self.lead else { return };
+        let Some(base) = lead.lease(now, &timing) else {
+            return;
+        };
+        let over: Vec<(NodeId, u64)> = self
             .state
             .restart_grants
             .iter()
             .filter(|(node, grant)| {
-                let reported = self
-                    .state
-                    .nodes
+                let back = lead
+                    .restarting
                     .get(*node)
-                    .map(|known| known.report.incarnation);
-                reported.is_some_and(|run| run != grant.incarnation)
-                    && self
-                        .state
-                        .nodes
-                        .get(*node)
-                        .is_some_and(|known| known.report.version > 0)
-                    && self
-                        .lead
-                        .as_ref()
-                        .and_then(|lead| lead.peers.get(*node))
-                        .is_some_and(|peer| Some(peer.incarnation) == reported)
+                    .and_then(|restart| restart.back)
+                    .is_some_and(|at| base.at.held_since(at) > Micros::ZERO);
+                // Whoever asks for leases after it has seen its restart grant does not use it.
+                let stays = lead.peers.get(*node).is_some_and(|peer| {
+                    peer.incarnation == grant.incarnation
+                        && peer
+                            .request
+                            .as_ref()
+                            .is_some_and(|(request, _)| request.applied >= grant.index)
+                });
+                back || stays
             })
-            .map(|(node, _)| node.clone())
+            .map(|(node, grant)| (node.clone(), grant.index))
             .collect();
-        for node in back {
-            self.propose(now, None, Change::RestartOver { node });
+        for (node, index) in over {
+            self.propose(now, None, Change::RestartOver { node, index });
         }
     }
 }

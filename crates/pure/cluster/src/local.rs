@@ -36,6 +36,8 @@ pub(crate) struct Local {
     pub(crate) probing: bool,
     /// Stopping because the lease is about to end, or has ended.
     pub(crate) lease_ending: bool,
+    /// To be stopped and started again: it does not work, or its configuration has changed.
+    pub(crate) to_restart: bool,
 }
 
 /// What a driver's word changed.
@@ -67,6 +69,7 @@ impl Local {
             recent_at: None,
             probing: true,
             lease_ending: false,
+            to_restart: false,
         }
     }
 
@@ -158,6 +161,7 @@ impl Local {
     fn on_stopped(&mut self) -> Changed {
         self.probing = false;
         self.lease_ending = false;
+        self.to_restart = false;
         match self.phase {
             Phase::Stopping | Phase::StopFailed | Phase::Lapsed | Phase::Active => {
                 self.phase = Phase::Inactive;
@@ -202,6 +206,20 @@ impl Local {
     pub(crate) fn waits(&self, now: Now) -> Micros {
         self.not_before
             .map_or(Micros::ZERO, |until| until.left(now))
+    }
+
+    /// Ends a wait that is over. Returns whether there was one: then it is to be looked at again.
+    pub(crate) fn end_wait(&mut self, now: Now) -> bool {
+        let over = self.not_before.is_some_and(|until| until.is_over(now));
+        if over {
+            self.not_before = None;
+        }
+        over
+    }
+
+    /// Failures in a row no longer count: an operator or the leader said so.
+    pub(crate) fn forget_failures(&mut self) {
+        self.recent = 0;
     }
 
     /// For the report.

@@ -68,6 +68,11 @@ impl Core {
                 self.promise
             },
             instances,
+            restart: self
+                .state
+                .restart_grants
+                .get(&self.node)
+                .map_or(0, |grant| grant.index),
             guards: self.guards.clone(),
             sick_interfaces: self.sick_interfaces.clone(),
             interfaces: self.interfaces(),

@@ -141,7 +141,7 @@ impl Core {
                 && local.waits(now) == Micros::ZERO
                 && !local.is_exhausted(now, &policy),
             may_stop: !local.probing && local.waits(now) == Micros::ZERO,
-            to_stop: local.lease_ending,
+            to_stop: local.lease_ending || local.to_restart,
         }
     }
 
@@ -169,7 +169,7 @@ impl Core {
                     kind,
                 });
             } else if known {
-                local.lease_ending = true;
+                local.to_restart = true;
             }
         }
     }
@@ -198,6 +198,7 @@ impl Core {
         local.kind = Some(kind.clone());
         local.began = now;
         local.lease_ending = false;
+        local.to_restart = false;
         local.not_before = None;
         self.look = true;
         self.log(Level::Info, format!("{resource}: start under plan {since}"));
@@ -211,13 +212,17 @@ impl Core {
     }
 
     fn stop(&mut self, now: Now, resource: &ResourceId) {
-        let grace = match self
+        let started = self
+            .locals
+            .get(resource)
+            .and_then(|local| local.kind.as_ref());
+        let configured = self
             .state
             .config
             .resources
             .get(resource)
-            .map(|config| &config.kind)
-        {
+            .map(|config| &config.kind);
+        let grace = match started.or(configured) {
             Some(ResourceKind::Process(process)) => process.stop_timeout,
             Some(ResourceKind::Vip(_)) | None => Micros::from_millis(1000),
         };
@@ -288,7 +293,7 @@ impl Core {
                 );
                 return;
             }
-            Changed::Restart => local.lease_ending = true,
+            Changed::Restart => local.to_restart = true,
         }
         if !local.phase.may_run() {
             local.not_before = local.not_before.filter(|_| local.phase == Phase::Failed);

@@ -25,6 +25,8 @@ const MOST_WAITING: usize = 256;
 pub(crate) struct Clients {
     waiting: BTreeMap<u64, Waiting>,
     restart: Option<u64>,
+    /// Index of the command that granted it: an earlier grant of this run is not meant.
+    pub(crate) restart_index: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Core {
                 if matches!(request, Request::Restart) {
                     self.restart_asked = Some(now);
                     self.clients.restart = Some(id);
+                    self.clients.restart_index = None;
                 }
                 self.wait_for(now, id, None, request);
             }
@@ -92,6 +95,9 @@ impl Core {
 
     fn wait_for(&mut self, now: Now, id: u64, origin: Option<NodeId>, request: Request) {
         if self.clients.waiting.len() >= MOST_WAITING {
+            if origin.is_none() {
+                self.end_restart(id);
+            }
             let text = "too many requests are waiting; try again".to_owned();
             self.answer_to(
                 origin,
@@ -419,6 +425,9 @@ impl Core {
             }
             lead.last_change = now;
         }
+        if self.clients.restart == Some(id) && outcome.is_ok() {
+            self.clients.restart_index = Some(index);
+        }
         let Some(waiting) = self.clients.waiting.get(&id) else {
             return;
         };
@@ -446,12 +455,17 @@ impl Core {
         self.answer(id, response);
     }
 
-    fn answer(&mut self, id: u64, response: Response) {
+    /// Refused or timed out: this agent goes on as if it had not been asked.
+    fn end_restart(&mut self, id: u64) {
         if self.clients.restart == Some(id) {
-            // Refused or timed out: this agent goes on as if it had not been asked.
             self.clients.restart = None;
+            self.clients.restart_index = None;
             self.restart_asked = None;
         }
+    }
+
+    fn answer(&mut self, id: u64, response: Response) {
+        self.end_restart(id);
         if let Some(waiting) = self.clients.waiting.remove(&id) {
             self.answer_to(waiting.origin, id, response);
         }

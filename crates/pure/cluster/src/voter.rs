@@ -135,14 +135,19 @@ impl Voter {
                 length: Micros::ZERO,
             };
         } else {
-            self.no_vote = WaitUntil {
-                from: now,
-                length: vote,
-            };
-            self.current = WaitUntil {
-                from: now,
-                length: lease,
-            };
+            // A changed configuration may make later promises shorter: earlier ones stand.
+            let (no_vote, current) = (
+                WaitUntil {
+                    from: now,
+                    length: vote,
+                },
+                WaitUntil {
+                    from: now,
+                    length: lease,
+                },
+            );
+            self.no_vote = self.no_vote.later(no_vote, now);
+            self.current = self.current.later(current, now);
         }
         OnRound::Acknowledge(self.earlier.left(now))
     }

@@ -178,7 +178,13 @@ impl Core {
     }
 
     pub(crate) fn on_memory(&mut self, from: &NodeId, remembered: Acknowledged) {
-        if remembered.member != self.member.0 {
+        // A learner's ignorance proves nothing.
+        let votes = self
+            .member_of(from)
+            .is_some_and(|member| self.consensus.voters().contains(&member));
+        if remembered.member != self.member.0
+            || (!votes && remembered.term == 0 && remembered.index == 0)
+        {
             return;
         }
         let needed = self.consensus.voters().len() / 2;

@@ -85,6 +85,8 @@ pub enum Change {
     RestartOver {
         /// Which node.
         node: NodeId,
+        /// Index of the command that granted it: a later one is not over.
+        index: u64,
     },
     /// A member joins (or comes back under a new number) as a learner.
     AddMember {

@@ -84,6 +84,10 @@ pub struct NodeReport {
     pub promise: PlanNumber,
     /// Resources that it has or had; one that is missing is inactive and always was in this incarnation.
     pub instances: BTreeMap<ResourceId, InstanceReport>,
+    /// Index of the restart grant that this run has found in the state, zero for none: whatever ran on
+    /// under it has been taken over.
+    #[serde(default)]
+    pub restart: u64,
     /// Guards that its kernel offers.
     pub guards: GuardSupport,
     /// Interfaces whose client network does not work, with the reason.

@@ -1,14 +1,16 @@
 //! A small world for scenarios: cores on a perfect network with drivers that always succeed. Faults
 //! are what a test does by hand; the simulator does them at random.
+#![allow(dead_code, reason = "each file of tests uses another part")]
 
 use standfast_cluster::{Core, Init};
 use standfast_model::{
     config::{ClusterConfig, NodeConfig},
-    effect::Effect,
+    effect::{Batch, Effect},
     event::{DiskCondition, Event, HardState, InstanceChange, Restored},
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId, ResourceId},
-    message::LogSnapshot,
+    message::{LogSnapshot, Message},
+    plan::PlanNumber,
     request::{Request, Response},
     state::{ClusterState, Member, NodeState},
     time::{Micros, Now},
@@ -32,8 +34,24 @@ pub(crate) struct Net {
     pub(crate) replies: BTreeMap<u64, Response>,
     pub(crate) log: Vec<String>,
     pub(crate) messages: u64,
+    /// Messages that are lost.
+    pub(crate) lose: Option<Lose>,
+    /// So many stops fail before one succeeds.
+    pub(crate) failing_stops: u32,
+    /// Writes of this node take longer.
+    pub(crate) slow_disk: Option<(NodeId, u64)>,
+    /// How often a core was stepped.
+    pub(crate) steps: u64,
+    /// Agents that may end, their restart grant being in force.
+    pub(crate) may_end: BTreeSet<NodeId>,
+    disks: BTreeMap<NodeId, Restored>,
+    /// Guards: the instance and its deadline.
+    guards: BTreeMap<(ResourceId, NodeId), (PlanNumber, u64)>,
     requests: u64,
 }
+
+/// From, to, what.
+pub(crate) type Lose = Box<dyn Fn(&NodeId, &NodeId, &Message) -> bool>;
 
 /// The first node's disk after `init`.
 pub(crate) fn first_disk(name: &str) -> Restored {
@@ -88,6 +106,13 @@ impl Net {
             replies: BTreeMap::new(),
             log: Vec::new(),
             messages: 0,
+            lose: None,
+            failing_stops: 0,
+            slow_disk: None,
+            steps: 0,
+            may_end: BTreeSet::new(),
+            disks: BTreeMap::new(),
+            guards: BTreeMap::new(),
             requests: 0,
         };
         net.boot(first, MemberId(1), first_disk(first));
@@ -113,6 +138,7 @@ impl Net {
 
     pub(crate) fn boot(&mut self, name: &str, member: MemberId, restored: Restored) {
         let node = NodeId::from(name);
+        self.disks.insert(node.clone(), restored.clone());
         let peers = self
             .cores
             .keys()
@@ -173,11 +199,12 @@ impl Net {
         self.queue.insert((at, self.order), (node, event));
     }
 
-    fn deliver(&mut self, node: &NodeId, event: Event) {
+    pub(crate) fn deliver(&mut self, node: &NodeId, event: Event) {
         let now = self.clock();
         let Some(core) = self.cores.get_mut(node) else {
             return;
         };
+        self.steps += 1;
         let effects = core.step(now, event);
         self.carry_out(node, effects);
     }
@@ -185,39 +212,29 @@ impl Net {
     fn carry_out(&mut self, node: &NodeId, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Send { to, message, .. } => {
-                    self.messages += 1;
-                    if !self.cut.contains(node) && !self.cut.contains(&to) {
-                        let event = Event::Message {
-                            from: node.clone(),
-                            link: 0,
-                            message,
-                        };
-                        self.schedule(self.now + DELAY, to, event);
-                    }
-                }
-                Effect::Persist(batch) => {
-                    let event = Event::Persisted {
-                        sequence: batch.sequence,
-                        took: Micros(FSYNC),
-                    };
-                    self.schedule(self.now + FSYNC, node.clone(), event);
-                }
+                Effect::Send { to, message, .. } => self.send(node, to, message),
+                Effect::Persist(batch) => self.persist(node, *batch),
                 Effect::Start(start) => {
-                    self.active
-                        .entry(start.resource.clone())
-                        .or_default()
-                        .insert(node.clone());
+                    let guard = (start.since, start.deadline);
+                    self.guards
+                        .insert((start.resource.clone(), node.clone()), guard);
+                    let nodes = self.active.entry(start.resource.clone()).or_default();
+                    nodes.insert(node.clone());
+                    assert!(
+                        nodes.len() == 1,
+                        "{} is active on {nodes:?}:\n{}",
+                        start.resource,
+                        self.log.join("\n")
+                    );
                     self.instance(node, start.resource, InstanceChange::Started);
                 }
-                Effect::Stop { resource, .. } => {
-                    if let Some(nodes) = self.active.get_mut(&resource) {
-                        nodes.remove(node);
-                    }
-                    self.instance(node, resource, InstanceChange::Stopped);
+                Effect::Stop { resource, .. } => self.stop(node, resource),
+                Effect::Extend { resource, deadline } => {
+                    self.extend(node, resource, deadline);
                 }
-                Effect::Probe { resource, .. } => {
-                    self.instance(node, resource, InstanceChange::Stopped)
+                Effect::Probe { resource, .. } => self.probe(node, resource),
+                Effect::RestartReady { .. } => {
+                    self.may_end.insert(node.clone());
                 }
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);
@@ -225,14 +242,124 @@ impl Net {
                 Effect::Log { text, .. } => {
                     self.log.push(format!("{:>9} {node}: {text}", self.now))
                 }
-                Effect::Extend { .. }
-                | Effect::Repair { .. }
+                Effect::Repair { .. }
                 | Effect::Reconfigure { .. }
                 | Effect::Peers(_)
-                | Effect::WatchNetworks(_)
-                | Effect::RestartReady { .. } => {}
+                | Effect::WatchNetworks(_) => {}
             }
         }
+    }
+
+    fn send(&mut self, node: &NodeId, to: NodeId, message: Box<Message>) {
+        self.messages += 1;
+        let lost = self
+            .lose
+            .as_ref()
+            .is_some_and(|lose| lose(node, &to, &message));
+        if lost || self.cut.contains(node) || self.cut.contains(&to) {
+            return;
+        }
+        let event = Event::Message {
+            from: node.clone(),
+            link: 0,
+            message,
+        };
+        self.schedule(self.now + DELAY, to, event);
+    }
+
+    fn persist(&mut self, node: &NodeId, batch: Batch) {
+        let event = Event::Persisted {
+            sequence: batch.sequence,
+            took: Micros(FSYNC),
+        };
+        let slow = self.slow_disk.as_ref().filter(|(slow, _)| slow == node);
+        let takes = slow.map_or(FSYNC, |(_, takes)| *takes);
+        self.schedule(self.now + takes, node.clone(), event);
+        let disk = self.disks.entry(node.clone()).or_default();
+        if batch.reset.is_some() {
+            disk.entries.clear();
+            disk.snapshot = None;
+            disk.hard_state = HardState::default();
+        }
+        disk.hard_state = batch.hard_state.unwrap_or(disk.hard_state);
+        if let Some(first) = batch.entries.first().map(|entry| entry.index) {
+            disk.entries.retain(|entry| entry.index < first);
+            disk.entries.extend(batch.entries);
+        }
+        if let Some(snapshot) = batch.snapshot {
+            disk.entries.retain(|entry| entry.index > snapshot.index);
+            disk.snapshot = Some(snapshot);
+        }
+        disk.promise = batch.promise.unwrap_or(disk.promise);
+        disk.vote_cap = batch.vote_cap.unwrap_or(disk.vote_cap);
+        disk.lease_cap = batch.lease_cap.unwrap_or(disk.lease_cap);
+    }
+
+    fn stop(&mut self, node: &NodeId, resource: ResourceId) {
+        let change = if self.failing_stops > 0 {
+            self.failing_stops -= 1;
+            InstanceChange::StopFailed("it does not listen".into())
+        } else {
+            self.end(node, &resource);
+            InstanceChange::Stopped
+        };
+        self.instance(node, resource, change);
+    }
+
+    fn extend(&mut self, node: &NodeId, resource: ResourceId, deadline: u64) {
+        if let Some(guard) = self.guards.get_mut(&(resource, node.clone())) {
+            guard.1 = deadline;
+        }
+    }
+
+    fn probe(&mut self, node: &NodeId, resource: ResourceId) {
+        let guard = self.guards.get(&(resource.clone(), node.clone())).copied();
+        let change = guard.map_or(InstanceChange::Stopped, |(since, deadline)| {
+            InstanceChange::Adopted { since, deadline }
+        });
+        self.instance(node, resource, change);
+    }
+
+    fn end(&mut self, node: &NodeId, resource: &ResourceId) {
+        self.guards.remove(&(resource.clone(), node.clone()));
+        if let Some(nodes) = self.active.get_mut(resource) {
+            nodes.remove(node);
+        }
+    }
+
+    /// The kernel ends what its lease no longer covers.
+    fn guard(&mut self) {
+        let over: Vec<(ResourceId, NodeId)> = self
+            .guards
+            .iter()
+            .filter(|(_, (_, deadline))| *deadline <= self.now)
+            .map(|(instance, _)| instance.clone())
+            .collect();
+        for (resource, node) in over {
+            self.end(&node, &resource);
+            self.instance(&node, resource, InstanceChange::LeaseEnded);
+        }
+    }
+
+    /// The agent ends, and what it supervises runs on under its guards.
+    pub(crate) fn kill_agent(&mut self, name: &str) {
+        let node = NodeId::from(name);
+        self.cores.remove(&node);
+        self.queue.retain(|_, (to, _)| *to != node);
+        self.may_end.remove(&node);
+    }
+
+    /// The agent starts from its disk.
+    pub(crate) fn start_agent(&mut self, name: &str, member: MemberId) {
+        let disk = self.disks[&NodeId::from(name)].clone();
+        self.boot(name, member, disk);
+    }
+
+    pub(crate) fn report(&mut self, name: &str, resource: &str, change: InstanceChange) {
+        if matches!(change, InstanceChange::Exited(_)) {
+            self.end(&NodeId::from(name), &ResourceId::from(resource));
+        }
+        self.instance(&NodeId::from(name), ResourceId::from(resource), change);
     }
 
     fn instance(&mut self, node: &NodeId, resource: ResourceId, change: InstanceChange) {
@@ -247,6 +374,7 @@ impl Net {
     pub(crate) fn crash(&mut self, name: &str) {
         let node = NodeId::from(name);
         self.cores.remove(&node);
+        self.guards.retain(|(_, at), _| *at != node);
         for nodes in self.active.values_mut() {
             nodes.remove(&node);
         }
@@ -263,7 +391,10 @@ impl Net {
                 .min()
                 .unwrap_or(u64::MAX);
             let next = self.queue.keys().next().map_or(u64::MAX, |(at, _)| *at);
+            let guard = self.guards.values().map(|(_, at)| *at).min();
+            let next = next.min(guard.unwrap_or(u64::MAX));
             self.now = wake.min(next).min(end).max(self.now);
+            self.guard();
             if let Some(entry) = self.queue.first_entry()
                 && entry.key().0 <= self.now
             {

@@ -1,0 +1,305 @@
+//! Scenarios of what a review found: each failed before its repair.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod net;
+
+use net::Net;
+use standfast_model::{
+    config::{
+        ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ProcessConfig, Profile,
+        ResourceConfig, ResourceKind, Timing,
+    },
+    event::{Event, InstanceChange},
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    message::Body,
+    plan::INFINITY,
+    request::{Request, Response},
+    time::Micros,
+};
+use std::collections::BTreeMap;
+
+/// The order to stand for election, as crate `consensus` numbers it.
+const TIMEOUT_NOW: i32 = 8;
+
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn config(net: &Net, timing: Timing) -> ClusterConfig {
+    let leader = net.leader().unwrap();
+    let mut config = net.core(&leader).inspect().state.config.clone();
+    config.timing = timing;
+    for node in NODES {
+        config
+            .nodes
+            .insert(NodeId::from(node), NodeConfig::default());
+    }
+    let web = ResourceId::from("web");
+    let kind = ResourceKind::Process(ProcessConfig {
+        command: vec!["web".into()],
+        ..ProcessConfig::default()
+    });
+    let failure = FailurePolicy::default();
+    config
+        .resources
+        .insert(web.clone(), ResourceConfig { kind, failure });
+    let group = GroupConfig {
+        members: vec![web],
+        prefer: BTreeMap::from([(NodeId::from("beta"), 100)]),
+        stickiness: INFINITY,
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("site"), group);
+    config
+}
+
+fn apply(net: &mut Net, timing: Timing) {
+    let request = Request::Apply {
+        config: Box::new(config(net, timing)),
+        text: String::new(),
+        based_on: None,
+        author: "test".into(),
+    };
+    let leader = net.leader().unwrap();
+    let response = net.ask(&leader, request);
+    assert!(matches!(response, Response::Done { .. }), "{response:?}");
+}
+
+fn web_on_beta() -> Net {
+    let mut net = Net::cluster(&NODES);
+    apply(&mut net, Timing::of(Profile::Lan));
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    net
+}
+
+/// Runs until that line is in the log.
+fn until(net: &mut Net, text: &str) {
+    for _ in 0..20_000 {
+        if net.log.iter().any(|line| line.contains(text)) {
+            return;
+        }
+        net.run(1);
+    }
+    panic!("no {text:?} in\n{}", net.log.join("\n"));
+}
+
+/// A transfer of leadership whose rounds and order get lost must not leave a leader that grants nothing.
+#[test]
+fn a_transfer_that_fails_is_given_up_before_leases_end() {
+    let mut net = Net::cluster(&NODES);
+    net.lose = Some(Box::new(
+        |_, _, message| matches!(&message.body, Some(Body::Consensus(inner)) if inner.kind == TIMEOUT_NOW),
+    ));
+    let leader = net.leader().unwrap();
+    assert_eq!(leader, "alpha");
+    let mut config = config(&net, Timing::of(Profile::Lan));
+    config
+        .groups
+        .get_mut(&GroupId::from("site"))
+        .unwrap()
+        .prefer = BTreeMap::from([(NodeId::from("alpha"), 100)]);
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "test".into(),
+    };
+    net.ask("alpha", request);
+    until(&mut net, "web: start");
+    until(&mut net, "leadership goes to");
+    net.run(20_000);
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+    assert!(
+        net.log
+            .iter()
+            .all(|line| !line.contains("lease is over") && !line.contains("web: stop")),
+        "{}",
+        net.log.join("\n")
+    );
+}
+
+/// A longer lease is granted only once voters have promised to remember that it is longer.
+#[test]
+fn a_lease_made_longer_is_remembered_by_voters_before_it_is_granted() {
+    let mut net = web_on_beta();
+    net.run(6000);
+    let leader = net.leader().unwrap();
+    assert_ne!(leader, "beta");
+    let longer = Timing {
+        lease: Micros::from_millis(8000),
+        ..Timing::of(Profile::Lan)
+    };
+    // Rounds are lost from here on, so that voters know of the old length only.
+    net.lose = Some(Box::new(|_, _, message| {
+        matches!(&message.body, Some(Body::Round(_)))
+    }));
+    apply(&mut net, longer);
+    net.run(150);
+    net.lose = None;
+    net.kill_agent(&leader);
+    net.cut.insert(NodeId::from("beta"));
+    // Nobody else may be elected by one node of two: the third comes from the disk.
+    let member = MemberId(NODES.iter().position(|node| *node == leader).unwrap() as u64 + 1);
+    net.start_agent(&leader, member);
+    net.run(6000);
+}
+
+/// A shorter lease does not shorten what voters vouch for of leases given before.
+#[test]
+fn a_lease_made_shorter_leaves_earlier_ones_alone() {
+    let mut net = Net::cluster(&NODES);
+    let long = Timing {
+        lease: Micros::from_millis(8000),
+        ..Timing::of(Profile::Lan)
+    };
+    apply(&mut net, long);
+    net.run(10_000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    let leader = net.leader().unwrap();
+    assert_ne!(leader, "beta");
+    net.cut.insert(NodeId::from("beta"));
+    apply(&mut net, Timing::of(Profile::Lan));
+    net.run(1500);
+    // An election of whoever is left: the third node, and the leader as it comes back from its disk.
+    let member = MemberId(NODES.iter().position(|node| *node == leader).unwrap() as u64 + 1);
+    net.kill_agent(&leader);
+    net.start_agent(&leader, member);
+    net.run(12_000);
+    assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
+}
+
+/// A restart grant that a new leader has in its log, but had not applied when it was elected.
+#[test]
+fn a_restart_outlives_the_leader_that_granted_it() {
+    let mut net = web_on_beta();
+    net.run(6000);
+    let leader = net.leader().unwrap();
+    assert_ne!(leader, "beta");
+    let third = NODES
+        .iter()
+        .find(|node| **node != "beta" && **node != leader)
+        .unwrap()
+        .to_string();
+    let other = NodeId::from(third.as_str());
+    // The third node never hears that it was committed.
+    let commit = net.core(&leader).inspect().applied;
+    net.lose = Some(Box::new(move |_, to, message| {
+        *to == other
+            && matches!(&message.body, Some(Body::Consensus(inner))
+                if inner.commit > commit && inner.entries.is_empty())
+    }));
+    net.deliver(
+        &NodeId::from("beta"),
+        Event::Request {
+            id: 77_777,
+            request: Request::Restart,
+        },
+    );
+    for _ in 0..200 {
+        if net.may_end.contains(&NodeId::from("beta")) {
+            break;
+        }
+        net.run(1);
+    }
+    assert!(
+        net.may_end.contains(&NodeId::from("beta")),
+        "{}",
+        net.log.join("\n")
+    );
+    net.kill_agent("beta");
+    net.lose = None;
+    net.kill_agent(&leader);
+    let member = MemberId(NODES.iter().position(|node| *node == leader).unwrap() as u64 + 1);
+    net.run(5);
+    net.start_agent(&leader, member);
+    net.run(8500);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    net.run(6000);
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+/// A restart that was called off leaves no restart grant behind, and a later one is a new one.
+#[test]
+fn a_restart_that_did_not_happen_is_over() {
+    let mut net = web_on_beta();
+    net.deliver(
+        &NodeId::from("beta"),
+        Event::Request {
+            id: 77_777,
+            request: Request::Restart,
+        },
+    );
+    // The answer comes too late for whoever asked: this node learns of the commit after 11 s.
+    let commit = net.core("beta").inspect().applied;
+    net.lose = Some(Box::new(move |_, to, message| {
+        *to == NodeId::from("beta")
+            && matches!(&message.body, Some(Body::Consensus(inner)) if inner.commit > commit)
+    }));
+    net.run(11_000);
+    net.lose = None;
+    net.run(3000);
+    assert!(net.may_end.is_empty());
+    let leader = net.leader().unwrap();
+    assert!(
+        net.core(&leader).inspect().state.restart_grants.is_empty(),
+        "{}",
+        net.log.join("\n")
+    );
+    assert_eq!(net.runs_on("web").len(), 1);
+}
+
+/// A stop that failed is tried again without anything else happening.
+#[test]
+fn a_failed_stop_is_tried_again() {
+    let mut net = web_on_beta();
+    net.failing_stops = 1;
+    let request = Request::Switchover {
+        group: GroupId::from("site"),
+        to: Some(NodeId::from("gamma")),
+        author: "test".into(),
+    };
+    assert!(matches!(net.ask("beta", request), Response::Done { .. }));
+    net.run(300);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    net.run(2500);
+    assert_eq!(net.runs_on("web"), ["gamma"], "{}", net.log.join("\n"));
+}
+
+/// While a decision is on its way to a slow disk nothing is awake.
+#[test]
+fn waiting_for_a_slow_disk_does_not_spin() {
+    let mut net = web_on_beta();
+    net.run(6000);
+    let leader = NodeId::from(net.leader().unwrap().as_str());
+    assert_ne!(leader, NodeId::from("beta"));
+    net.slow_disk = Some((leader, 2_000_000));
+    net.crash("beta");
+    let before = net.steps;
+    net.run(2500);
+    assert!(net.steps - before < 3000, "{} steps", net.steps - before);
+}
+
+/// `cleanup` lets a resource start again where it has failed too often.
+#[test]
+fn a_cleanup_counts_where_it_failed() {
+    let mut net = web_on_beta();
+    for _ in 0..9 {
+        let at = net.runs_on("web").pop().unwrap();
+        net.report(&at, "web", InstanceChange::Exited("crash".into()));
+        net.run(1500);
+    }
+    net.run(3000);
+    assert_eq!(net.runs_on("web"), [""; 0], "{}", net.log.join("\n"));
+    let request = Request::Cleanup {
+        group: GroupId::from("site"),
+        author: "test".into(),
+    };
+    assert!(matches!(net.ask("alpha", request), Response::Done { .. }));
+    net.run(1000);
+    assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
+}
