@@ -21,8 +21,9 @@ use support::{
     http_service, is_alive, last_beat, reap_orphans, send, shell, wait_until,
 };
 
-/// How long after its deadline a process may still show life, microseconds: 0.1 ms is measured.
-const LATENESS: u64 = 20_000;
+/// How long after its deadline a process may still show life, microseconds. 0.1 ms is measured, but a virtual machine
+/// whose host takes its processors away stood still for 57 ms; how exact a deadline is, the guard's tests say.
+const LATENESS: u64 = 200_000;
 
 fn stop_failed(change: InstanceChange) -> String {
     match change {
@@ -51,7 +52,8 @@ fn a_lease_ends_it_though_the_driver_does_nothing() {
     assert_eq!(world.next(), InstanceChange::Started);
     assert_eq!(world.next(), InstanceChange::LeaseEnded);
     let last = last_beat(&beat);
-    assert!((deadline - 500_000..deadline + LATENESS).contains(&last));
+    let allowed = deadline - 500_000..deadline + LATENESS;
+    assert!(allowed.contains(&last), "{last} is not in {allowed:?}");
     std::thread::sleep(Duration::from_millis(30));
     assert_eq!(last_beat(&beat), last, "it still beats");
     // Closed is closed: an extension that comes late starts nothing.
