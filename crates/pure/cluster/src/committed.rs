@@ -7,12 +7,14 @@ use crate::{apply::apply, core::Core};
 use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect, Level},
-    id::{MemberId, NodeId},
+    id::{MemberId, NodeId, ResourceId},
     message::{Body, LogSnapshot},
+    plan::Plan,
     planted::Planted,
     state::ClusterState,
     time::Now,
 };
+use std::collections::BTreeSet;
 
 /// Applied entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 2000;
@@ -89,6 +91,11 @@ impl Core {
             );
             return;
         };
+        if let Change::Decide(decision) = &command.change
+            && decision.plan.is_some()
+        {
+            self.held_before = held(&self.state.plan);
+        }
         let outcome = apply(&mut self.state, index, &command);
         if let Change::RemoveMember { .. } = command.change
             && self.planted(Planted::RemovalEndsLease)
@@ -175,4 +182,10 @@ impl Core {
 
 pub(crate) fn read_state(snapshot: &LogSnapshot) -> Option<ClusterState> {
     serde_json::from_slice(&snapshot.data).ok()
+}
+
+/// Resources that a plan gives to somebody.
+fn held(plan: &Plan) -> BTreeSet<ResourceId> {
+    let given = plan.groups.values().filter(|given| given.node.is_some());
+    given.flat_map(|given| given.members.clone()).collect()
 }

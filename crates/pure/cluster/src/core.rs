@@ -72,6 +72,8 @@ pub struct Core {
     pub(crate) promise_wanted: PlanNumber,
     pub(crate) report: NodeReport,
     pub(crate) report_sent: Option<(u64, Now)>,
+    /// Resources that somebody had under the plan before the present one.
+    pub(crate) held_before: BTreeSet<ResourceId>,
     pub(crate) sick_interfaces: BTreeMap<String, String>,
     pub(crate) notices: BTreeMap<String, String>,
     pub(crate) links: BTreeSet<(NodeId, u32)>,
@@ -141,6 +143,7 @@ impl Core {
             promise_wanted: init.restored.promise,
             report: NodeReport::default(),
             report_sent: None,
+            held_before: BTreeSet::new(),
             sick_interfaces: BTreeMap::new(),
             notices: BTreeMap::new(),
             links: BTreeSet::new(),

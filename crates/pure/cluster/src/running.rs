@@ -207,6 +207,7 @@ impl Core {
             kind,
             since,
             deadline,
+            fresh: !self.held_before.contains(resource),
         };
         self.out.push(Effect::Start(Box::new(start)));
     }

@@ -99,6 +99,8 @@ pub struct Start {
     pub since: PlanNumber,
     /// Guards end it at this `CLOCK_BOOTTIME` microsecond.
     pub deadline: u64,
+    /// No member had it just before, who would have noticed a stranger with the same address: ask first.
+    pub fresh: bool,
 }
 
 /// A durable write. What is not named stays.

@@ -22,10 +22,20 @@ use std::{
     thread,
 };
 
+/// Under what an address is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) since: PlanNumber,
+    /// `CLOCK_BOOTTIME` microseconds.
+    pub(crate) deadline: u64,
+    /// Nobody had it just before: the network is asked first.
+    pub(crate) fresh: bool,
+}
+
 /// An order for an address resource.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Start(ResourceId, VipConfig, PlanNumber, u64),
+    Start(ResourceId, VipConfig, Terms),
     Stop(ResourceId),
     Probe(ResourceId, VipConfig),
     Repair(ResourceId),
@@ -106,8 +116,8 @@ impl Worker {
     fn run(mut self, queue: &Receiver<Order>) {
         while let Ok(order) = queue.recv() {
             match order {
-                Order::Start(resource, config, since, deadline) => {
-                    let change = match self.start(&resource, &config, since, deadline) {
+                Order::Start(resource, config, terms) => {
+                    let change = match self.start(&resource, &config, terms) {
                         Ok(()) => InstanceChange::Started,
                         Err(why) => InstanceChange::StartFailed(why),
                     };
@@ -160,23 +170,23 @@ impl Worker {
         drop(self.events.send(Event::Notice { topic, text }));
     }
 
-    fn start(
-        &self,
-        resource: &ResourceId,
-        config: &VipConfig,
-        since: PlanNumber,
-        deadline: u64,
-    ) -> Result<(), String> {
+    fn start(&self, resource: &ResourceId, config: &VipConfig, terms: Terms) -> Result<(), String> {
         let driver = self.driver.as_ref().ok_or_else(|| self.why.clone())?;
         let spec = spec(config);
         driver
             .prepare(resource.as_str(), &spec)
             .map_err(|error| error.to_string())?;
-        self.check_conflict(resource, &spec)?;
-        self.remember(resource, since)
+        if terms.fresh {
+            self.check_conflict(resource, &spec)?;
+        }
+        self.remember(resource, terms.since)
             .map_err(|error| format!("cannot write {}: {error}", self.memory.display()))?;
         driver
-            .start(resource.as_str(), &spec, deadline.saturating_mul(1000))
+            .start(
+                resource.as_str(),
+                &spec,
+                terms.deadline.saturating_mul(1000),
+            )
             .map_err(|error| error.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! Carrying out effects: one exhaustive match. Each arm hands over to one edge and decides nothing.
 
 use super::{
-    addresses::{Addresses, Order},
+    addresses::{Addresses, Order, Terms},
     convert,
 };
 use prost::Message as _;
@@ -69,12 +69,12 @@ impl Edges {
                         }
                         ResourceKind::Vip(config) => {
                             self.kinds.insert(resource.clone(), Kind::Vip);
-                            self.addresses.order(Order::Start(
-                                resource,
-                                config,
-                                start.since,
-                                start.deadline,
-                            ));
+                            let terms = Terms {
+                                since: start.since,
+                                deadline: start.deadline,
+                                fresh: start.fresh,
+                            };
+                            self.addresses.order(Order::Start(resource, config, terms));
                         }
                     }
                 }
