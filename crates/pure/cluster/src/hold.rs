@@ -27,6 +27,9 @@ pub(crate) struct Holder {
     pub(crate) asked_for: Vec<(ResourceId, PlanNumber)>,
     /// What to ask for may have changed since the last request.
     pub(crate) wants_stale: bool,
+    /// What ran here when this agent started is known: from then on a new resource whose driver does
+    /// not answer holds nothing else up.
+    pub(crate) learned: bool,
     leases: BTreeMap<ResourceId, Lease>,
 }
 
@@ -151,5 +154,22 @@ impl Holder {
     /// All leases.
     pub(crate) fn leases(&self) -> impl Iterator<Item = (&ResourceId, &Lease)> {
         self.leases.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of the agent that began a moment after another must not take the other's grants for its own.
+    #[test]
+    fn a_grant_for_an_earlier_run_gives_nothing() {
+        let now = Now { boot: 9, raw: 9 };
+        let sequence = Holder::new(Incarnation(1)).next_request(now);
+        let mut second = Holder::new(Incarnation(2));
+        for _ in 0..REQUESTS {
+            second.next_request(now);
+        }
+        assert_eq!(second.sent_at(sequence), None);
     }
 }

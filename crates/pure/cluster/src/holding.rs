@@ -24,6 +24,8 @@ impl Core {
         if self.look || self.next_local(now) == Micros::ZERO {
             self.look = false;
             self.learn_resources(now);
+            self.holder.learned |=
+                self.state.applied > 0 && self.locals.values().all(|local| !local.probing);
             self.drive(now);
             self.keep_promise();
             self.update_report();
@@ -208,9 +210,7 @@ impl Core {
 
     /// Nothing is asked for before it is known what runs here, nor while this agent is about to end.
     fn may_not_ask(&self) -> bool {
-        self.locals.values().any(|local| local.probing)
-            || self.state.applied == 0
-            || self.restart_asked.is_some()
+        !self.holder.learned || self.state.applied == 0 || self.restart_asked.is_some()
     }
 
     fn ask_for_leases(&mut self, now: Now) {

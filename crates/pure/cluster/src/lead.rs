@@ -352,3 +352,36 @@ pub(crate) fn grantable(
         .cloned()
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use standfast_model::config::Profile;
+
+    /// Voters vouch for what a round asked of them, not for what the configuration says since.
+    #[test]
+    fn nothing_is_longer_than_what_voters_were_asked_for() {
+        let at = |millis: u64| Now {
+            boot: millis * 1000,
+            raw: millis * 1000,
+        };
+        let mut lead = Lead::new(5, at(0));
+        let lan = Timing::of(Profile::Lan);
+        let extra = Micros::from_millis(500);
+        let round = lead.next_round(Base {
+            at: at(0),
+            leadership: lan.leadership,
+            lease: lan.lease,
+        });
+        lead.on_ack(at(1), MemberId(1), round, Micros::ZERO);
+        lead.count_acks(&[MemberId(1)]);
+        let longer = Timing::of(Profile::Appliance);
+        let base = lead.lease(at(299), &longer);
+        assert!(base.is_some());
+        assert_eq!(lead.lease(at(300), &longer), None);
+        let length = |extra| base.map(|base| Lead::grant_length(at(100), base, &longer, extra));
+        assert_eq!(length(Micros::ZERO), Some(Micros::from_millis(700)));
+        // A node that lost its guards since is waited for longer than that round said.
+        assert_eq!(length(extra), Some(Micros::from_millis(200)));
+    }
+}

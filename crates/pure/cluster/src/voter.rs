@@ -227,3 +227,35 @@ impl Voter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn round(term: u64, round: u64, leadership_us: u64, lease_us: u64) -> Round {
+        Round {
+            term,
+            round,
+            leadership_us,
+            lease_us,
+            acknowledged: Vec::new(),
+            commit: 0,
+        }
+    }
+
+    /// The configuration made leases and leadership shorter: what was promised before still stands.
+    #[test]
+    fn a_shorter_promise_does_not_shorten_an_earlier_one() {
+        let at = |boot| Now { boot, raw: boot };
+        let mut voter = Voter::new(&Restored::default(), at(0));
+        voter.standing = Standing::Full;
+        voter.caps_stored(Some(Micros(8000)), Some(Micros(30_000)));
+        voter.on_round(at(0), &round(5, 1, 8000, 30_000), 0);
+        voter.on_round(at(100), &round(5, 2, 300, 800), 0);
+        assert!(!voter.may_vote(at(7000)));
+        assert_eq!(
+            voter.on_round(at(9000), &round(6, 1, 300, 800), 0),
+            OnRound::Acknowledge(Micros(21_000))
+        );
+    }
+}

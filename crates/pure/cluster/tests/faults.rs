@@ -303,3 +303,33 @@ fn a_cleanup_counts_where_it_failed() {
     net.run(1000);
     assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
 }
+
+/// A driver that does not say whether a new resource runs does not end the leases of others.
+#[test]
+fn a_new_resource_whose_driver_hangs_holds_up_nothing_else() {
+    let mut net = web_on_beta();
+    net.silent_probes = true;
+    let mut config = config(&net, Timing::of(Profile::Lan));
+    let web = config.resources[&ResourceId::from("web")].clone();
+    let other = ResourceId::from("other");
+    config.resources.insert(other.clone(), web);
+    let group = GroupConfig {
+        members: vec![other],
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("others"), group);
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "test".into(),
+    };
+    assert!(matches!(net.ask("beta", request), Response::Done { .. }));
+    net.run(5000);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    assert!(
+        net.log.iter().all(|line| !line.contains("lease is over")),
+        "{}",
+        net.log.join("\n")
+    );
+}
