@@ -293,7 +293,7 @@ impl Core {
 
     /// Learners that have everything vote.
     fn promote_learners(&mut self, now: Now) {
-        if self.consensus.voters().len() >= MOST_VOTERS {
+        if self.consensus.voters().len() >= MOST_VOTERS || !self.voters_vouch() {
             return;
         }
         for member in self.consensus.learners() {
@@ -364,7 +364,14 @@ impl Core {
         }
     }
 
+    fn voters_vouch(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| lead.voters_vouch)
+    }
+
     pub(crate) fn remove_member(&mut self, now: Now, member: MemberId) {
+        if !self.voters_vouch() {
+            return;
+        }
         if let Some(command) = self.encode(now, None, Change::RemoveMember { member }) {
             let _busy = self.consensus.propose_remove(member, command).is_err();
         }

@@ -28,6 +28,10 @@ pub(crate) struct Lead {
     pub(crate) caught_up: bool,
     round: u64,
     sent: VecDeque<(u64, Base)>,
+    /// Who votes, and whether a majority of them has acknowledged a round since that is so. Before,
+    /// the next change of voters could leave a majority that vouches for none of the leases given.
+    voters: Vec<MemberId>,
+    pub(crate) voters_vouch: bool,
     acknowledged: BTreeMap<MemberId, u64>,
     /// The last round that a majority has acknowledged.
     based_on: Option<Base>,
@@ -100,6 +104,8 @@ impl Lead {
             caught_up: false,
             round: 0,
             sent: VecDeque::new(),
+            voters: Vec::new(),
+            voters_vouch: false,
             acknowledged: BTreeMap::new(),
             based_on: None,
             horizon: nobody,
@@ -151,7 +157,12 @@ impl Lead {
     }
 
     /// Counts a new round from now.
-    pub(crate) fn next_round(&mut self, base: Base) -> u64 {
+    pub(crate) fn next_round(&mut self, base: Base, voters: Vec<MemberId>) -> u64 {
+        if self.voters != voters {
+            self.voters = voters;
+            self.voters_vouch = false;
+            self.sent.clear();
+        }
         self.round += 1;
         self.sent.push_back((self.round, base));
         if self.sent.len() > ROUNDS {
@@ -190,6 +201,7 @@ impl Lead {
                 break;
             }
             self.based_on = Some(base);
+            self.voters_vouch |= self.voters == voters;
             self.sent.pop_front();
         }
     }
@@ -368,11 +380,14 @@ mod tests {
         let mut lead = Lead::new(5, at(0));
         let lan = Timing::of(Profile::Lan);
         let extra = Micros::from_millis(500);
-        let round = lead.next_round(Base {
-            at: at(0),
-            leadership: lan.leadership,
-            lease: lan.lease,
-        });
+        let round = lead.next_round(
+            Base {
+                at: at(0),
+                leadership: lan.leadership,
+                lease: lan.lease,
+            },
+            vec![MemberId(1)],
+        );
         lead.on_ack(at(1), MemberId(1), round, Micros::ZERO);
         lead.count_acks(&[MemberId(1)]);
         let longer = Timing::of(Profile::Appliance);
@@ -383,5 +398,32 @@ mod tests {
         assert_eq!(length(Micros::ZERO), Some(Micros::from_millis(700)));
         // A node that lost its guards since is waited for longer than that round said.
         assert_eq!(length(extra), Some(Micros::from_millis(200)));
+    }
+
+    /// Voters change one at a time, and each time a majority of them vouches for what was granted before.
+    #[test]
+    fn after_a_change_of_voters_a_later_round_counts() {
+        let now = Now { boot: 0, raw: 0 };
+        let timing = Timing::of(Profile::Lan);
+        let base = Base {
+            at: now,
+            leadership: timing.leadership,
+            lease: timing.lease,
+        };
+        let voters = [MemberId(1), MemberId(2), MemberId(3)];
+        let mut lead = Lead::new(5, now);
+        let round = lead.next_round(base, voters.to_vec());
+        lead.on_ack(now, MemberId(1), round, Micros::ZERO);
+        lead.on_ack(now, MemberId(2), round, Micros::ZERO);
+        lead.count_acks(&voters);
+        assert!(lead.voters_vouch);
+        let fewer = [MemberId(1), MemberId(3)];
+        let round = lead.next_round(base, fewer.to_vec());
+        lead.on_ack(now, MemberId(1), round, Micros::ZERO);
+        lead.count_acks(&fewer);
+        assert!(!lead.voters_vouch);
+        lead.on_ack(now, MemberId(3), round, Micros::ZERO);
+        lead.count_acks(&fewer);
+        assert!(lead.voters_vouch);
     }
 }

@@ -117,6 +117,7 @@ impl Core {
             .max()
             .unwrap_or(Micros::ZERO);
         let members: Vec<MemberId> = self.state.members.keys().copied().collect();
+        let voters = self.consensus.voters();
         let term = self.consensus.term();
         let acknowledged = members
             .iter()
@@ -143,7 +144,7 @@ impl Core {
         };
         let round = Round {
             term,
-            round: lead.next_round(base),
+            round: lead.next_round(base, voters),
             leadership_us: base.leadership.0,
             lease_us: base.lease.0,
             acknowledged,
