@@ -333,3 +333,39 @@ fn a_new_resource_whose_driver_hangs_holds_up_nothing_else() {
         net.log.join("\n")
     );
 }
+
+/// Whatever has gone wrong, nobody wants to be woken all the time.
+#[test]
+fn trouble_keeps_nobody_awake() {
+    let mut net = web_on_beta();
+    net.failing_stops = u32::MAX;
+    let mut calm = |net: &mut Net, what: &str| {
+        let before = net.steps;
+        net.run(5000);
+        assert!(net.steps - before < 3000, "{what}: {}", net.steps - before);
+    };
+    let request = Request::Switchover {
+        group: GroupId::from("site"),
+        to: Some(NodeId::from("gamma")),
+        author: "test".into(),
+    };
+    net.ask("beta", request);
+    calm(&mut net, "a stop that fails for ever");
+    net.lose = Some(Box::new(|_, _, message| {
+        matches!(
+            &message.body,
+            Some(Body::RoundAck(_) | Body::LeaseRequest(_))
+        )
+    }));
+    calm(&mut net, "acknowledgements and requests are lost");
+    net.lose = Some(Box::new(|_, _, message| {
+        matches!(&message.body, Some(Body::LeaseGrant(_) | Body::Report(_)))
+    }));
+    calm(&mut net, "grants and reports are lost");
+    net.lose = Some(Box::new(|from, _, _| *from == NodeId::from("gamma")));
+    calm(&mut net, "nobody hears one node");
+    net.lose = None;
+    net.crash("gamma");
+    net.crash("alpha");
+    calm(&mut net, "the majority is lost");
+}

@@ -45,6 +45,9 @@ use std::{
 const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Writes that may wait for the disk.
 const WRITES: usize = 4096;
+/// Shortest sleep, microseconds: with real-time priority, a core that always wants to be woken at once
+/// would take the processor for itself.
+const SHORTEST_SLEEP: u64 = 100;
 /// Waking up later than this is a stall worth telling.
 const STALL: Micros = Micros::from_millis(20);
 
@@ -299,7 +302,7 @@ fn main_loop(
     while !ends {
         let before = clock::now();
         let wait = core.next_wakeup(before);
-        let event = match queue.recv_timeout(Duration::from_micros(wait.0.min(1_000_000))) {
+        let event = match queue.recv_timeout(Duration::from_micros(wait.0.clamp(SHORTEST_SLEEP, 1_000_000))) {
             Ok(Input::Event(event)) => event,
             Ok(Input::Client(incoming)) => {
                 next_id = next_id.wrapping_add(1);
