@@ -339,7 +339,7 @@ fn a_new_resource_whose_driver_hangs_holds_up_nothing_else() {
 fn trouble_keeps_nobody_awake() {
     let mut net = web_on_beta();
     net.failing_stops = u32::MAX;
-    let mut calm = |net: &mut Net, what: &str| {
+    let calm = |net: &mut Net, what: &str| {
         let before = net.steps;
         net.run(5000);
         assert!(net.steps - before < 3000, "{what}: {}", net.steps - before);
