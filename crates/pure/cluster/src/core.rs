@@ -60,6 +60,8 @@ pub struct Core {
     pub(crate) disk: Disk,
     pub(crate) voter: Voter,
     pub(crate) raising: bool,
+    /// Another run has been this member: its disk is gone, so nobody is it any more.
+    pub(crate) spent: MemberId,
     pub(crate) asked_memory: Option<Now>,
 
     pub(crate) lead: Option<Lead>,
@@ -87,6 +89,9 @@ pub struct Core {
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     /// Members that the state does not know yet, by what they said themselves: for a joiner's answers.
     pub(crate) routes: BTreeMap<MemberId, NodeId>,
+
+    /// Which run of an agent speaks as which member.
+    pub(crate) speaks_as: BTreeMap<MemberId, Incarnation>,
 
     pub(crate) clients: Clients,
     to_self: VecDeque<Message>,
@@ -133,6 +138,7 @@ impl Core {
             disk: Disk::default(),
             voter,
             raising: false,
+            spent: MemberId(0),
             asked_memory: None,
             lead: None,
             last_round: None,
@@ -154,6 +160,7 @@ impl Core {
             watched: Vec::new(),
             peers: init.peers,
             routes: BTreeMap::new(),
+            speaks_as: BTreeMap::new(),
             clients: Clients::default(),
             to_self: VecDeque::new(),
             out: Vec::new(),
@@ -427,6 +434,9 @@ impl Core {
     fn on_message(&mut self, now: Now, from: &NodeId, message: Message) {
         let incarnation = Incarnation(message.incarnation);
         let sender = MemberId(message.member);
+        if self.state.members.contains_key(&sender) {
+            self.speaks_as.insert(sender, incarnation);
+        }
         match message.body {
             None => {}
             Some(Body::Consensus(inner)) => self.on_consensus(now, from, &inner),
@@ -446,8 +456,10 @@ impl Core {
             Some(Body::Forward(forward)) => self.on_forward(now, from, forward.id, &forward.json),
             Some(Body::Answer(answer)) => self.on_answer(answer.id, &answer.json),
             Some(Body::MemoryQuery(MemoryQuery {})) => self.on_memory_query(from, sender),
-            Some(Body::MemoryAnswer(answer)) => self.on_memory(from, answer.remembered),
-            Some(Body::Rejoin(rejoin)) => self.on_rejoin(now, from, sender, &rejoin.why),
+            Some(Body::MemoryAnswer(answer)) => self.on_memory(from, &answer),
+            Some(Body::Rejoin(rejoin)) => {
+                self.on_rejoin(now, from, (sender, incarnation), &rejoin.why)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
     effect::Level,
-    id::{GroupId, MemberId, NodeId, ResourceId},
+    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     plan::{Assignment, Plan, PlanNumber},
     state::{ClusterState, Member},
     time::{Micros, Now},
@@ -318,7 +318,13 @@ impl Core {
     }
 
     /// A member whose disk was lost or rolled back: its old number goes, then it gets a new one.
-    pub(crate) fn on_rejoin(&mut self, now: Now, from: &NodeId, sender: MemberId, why: &str) {
+    pub(crate) fn on_rejoin(
+        &mut self,
+        now: Now,
+        from: &NodeId,
+        (sender, run): (MemberId, Incarnation),
+        why: &str,
+    ) {
         if !self.lead.as_ref().is_some_and(|lead| lead.caught_up) || *from == self.node {
             return;
         }
@@ -329,7 +335,10 @@ impl Core {
             .rev()
             .find(|(_, info)| info.node == *from);
         match current {
-            Some((member, _)) if *member > sender => {}
+            // It has its new number, and is to hear of it. Unless another run has spoken under that
+            // number: then the disk of that one is lost, too.
+            Some((member, _))
+                if *member > sender && self.speaks_as.get(member).is_none_or(|by| *by == run) => {}
             Some((member, _)) => {
                 let member = *member;
                 self.log(

@@ -30,7 +30,8 @@ impl Core {
         let to = MemberId(inner.to);
         if to != self.member {
             // A higher number is our new identity, given after a lost disk or to a joiner.
-            let reborn = matches!(self.voter.standing, Standing::Lost(_)) && to > self.member;
+            let reborn = matches!(self.voter.standing, Standing::Lost(_))
+                && to > self.member.max(self.spent);
             if !reborn {
                 return;
             }
@@ -177,7 +178,21 @@ impl Core {
         self.send(from, Class::Stream, Body::MemoryAnswer(answer));
     }
 
-    pub(crate) fn on_memory(&mut self, from: &NodeId, remembered: Acknowledged) {
+    pub(crate) fn on_memory(&mut self, from: &NodeId, answer: &MemoryAnswer) {
+        let remembered = answer.remembered;
+        if answer.current_member > self.member.0
+            && matches!(self.voter.standing, Standing::Asking(_))
+        {
+            let why = format!(
+                "the disk of this node is that of member {}; it has since come back as {}",
+                self.member,
+                MemberId(answer.current_member)
+            );
+            self.log(Level::Error, why.clone());
+            self.voter.standing = Standing::Lost(why);
+            self.spent = MemberId(answer.current_member);
+            return;
+        }
         // A learner's ignorance proves nothing.
         let votes = self
             .member_of(from)

@@ -14,7 +14,7 @@ use standfast_model::{
         ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ProcessConfig, Profile,
         ResourceConfig, ResourceKind, Timing,
     },
-    event::{Event, InstanceChange},
+    event::{DiskCondition, Event, InstanceChange, Restored},
     id::{GroupId, MemberId, NodeId, ResourceId},
     message::Body,
     plan::INFINITY,
@@ -368,4 +368,25 @@ fn trouble_keeps_nobody_awake() {
     net.crash("gamma");
     net.crash("alpha");
     calm(&mut net, "the majority is lost");
+}
+
+/// A disk from before its node came back as a new member does not make it that member again.
+#[test]
+fn a_disk_older_than_the_last_return_is_another_new_member() {
+    let mut net = web_on_beta();
+    let old = net.disk("gamma");
+    net.kill_agent("gamma");
+    let lost = Restored {
+        condition: DiskCondition::Lost,
+        ..Restored::default()
+    };
+    net.boot("gamma", MemberId(3), lost);
+    net.run(5000);
+    assert_eq!(net.core("gamma").inspect().member, MemberId(4));
+    net.kill_agent("gamma");
+    net.boot("gamma", MemberId(3), old);
+    net.run(8000);
+    let gamma = net.core("gamma").inspect();
+    assert_eq!(gamma.member, MemberId(5), "{}", net.log.join("\n"));
+    assert!(gamma.votes && gamma.state.members[&MemberId(5)].voter);
 }

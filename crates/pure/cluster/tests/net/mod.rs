@@ -361,6 +361,11 @@ impl Net {
         self.boot(name, member, disk);
     }
 
+    /// A copy of a node's disk, to be given back later.
+    pub(crate) fn disk(&self, name: &str) -> Restored {
+        self.disks[&NodeId::from(name)].clone()
+    }
+
     pub(crate) fn report(&mut self, name: &str, resource: &str, change: InstanceChange) {
         if matches!(change, InstanceChange::Exited(_)) {
             self.end(&NodeId::from(name), &ResourceId::from(resource));
