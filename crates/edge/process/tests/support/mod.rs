@@ -117,10 +117,16 @@ impl World {
         );
     }
 
+    /// What is told next. That something takes long to die is left out: where others change control
+    /// groups, anything may.
     pub fn next_at(&self) -> (Instant, InstanceChange) {
-        self.changes
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| panic!("nothing is told within {PATIENCE:?}"))
+        loop {
+            match self.changes.recv_timeout(PATIENCE) {
+                Ok((_, InstanceChange::Unhealthy(why))) if why.starts_with("killed, but") => {}
+                Ok(told) => return told,
+                Err(_) => panic!("nothing is told within {PATIENCE:?}"),
+            }
+        }
     }
 
     pub fn next(&self) -> InstanceChange {
@@ -140,6 +146,10 @@ impl World {
     }
 
     pub fn service_pid(&self) -> u32 {
+        // Agents are told first.
+        wait_until("the status names the service", || {
+            self.status().service.is_some()
+        });
         self.status().service.unwrap().pid
     }
 
@@ -191,16 +201,16 @@ impl Drop for World {
             .unwrap()
             .join(self.group.split('/').next().unwrap());
         let mine = Cgroup::at(find_hierarchy().unwrap().join(&self.group));
-        // The keeper and its logger live outside the group, and end with what is in it. One that was
-        // stopped by a test that failed goes on first.
-        if self.run_dir().join("status").exists()
-            && let Some(keeper) = self.status().keeper
+        // The keeper lives outside the group, and ends with what is in it. One that was stopped by a
+        // test that failed goes on first.
+        let status = fs::read(self.run_dir().join("status")).unwrap_or_default();
+        if let Ok(Status {
+            keeper: Some(keeper),
+            ..
+        }) = serde_json::from_slice(&status)
         {
-            drop(
-                std::process::Command::new("kill")
-                    .args(["-CONT", &keeper.pid.to_string()])
-                    .output(),
-            );
+            let mut kill = std::process::Command::new("kill");
+            drop(kill.args(["-CONT", &keeper.pid.to_string()]).output());
         }
         mine.kill().ok();
         let until = Instant::now() + PATIENCE;
@@ -209,7 +219,21 @@ impl Drop for World {
         }
         // Other tests of this process may still be in there.
         fs::remove_dir(top).ok();
+        // A logger that still has something to write would make its folder again.
+        let folder = self.folder.path().to_str().unwrap();
+        while is_named_by_a_process(folder) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
+}
+
+/// Whether a process's command line holds this text; keepers and their loggers name their folder.
+fn is_named_by_a_process(text: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines
+        .into_iter()
+        .any(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
 /// A process without checks, with time for everything.
@@ -308,5 +332,12 @@ pub fn reap_orphans(world: &World) {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
+    }
+}
+
+pub fn stop_failed(change: InstanceChange) -> String {
+    match change {
+        InstanceChange::StopFailed(why) => why,
+        other => panic!("{other:?}"),
     }
 }
