@@ -302,7 +302,9 @@ fn main_loop(
     while !ends {
         let before = clock::now();
         let wait = core.next_wakeup(before);
-        let event = match queue.recv_timeout(Duration::from_micros(wait.0.clamp(SHORTEST_SLEEP, 1_000_000))) {
+        let event = match queue.recv_timeout(Duration::from_micros(
+            wait.0.clamp(SHORTEST_SLEEP, 1_000_000),
+        )) {
             Ok(Input::Event(event)) => event,
             Ok(Input::Client(incoming)) => {
                 next_id = next_id.wrapping_add(1);
