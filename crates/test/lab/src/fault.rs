@@ -153,6 +153,12 @@ impl Fault {
         }
     }
 
+    /// Whether it is a way in which all daemons run, rather than a moment.
+    #[must_use]
+    pub fn is_handicap(self) -> bool {
+        matches!(self, Self::CoresBusyNoRealtime | Self::FsyncLate)
+    }
+
     /// Whether it needs networks that can be broken.
     #[must_use]
     pub fn needs_network(self) -> bool {
@@ -200,16 +206,11 @@ impl Injector {
         }
     }
 
-    /// What has to be done before the moment of the fault. Returns the node that the fault is aimed at: the primary, in most cases.
+    /// What has to be done before the moment of the fault.
     ///
     /// # Errors
     /// When the system cannot be brought into the state that the fault starts from.
-    pub fn prepare(
-        &mut self,
-        fault: Fault,
-        system: &mut dyn System,
-        primary: usize,
-    ) -> Result<usize> {
+    pub fn prepare(&mut self, fault: Fault, system: &mut dyn System, primary: usize) -> Result<()> {
         match fault {
             Fault::HealedPartition => {
                 inject(Fault::SilentPartition, system, primary)?;
@@ -231,7 +232,7 @@ impl Injector {
             }
             _ => {}
         }
-        Ok(primary)
+        Ok(())
     }
 
     /// Makes the fault happen to `primary`; returns the moment just before it did.

@@ -103,7 +103,7 @@ fn line(trial: &Trial) -> String {
     let cells = report::summary(&[trial]);
     let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
     format!(
-        "{:<32} {:<15} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}",
+        "{:<32} {:<15} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}  {}",
         format!("{}{load}", trial.fault.name()),
         trial.system,
         cell(1),
@@ -111,7 +111,17 @@ fn line(trial: &Trial) -> String {
         cell(3),
         cell(4),
         cell(5),
+        moved(trial),
     )
+}
+
+/// Who answered before and after.
+fn moved(trial: &Trial) -> String {
+    let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "nobody".to_owned());
+    match &trial.client.new_node {
+        None => name(&trial.client.old_node),
+        new => format!("{} > {}", name(&trial.client.old_node), name(new)),
+    }
 }
 
 /// Runs the faults and checks what came of them. Exit code 1 when something did that should not have.

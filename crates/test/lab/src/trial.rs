@@ -149,7 +149,10 @@ pub fn run(
         injector.load(system)?;
         std::thread::sleep(Duration::from_millis(500));
     }
-    let primary = injector.prepare(fault, system, primary)?;
+    injector.prepare(fault, system, primary)?;
+    if fault.is_handicap() {
+        primary = settle(system, probe, patience.settle)?;
+    }
     let first = probe.request_count().saturating_sub(200);
     let fault_ns = injector.inject(fault, system, primary)?;
     let injected_ns = sys::now_ns();
