@@ -19,6 +19,9 @@ use crate::{command, sys};
 /// Says to the program inside that it is inside, and where its things are.
 const VARIABLE: &str = "STANDFAST_LAB_ENCLOSURE";
 
+/// With this in the environment the folder, with all logs, stays when the laboratory ends; a later run sweeps it.
+pub const KEEP: &str = "STANDFAST_LAB_KEEP";
+
 /// Folders and control groups of ours carry this and the process id of their owner.
 const PREFIX: &str = "standfast-lab-";
 
@@ -223,7 +226,7 @@ fn clean_up(enclosure: &Enclosure) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    if std::env::var_os("STANDFAST_LAB_KEEP").is_none() {
+    if std::env::var_os(KEEP).is_none() {
         drop(std::fs::remove_dir_all(&enclosure.folder));
     }
 }

@@ -73,8 +73,8 @@ pub enum Fault {
     TwoLost,
     /// All nodes lose their power, and get it back a second later.
     AllLost,
-    /// Daemon and keepers of the primary are stopped and its guards taken away behind their back. Two owners must be seen then: it proves that
-    /// the watcher would see them.
+    /// Daemon and keepers of the primary are stopped, its address guard is taken away behind their back, and it is cut off from the other
+    /// nodes. Two owners must be seen then: it proves that the watcher would see them.
     GuardsRemoved,
 }
 
@@ -330,6 +330,8 @@ fn inject(fault: Fault, system: &mut dyn System, primary: usize) -> Result<u64> 
         Fault::GuardsRemoved => {
             let before = signal_all(system, primary, &[Role::Agent, Role::Keeper], Signal::STOP)?;
             system.remove_guards(primary)?;
+            // A new owner asks first whether the address is taken: it must not hear the old one, as in any partition.
+            cut(system, primary, Cut::Both)?;
             Ok(before)
         }
         Fault::ServiceHanging => signal_all(system, primary, &[Role::Service], Signal::STOP),

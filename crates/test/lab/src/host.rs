@@ -345,19 +345,6 @@ impl Host {
             .collect()
     }
 
-    /// Moves a process out of whatever control group its keeper gave it, into the host's own.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn take_out_of_groups(&self, pid: u32) -> Result<()> {
-        let Some(cgroup) = &self.cgroup else {
-            return Ok(());
-        };
-        let file = cgroup.join("cgroup.procs");
-        std::fs::write(&file, pid.to_string())
-            .map_err(|error| LabError::file("write", &file, error))
-    }
-
     /// The host's network namespace, for threads that act as the host's programs.
     ///
     /// # Errors

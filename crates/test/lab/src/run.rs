@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use standfast_lab::check;
-use standfast_lab::enclosure::{Enclosure, Mode};
+use standfast_lab::enclosure::{self, Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
 use standfast_lab::fault::Fault;
 use standfast_lab::report;
@@ -128,6 +128,9 @@ fn moved(trial: &Trial) -> String {
 pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
     let mut out = std::io::stdout();
     writeln!(out, "using {}", enclosure.mode.explanation()).map_err(failed)?;
+    if std::env::var_os(enclosure::KEEP).is_some() {
+        writeln!(out, "files stay in {}", enclosure.folder.display()).map_err(failed)?;
+    }
     let mut systems = deploy(&options.system, enclosure)?;
     let plan = Plan {
         faults: faults(&options.fault),

@@ -12,6 +12,9 @@ use crate::sys;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
 
+/// How often healing is tried after a trial that was not run to its end.
+const HEALS: u32 = 5;
+
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -96,8 +99,14 @@ fn one(
     Ok(match result {
         Ok(trial) => Ok(trial),
         Err(error) => {
-            injector.heal(system, false)?;
-            std::thread::sleep(Duration::from_secs(1));
+            for attempt in 1.. {
+                std::thread::sleep(Duration::from_secs(1));
+                match injector.heal(system, false) {
+                    Err(again) if attempt == HEALS => return Err(again),
+                    Err(_) => {}
+                    Ok(_) => break,
+                }
+            }
             Err(Broken {
                 system: system.name().to_owned(),
                 fault: what.0,

@@ -69,7 +69,7 @@ pub trait System: std::fmt::Debug {
     /// When a daemon cannot be started.
     fn handicap(&mut self, handicap: Handicap) -> Result<()>;
 
-    /// Takes away, behind its back, everything with which the kernel would end what runs on `node`. For proving that the watcher sees.
+    /// Takes away, behind its back, everything with which the kernel would end the address on `node`. For proving that the watcher sees.
     ///
     /// # Errors
     /// When something could not be taken away.
