@@ -1,4 +1,4 @@
-//! `standfast demo`: a handful of faults in a script, with a table. Called by the binary `standfast`; everything it shows is measured
+//! `standfast demo`: a handful of faults in a script, with a table. The command `standfast demo` ends up here; everything it shows is measured
 //! from the client's side.
 
 use std::io::Write;
