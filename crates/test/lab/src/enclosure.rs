@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabError, Result};
-use crate::{command, sys};
+use crate::{command, processes, sys};
 
 /// Says to the program inside that it is inside, and where its things are.
 const VARIABLE: &str = "STANDFAST_LAB_ENCLOSURE";
@@ -86,6 +86,9 @@ pub fn enter(requested: Option<Mode>) -> Result<Entered> {
     let signals = sys::signals().map_err(|error| LabError::system("watch signals", error))?;
     let mode = requested.unwrap_or_else(choose);
     let enclosure = prepare(mode)?;
+    if mode == Mode::Loopback {
+        processes::adopt_orphans();
+    }
     let finished = start(&enclosure).and_then(|child| supervise(child, &signals));
     clean_up(&enclosure);
     Ok(Entered::Finished(finished?))
@@ -219,6 +222,11 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 fn clean_up(enclosure: &Enclosure) {
+    if enclosure.mode == Mode::Loopback {
+        // No namespace takes them along. Hosts end by themselves when they notice; whatever does not is ended.
+        std::thread::sleep(Duration::from_millis(200));
+        processes::kill_descendants(std::process::id());
+    }
     // Processes of a killed namespace need a moment to be gone, and a control group with processes cannot be removed.
     let deadline = Instant::now() + Duration::from_secs(5);
     if let Some(cgroup) = &enclosure.cgroup {

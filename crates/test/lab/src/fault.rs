@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabError, Result};
-use crate::host::signal;
 use crate::network::Cut;
+use crate::processes::signal;
 use crate::sys;
 use crate::system::{Handicap, Role, System};
 

@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use crate::command;
 use crate::enclosure::Mode;
 use crate::error::{LabError, Result};
 use crate::host_init::{Daemon, HostSpec, Request};
 use crate::network::{Network, Nic};
+use crate::processes::{self, HostProcess};
 
 /// Files of /etc that programs on a host need; everything else is left out.
 const ETC: [&str; 9] = [
@@ -26,18 +26,6 @@ const ETC: [&str; 9] = [
     "localtime",
     "ethertypes",
 ];
-
-/// Tells processes of a host on loopback, where there is no namespace to tell them by.
-const MARK: &str = "STANDFAST_LAB_HOST";
-
-/// A process of a host as the laboratory sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostProcess {
-    /// Its id in the laboratory's process-id namespace.
-    pub pid: u32,
-    /// Command line.
-    pub argv: Vec<String>,
-}
 
 /// A machine with its interfaces; powered off until [`Host::boot`].
 #[derive(Debug)]
@@ -58,7 +46,6 @@ struct Power {
     child: Child,
     stdin: ChildStdin,
     init: u32,
-    namespace: u64,
 }
 
 impl Host {
@@ -136,19 +123,12 @@ impl Host {
             )));
         }
         let init = self.init_of(child.id())?;
-        let namespace = pid_namespace(init)
-            .ok_or_else(|| LabError::Unexpected(format!("host {} is gone", self.spec.name)))?;
         for nic in &self.nics {
             if let Some(network) = network {
                 network.plug(nic, init)?;
             }
         }
-        self.power = Some(Power {
-            child,
-            stdin,
-            init,
-            namespace,
-        });
+        self.power = Some(Power { child, stdin, init });
         Ok(())
     }
 
@@ -182,9 +162,20 @@ impl Host {
     fn start_init(&self) -> Result<Child> {
         let spec = serde_json::to_string(&self.spec)
             .map_err(|error| LabError::Unexpected(error.to_string()))?;
-        let mut argv: Vec<&str> = vec!["setpriv", "--pdeathsig", "KILL"];
+        // Without namespaces process 1 has to outlive the laboratory for a moment: it sees its input end and takes the host down.
+        let mut argv: Vec<&str> = Vec::new();
         if self.spec.namespaced {
-            argv.extend(["unshare", "--net", "--mount", "--uts", "--ipc", "--pid"]);
+            argv.extend([
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--net",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--pid",
+            ]);
             if self.spec.cgroup {
                 argv.push("--cgroup");
             }
@@ -206,16 +197,11 @@ impl Host {
             .args(argv)
             .arg(&self.program)
             .args(["host-init", &spec])
-            .env(MARK, self.mark())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
             .map_err(|error| LabError::system("start a host", error))
-    }
-
-    fn mark(&self) -> String {
-        self.spec.folder.display().to_string()
     }
 
     fn init_of(&self, child: u32) -> Result<u32> {
@@ -247,13 +233,12 @@ impl Host {
                 network.set_port(&nic.port, false)?;
             }
         }
-        signal(power.init, Signal::KILL);
-        if !self.spec.namespaced {
-            for _ in 0..3 {
-                self.marked()
-                    .iter()
-                    .for_each(|process| signal(process.pid, Signal::KILL));
-            }
+        if self.spec.namespaced {
+            processes::signal(power.init, Signal::KILL);
+        } else {
+            // Process 1 last: it keeps orphans findable.
+            processes::kill_descendants(power.init);
+            processes::signal(power.init, Signal::KILL);
         }
         drop(power.child.wait());
         drop(power.stdin);
@@ -318,30 +303,11 @@ impl Host {
         let Some(power) = &self.power else {
             return Vec::new();
         };
-        if !self.spec.namespaced {
-            return self
-                .marked()
-                .into_iter()
-                .filter(|process| process.pid != power.init)
-                .collect();
-        }
-        // Keepers put resources into process-id namespaces of their own, below the host's: those are the host's too.
-        all_processes()
-            .filter(|pid| *pid != power.init && is_below(*pid, power.namespace))
-            .filter_map(describe)
-            .collect()
-    }
-
-    fn marked(&self) -> Vec<HostProcess> {
-        let mark = format!("{MARK}={}", self.mark());
-        all_processes()
-            .filter(|pid| {
-                std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|data| {
-                    data.split(|byte| *byte == 0)
-                        .any(|entry| entry == mark.as_bytes())
-                })
-            })
-            .filter_map(describe)
+        // Keepers put resources into process-id namespaces of their own, below the host's. What is run on the host from outside
+        // (nsenter) is no descendant of process 1, and passes.
+        processes::descendants(power.init)
+            .into_iter()
+            .filter_map(processes::describe)
             .collect()
     }
 
@@ -373,60 +339,4 @@ impl Drop for Host {
             crate::enclosure::remove_cgroups(cgroup);
         }
     }
-}
-
-/// Sends `signal` to process `pid`; a process that is gone already is no error.
-pub fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        rustix::process::kill_process(pid, signal).ok();
-    }
-}
-
-fn all_processes() -> impl Iterator<Item = u32> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn pid_namespace(pid: u32) -> Option<u64> {
-    std::fs::metadata(format!("/proc/{pid}/ns/pid"))
-        .ok()
-        .map(|data| data.ino())
-}
-
-/// Whether `pid` or one of its ancestors is in process-id namespace `namespace`.
-fn is_below(pid: u32, namespace: u64) -> bool {
-    let mut current = pid;
-    for _ in 0..64 {
-        if pid_namespace(current) == Some(namespace) {
-            return true;
-        }
-        match parent(current) {
-            Some(next) if next > 1 => current = next,
-            _ => return false,
-        }
-    }
-    false
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))?
-        .trim()
-        .parse()
-        .ok()
-}
-
-fn describe(pid: u32) -> Option<HostProcess> {
-    let data = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let argv: Vec<String> = data
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
-    (!argv.is_empty()).then_some(HostProcess { pid, argv })
 }

@@ -13,8 +13,8 @@ use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::command;
 use crate::error::{LabError, Result};
+use crate::{command, processes};
 
 /// What a host is, handed to its process 1 as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,6 +79,8 @@ impl Shared {
 pub fn run(spec: &HostSpec) -> Result<()> {
     if spec.namespaced {
         prepare(spec)?;
+    } else {
+        processes::adopt_orphans();
     }
     let shared = Arc::new(Shared::default());
     let reaper = Arc::clone(&shared);
@@ -102,6 +104,9 @@ pub fn run(spec: &HostSpec) -> Result<()> {
             Ok(Request::Stop(name)) => stop(&mut shared.lock(), &name),
             Err(error) => drop(writeln!(std::io::stderr(), "host {}: {error}", spec.name)),
         }
+    }
+    if !spec.namespaced {
+        processes::kill_descendants(std::process::id());
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use rustix::process::Signal;
 
 use crate::error::{LabError, Result};
 use crate::fault::Fault;
-use crate::host::{HostProcess, signal};
 use crate::host_init::Daemon;
 use crate::lab::{Lab, SERVICE_PORT};
+use crate::processes::{HostProcess, signal};
 use crate::system::{Handicap, Role, System};
 
 /// keepalived on the first two hosts of a lab.

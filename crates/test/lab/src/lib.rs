@@ -22,6 +22,7 @@ pub mod lab;
 pub mod measure;
 pub mod network;
 pub mod probe;
+pub mod processes;
 pub mod report;
 pub mod service;
 pub mod session;

@@ -27,7 +27,6 @@ enum Command {
     Lab(run::LabOptions),
     /// Compare systems: every fault, several trials, idle and loaded, with memory and processor time.
     BenchFailover(run::BenchOptions),
-<<<<<<< HEAD
     /// The demonstration: a handful of faults in a script, with a table.
     Demo {
         /// One JSON object a fault instead of a table.
@@ -39,19 +38,6 @@ enum Command {
         /// The agents' timing profile: `lan` or `fast`.
         #[arg(long)]
         profile: Option<String>,
-=======
-    /// Faults and recoveries with three agents on this machine, in a script.
-    Demo {
-        /// Print one JSON object for each fault.
-        #[arg(long)]
-        json: bool,
-        /// The profile of the cluster.
-        #[arg(long)]
-        profile: Option<String>,
-        /// How to keep hosts apart; the strongest way that works when left out.
-        #[arg(long)]
-        mode: Option<Mode>,
->>>>>>> d171f6d (standfast demo hands over to the laboratory's program: the agent carries nothing of it)
     },
     /// The demonstration service.
     Serve {
@@ -97,7 +83,6 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Lab(options) => inside(options.mode, |enclosure| run::lab(&options, enclosure)),
         Command::Demo {
             json,
-<<<<<<< HEAD
             mode,
             profile,
         } => demo::run(
@@ -108,18 +93,6 @@ fn dispatch(command: Command) -> Result<u8> {
             },
             &mut std::io::stdout(),
         ),
-=======
-            profile,
-            mode,
-        } => {
-            let options = DemoOptions {
-                json,
-                mode,
-                profile,
-            };
-            demo::run(&options, &mut std::io::stdout())
-        }
->>>>>>> d171f6d (standfast demo hands over to the laboratory's program: the agent carries nothing of it)
         Command::Serve { node, bind } => {
             let node = node.or_else(|| std::env::var("STANDFAST_NODE").ok());
             let node = node.ok_or_else(|| {

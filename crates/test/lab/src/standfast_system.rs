@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::enclosure::Mode;
 use crate::error::{LabError, Result};
 use crate::fault::Fault;
-use crate::host::{Host, HostProcess, signal};
+use crate::host::Host;
 use crate::host_init::Daemon;
 use crate::lab::{Lab, SERVICE_PORT};
+use crate::processes::{HostProcess, signal};
 use crate::system::{Handicap, Role, System};
 
 /// Port of the agents.

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::fault::Fault;
-use crate::host::HostProcess;
 use crate::lab::Lab;
+use crate::processes::HostProcess;
 
 /// The processes of a system that faults are aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
