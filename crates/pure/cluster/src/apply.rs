@@ -206,7 +206,7 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
             }
         }
     }
-    state.may_hold.retain(|_, holders| !holders.is_empty());
+    settle_holders(state);
     let kind = if !decision.expired.is_empty() {
         "failover"
     } else if decision.plan.is_some() {
@@ -259,8 +259,28 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
             holders.remove(node);
         }
     }
-    state.may_hold.retain(|_, holders| !holders.is_empty());
+    settle_holders(state);
     count_failures(state, entry, node, report);
+}
+
+/// Who is granted leases: a holder stays it until it is gone; then whoever is left alone. A node that
+/// was given a resource twice while another one held it cannot be told from that one otherwise.
+pub(crate) fn settle_holders(state: &mut ClusterState) {
+    state.may_hold.retain(|_, holders| !holders.is_empty());
+    let may_hold = &state.may_hold;
+    state.holder.retain(|resource, node| {
+        may_hold
+            .get(resource)
+            .is_some_and(|holders| holders.contains(node))
+    });
+    for (resource, holders) in may_hold {
+        if let (1, Some(node)) = (holders.len(), holders.first()) {
+            state
+                .holder
+                .entry(resource.clone())
+                .or_insert_with(|| node.clone());
+        }
+    }
 }
 
 /// Whether a report says that the resource is not running and will not be started under an older plan.

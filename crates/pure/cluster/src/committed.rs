@@ -3,7 +3,10 @@
 //!
 //! Not for what a command does to the state (`apply`).
 
-use crate::{apply::apply, core::Core};
+use crate::{
+    apply::{apply, settle_holders},
+    core::Core,
+};
 use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect, Level},
@@ -109,6 +112,7 @@ impl Core {
             for holders in self.state.may_hold.values_mut() {
                 holders.retain(|node| members.contains(node));
             }
+            settle_holders(&mut self.state);
         }
         if let Change::ForgetFailures { resource, node } = &command.change
             && *node == self.node

@@ -40,6 +40,9 @@ pub(crate) struct Lead {
     pub(crate) giving_up: Option<(MemberId, Now)>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) restarting: BTreeMap<NodeId, Restarting>,
+    /// Restarts that this leader has proposed and not yet applied. Others may apply them first, and
+    /// so may the node itself, when this leader's disk is slow.
+    proposed_restarts: BTreeMap<NodeId, WaitUntil>,
     /// The decision on its way through the log, and who it touches.
     pub(crate) pending: Option<Pending>,
     /// Reports on their way through the log: node, incarnation, version.
@@ -113,6 +116,7 @@ impl Lead {
             giving_up: None,
             peers: BTreeMap::new(),
             restarting: BTreeMap::new(),
+            proposed_restarts: BTreeMap::new(),
             pending: None,
             reporting: BTreeMap::new(),
             failures_since: BTreeMap::new(),
@@ -132,14 +136,8 @@ impl Lead {
                 .is_some_and(|grant| grant.index == known.index)
         });
         for (node, grant) in grants {
-            let extra = state
-                .nodes
-                .get(node)
-                .map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
-            let until = WaitUntil {
-                from: now,
-                length: grant.length.stretched(drift_ppm).plus(extra),
-            };
+            self.proposed_restarts.remove(node);
+            let until = restart_wait(now, state, node, grant.length, drift_ppm);
             self.restarting.entry(node.clone()).or_insert(Restarting {
                 index: grant.index,
                 until,
@@ -148,12 +146,19 @@ impl Lead {
         }
     }
 
+    /// Waits for a planned restart from when this leader proposes it.
+    pub(crate) fn expect_restart(&mut self, node: NodeId, wait: WaitUntil) {
+        self.proposed_restarts.insert(node, wait);
+    }
+
     /// How long a planned restart keeps a node's leases alive.
     fn restart_left(&self, node: &NodeId, now: Now) -> Micros {
-        self.restarting
-            .get(node)
-            .filter(|restart| restart.back.is_none())
-            .map_or(Micros::ZERO, |restart| restart.until.left(now))
+        let left = |until: &WaitUntil| until.left(now);
+        let proposed = self.proposed_restarts.get(node).map(left);
+        let known = self.restarting.get(node);
+        let known = known.filter(|restart| restart.back.is_none());
+        let known = known.map(|restart| left(&restart.until));
+        proposed.max(known).unwrap_or(Micros::ZERO)
     }
 
     /// Counts a new round from now.
@@ -327,6 +332,24 @@ impl Peer {
     }
 }
 
+/// How long everybody else waits for a node whose agent restarts with that grant.
+pub(crate) fn restart_wait(
+    now: Now,
+    state: &ClusterState,
+    node: &NodeId,
+    length: Micros,
+    drift_ppm: u64,
+) -> WaitUntil {
+    let extra = state
+        .nodes
+        .get(node)
+        .map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
+    WaitUntil {
+        from: now,
+        length: length.stretched(drift_ppm).plus(extra),
+    }
+}
+
 /// The instances that a node may hold, of those it asks for: assigned to it by the plan in force,
 /// with nobody else who may still be running them, and untouched by a decision on its way. Or given
 /// to it before and not yet released: a stop may take longer than a lease.
@@ -347,7 +370,7 @@ pub(crate) fn grantable(
             let Some(holders) = state.may_hold.get(&resource) else {
                 return false;
             };
-            if !holders.contains(node) {
+            if state.holder.get(&resource) != Some(node) {
                 return false;
             }
             let ours = |plan: &Plan| {

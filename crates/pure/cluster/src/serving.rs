@@ -2,7 +2,7 @@
 //!
 //! An answer of `Done` is given only for a command that has been committed and applied.
 
-use crate::core::Core;
+use crate::{core::Core, lead::restart_wait};
 use standfast_model::{
     command::Change,
     effect::{Class, Effect, Level},
@@ -253,10 +253,15 @@ impl Core {
             Request::Restart => {
                 let node = origin.unwrap_or_else(|| self.node.clone());
                 let incarnation = self.incarnation_of(&node);
+                let length = self.timing().restart_grant;
+                let wait = restart_wait(now, &self.state, &node, length, self.wait_drift());
+                if let Some(lead) = &mut self.lead {
+                    lead.expect_restart(node.clone(), wait);
+                }
                 Change::RestartGrant {
                     node,
                     incarnation,
-                    length: self.timing().restart_grant,
+                    length,
                 }
             }
             Request::Join { node, addresses } => return self.join(now, id, node, addresses),

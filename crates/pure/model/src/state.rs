@@ -36,6 +36,10 @@ pub struct ClusterState {
     /// Who may be running each resource: the assigned node, and whoever has not yet been
     /// released, fenced or expired. More than one entry means that nobody new may start.
     pub may_hold: BTreeMap<ResourceId, BTreeSet<NodeId>>,
+    /// Of those who may be running a resource, the only one that is granted leases on it: whoever
+    /// was alone when it got in. Everybody else waits until that one is gone.
+    #[serde(default)]
+    pub holder: BTreeMap<ResourceId, NodeId>,
     /// What is known of each node.
     pub nodes: BTreeMap<NodeId, NodeState>,
     /// Failures that count against a resource on a node.
