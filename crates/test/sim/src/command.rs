@@ -1,0 +1,375 @@
+//! The command line: which runs, and how their results are shown.
+
+use crate::{
+    coverage::Coverage,
+    measure,
+    planted::{self, Caught},
+    run::{Case, Outcome},
+    seeds, shrink,
+};
+use clap::Parser;
+use serde_json::{Value, json};
+use standfast_model::planted::Planted;
+use std::io::{self, Write};
+
+/// Violations after which no further seeds are started.
+const GIVE_UP_AFTER: usize = 5;
+/// Lines of a timeline.
+const LINES: usize = 150;
+/// Runs of this many seeds have to hit every case.
+const ENOUGH_SEEDS: u64 = 200;
+/// Seeds tried for one planted bug.
+const HUNT: u64 = 60;
+
+/// Deterministic simulator of Standfast.
+#[derive(Debug, Parser)]
+pub struct Options {
+    /// Seeds to run: from A (included) to B (not included).
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    seeds: Option<(u64, u64)>,
+    /// Hunt planted bugs: `all`, a name, or `list`.
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Threads [default: one for each core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Print everything that happens in the run of this seed.
+    #[arg(long, value_name = "SEED")]
+    trace: Option<u64>,
+    /// Print messages a second by number of nodes, up to this many.
+    #[arg(long, value_name = "NODES")]
+    messages: Option<usize>,
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || format!("`{text}` is not a range of seeds like 0..200");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().ok(), to.parse().ok());
+    match (from, to) {
+        (Some(from), Some(to)) if from < to => Ok((from, to)),
+        _ => Err(wrong()),
+    }
+}
+
+/// Does what the options say. True when everything is well.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if let Some(seed) = options.trace {
+        return trace(seed, out);
+    }
+    if let Some(nodes) = options.messages {
+        return messages(nodes, options.json, out);
+    }
+    if let Some(name) = &options.planted {
+        return hunt(name, options, jobs, out);
+    }
+    let (from, to) = options.seeds.unwrap_or((0, ENOUGH_SEEDS));
+    let began = std::time::Instant::now();
+    let outcomes = seeds::run_all(from, to, jobs, GIVE_UP_AFTER);
+    let summary = Summary::of(&outcomes, to - from, began.elapsed().as_secs_f64(), jobs);
+    if options.json {
+        serde_json::to_writer_pretty(&mut *out, &summary.json(&outcomes))?;
+        writeln!(out)?;
+    } else {
+        summary.print(&outcomes, out)?;
+    }
+    Ok(summary.is_well())
+}
+
+fn trace(seed: u64, out: &mut dyn Write) -> io::Result<bool> {
+    let case = Case::of_seed(seed);
+    let (outcome, lines) = case.explain(usize::MAX);
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "seed {seed}: trace hash {:016x}", outcome.hash)?;
+    Ok(outcome.violation.is_none())
+}
+
+fn messages(most: usize, json: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let sizes = [3, 5, 10, 20, 50, 100];
+    let rows: Vec<(usize, u64)> = sizes
+        .into_iter()
+        .filter(|size| *size <= most)
+        .map(|size| (size, measure::messages(size)))
+        .collect();
+    if json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(nodes, rate)| json!({"nodes": nodes, "messages_per_second": rate}))
+            .collect();
+        writeln!(out, "{}", Value::from(rows))?;
+    } else {
+        writeln!(out, "nodes  messages/s  per node")?;
+        for (nodes, rate) in &rows {
+            let per_node = rate / u64::try_from(*nodes).unwrap_or(1);
+            writeln!(out, "{nodes:>5}  {rate:>10}  {per_node:>8}")?;
+        }
+    }
+    let per_node: Vec<u64> = rows
+        .iter()
+        .map(|(nodes, rate)| rate / u64::try_from(*nodes).unwrap_or(1))
+        .collect();
+    let smallest = per_node.iter().min().copied().unwrap_or(0);
+    let largest = per_node.iter().max().copied().unwrap_or(0);
+    Ok(largest <= 2 * smallest)
+}
+
+fn hunt(name: &str, options: &Options, jobs: usize, out: &mut dyn Write) -> io::Result<bool> {
+    if name == "list" {
+        for planted in Planted::ALL {
+            writeln!(out, "{}", planted.name())?;
+        }
+        return Ok(true);
+    }
+    let wanted: Vec<Planted> = Planted::ALL
+        .into_iter()
+        .filter(|each| name == "all" || each.name() == name)
+        .collect();
+    if wanted.is_empty() {
+        writeln!(
+            out,
+            "there is no planted bug {name}; --planted list names them"
+        )?;
+        return Ok(false);
+    }
+    let (from, most) = options
+        .seeds
+        .map_or((0, HUNT), |(from, to)| (from, to - from));
+    let caught = hunt_all(&wanted, jobs, from, most);
+    let all = caught.iter().all(|each| each.by.is_some());
+    if options.json {
+        let rows: Vec<Value> = caught.iter().map(caught_json).collect();
+        writeln!(out, "{}", json!({"planted": rows, "all_caught": all}))?;
+    } else {
+        for each in &caught {
+            match &each.by {
+                Some((seed, violation)) => writeln!(
+                    out,
+                    "{:<24} caught by invariant {} at seed {seed}: {}",
+                    each.planted.name(),
+                    violation.invariant,
+                    violation.text
+                )?,
+                None => writeln!(
+                    out,
+                    "{:<24} NOT CAUGHT in {} seeds",
+                    each.planted.name(),
+                    each.seeds_tried
+                )?,
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn hunt_all(wanted: &[Planted], jobs: usize, from: u64, most: u64) -> Vec<Caught> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let done = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(planted) =
+                    wanted.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                {
+                    let caught = planted::hunt(*planted, from, most);
+                    done.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push(caught);
+                }
+            });
+        }
+    });
+    let mut caught = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    caught.sort_by_key(|each| each.planted);
+    caught
+}
+
+fn caught_json(caught: &Caught) -> Value {
+    json!({
+        "name": caught.planted.name(),
+        "caught": caught.by.is_some(),
+        "seeds_tried": caught.seeds_tried,
+        "seed": caught.by.as_ref().map(|(seed, _)| seed),
+        "invariant": caught.by.as_ref().map(|(_, violation)| violation.invariant),
+        "text": caught.by.as_ref().map(|(_, violation)| violation.text.clone()),
+    })
+}
+
+/// What many runs came to.
+#[derive(Debug)]
+struct Summary {
+    coverage: Coverage,
+    holes: Vec<&'static str>,
+    simulated_seconds: f64,
+    wall_seconds: f64,
+    jobs: usize,
+    faults: usize,
+    settled_worst: u64,
+    failure: Option<Failure>,
+    failed: usize,
+}
+
+/// The first violation, explained.
+#[derive(Debug)]
+struct Failure {
+    case: Case,
+    outcome: Outcome,
+    lines: Vec<String>,
+}
+
+impl Summary {
+    fn of(outcomes: &[Outcome], wanted: u64, wall_seconds: f64, jobs: usize) -> Self {
+        let mut coverage = Coverage::default();
+        for outcome in outcomes {
+            coverage.add(&outcome.coverage);
+        }
+        let simulated: u64 = outcomes.iter().map(|outcome| outcome.simulated).sum();
+        let first = outcomes.iter().find(|outcome| outcome.violation.is_some());
+        let failure = first.map(|outcome| {
+            let (case, _) = shrink::shrink(&Case::of_seed(outcome.seed), outcome);
+            let (outcome, lines) = case.explain(LINES);
+            Failure {
+                case,
+                outcome,
+                lines,
+            }
+        });
+        Self {
+            holes: if wanted >= ENOUGH_SEEDS && failure.is_none() {
+                coverage.holes()
+            } else {
+                Vec::new()
+            },
+            coverage,
+            simulated_seconds: std::time::Duration::from_micros(simulated).as_secs_f64(),
+            wall_seconds,
+            jobs,
+            faults: outcomes.iter().map(|outcome| outcome.faults).sum(),
+            settled_worst: outcomes
+                .iter()
+                .filter_map(|outcome| outcome.settled)
+                .max()
+                .unwrap_or(0),
+            failed: outcomes
+                .iter()
+                .filter(|outcome| outcome.violation.is_some())
+                .count(),
+            failure,
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        self.failure.is_none() && self.holes.is_empty()
+    }
+
+    fn json(&self, outcomes: &[Outcome]) -> Value {
+        let hashes: Vec<Value> = outcomes
+            .iter()
+            .map(|outcome| json!({"seed": outcome.seed, "hash": format!("{:016x}", outcome.hash)}))
+            .collect();
+        json!({
+            "seeds": outcomes.len(),
+            "failed": self.failed,
+            "simulated_seconds": self.simulated_seconds,
+            "wall_seconds": self.wall_seconds,
+            "jobs": self.jobs,
+            "faults": self.faults,
+            "steps": outcomes.iter().map(|outcome| outcome.steps).sum::<u64>(),
+            "slowest_settling_us": self.settled_worst,
+            "coverage": self.coverage.table(),
+            "never_hit": self.holes,
+            "runs": hashes,
+            "violation": self.failure.as_ref().map(Failure::json),
+        })
+    }
+
+    fn print(&self, outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
+        if let Some(failure) = &self.failure {
+            failure.print(out)?;
+        }
+        for (name, count) in self.coverage.table() {
+            writeln!(out, "{name:<55} {count:>10}")?;
+        }
+        for hole in &self.holes {
+            writeln!(out, "NEVER HIT: {hole}")?;
+        }
+        for outcome in outcomes {
+            if let Some(violation) = &outcome.violation {
+                writeln!(
+                    out,
+                    "seed {}: invariant {}: {}",
+                    outcome.seed, violation.invariant, violation.text
+                )?;
+            }
+        }
+        let speed = self.simulated_seconds / self.wall_seconds.max(0.001);
+        writeln!(
+            out,
+            "{} seeds, {} failed; {:.0} simulated seconds with {} faults in {:.1} s on {} threads: {:.0} a second; \
+             slowest settling {:.1} s",
+            outcomes.len(),
+            self.failed,
+            self.simulated_seconds,
+            self.faults,
+            self.wall_seconds,
+            self.jobs,
+            speed,
+            std::time::Duration::from_micros(self.settled_worst).as_secs_f64()
+        )
+    }
+}
+
+impl Failure {
+    fn violation(&self) -> (u8, u64, &str) {
+        self.outcome
+            .violation
+            .as_ref()
+            .map_or((0, 0, ""), |violation| {
+                (violation.invariant, violation.at, violation.text.as_str())
+            })
+    }
+
+    fn json(&self) -> Value {
+        let (invariant, at, text) = self.violation();
+        json!({
+            "seed": self.outcome.seed,
+            "invariant": invariant,
+            "at_us": at,
+            "text": text,
+            "faults": self.case.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "timeline": self.lines,
+        })
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (invariant, _, text) = self.violation();
+        for line in &self.lines {
+            writeln!(out, "{line}")?;
+        }
+        writeln!(
+            out,
+            "seed {}: invariant {invariant} is broken: {text}",
+            self.outcome.seed
+        )?;
+        let sentence = usize::from(invariant)
+            .checked_sub(1)
+            .and_then(|at| crate::invariants::NAMES.get(at));
+        writeln!(out, "  {}", sentence.unwrap_or(&""))?;
+        writeln!(out, "fewest faults that still break it:")?;
+        for fault in &self.case.faults {
+            writeln!(out, "  {fault}")?;
+        }
+        Ok(())
+    }
+}

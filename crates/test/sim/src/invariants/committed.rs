@@ -1,0 +1,143 @@
+//! Invariant 3: one leader per term; committed commands are never lost or reordered.
+//!
+//! What any core applies at an index has to be what every other core applies there, and equal
+//! histories have to give equal states. What a client was told is done has to stay done.
+
+use crate::{
+    truth::{News, Truth},
+    world::World,
+};
+use standfast_model::id::Incarnation;
+
+pub(crate) fn after_step(world: &mut World, node: usize) {
+    let Some(core) = &world.nodes[node].core else {
+        return;
+    };
+    let seen = core.inspect();
+    let (leads, applied) = (seen.leads, seen.applied);
+    let length = seen.state.config.timing.lease.0;
+    let boot = world.nodes[node].boot.read(world.time);
+    world.truth.nodes[node].lease_length(length, boot);
+    let run = world.nodes[node].incarnation;
+    if let Some(term) = leads {
+        one_leader(world, term, node, run);
+    }
+    let checked = world.truth.nodes[node].checked;
+    if applied == checked {
+        return;
+    }
+    if applied < checked {
+        let text = format!("n{} went back from index {checked} to {applied}", node + 1);
+        world.broken(3, text);
+        return;
+    }
+    same_commands(world, node, checked, applied);
+    world.truth.nodes[node].checked = applied;
+    same_state(world, node, applied);
+}
+
+fn one_leader(world: &mut World, term: u64, node: usize, run: Incarnation) {
+    let last = world
+        .truth
+        .leaders
+        .last_key_value()
+        .map(|(_, (node, _))| *node);
+    let known = *world.truth.leaders.entry(term).or_insert((node, run));
+    if known != (node, run) {
+        let text = format!(
+            "n{} and n{} both lead in term {term}",
+            known.0 + 1,
+            node + 1
+        );
+        world.broken(3, text);
+    } else if last.is_some_and(|last| last != node) {
+        world.hit(crate::coverage::Case::LeaderChanged);
+    }
+}
+
+fn same_commands(world: &mut World, node: usize, from: u64, to: u64) {
+    let mut index = from;
+    while index < to {
+        index += 1;
+        let image = &world.nodes[node].disk.issued;
+        let Some(entry) = image.entry(index).cloned() else {
+            let snapshot = image.snapshot_index();
+            if snapshot >= index && world.truth.committed.contains_key(&snapshot) {
+                index = snapshot;
+                continue;
+            }
+            let text = format!(
+                "n{} applied index {index}, which it has neither received nor written",
+                node + 1
+            );
+            world.broken(3, text);
+            return;
+        };
+        let print = Truth::fingerprint(&entry);
+        match world.truth.committed.get(&index) {
+            Some(known) if *known == print || known.hash == 0 => {}
+            Some(known) => {
+                let text = format!(
+                    "index {index}: n{} applied another command (term {}) than was committed there (term {})",
+                    node + 1,
+                    print.term,
+                    known.term
+                );
+                world.broken(3, text);
+                return;
+            }
+            None => commit(world, node, &entry),
+        }
+    }
+}
+
+fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogEntry) {
+    let last = world
+        .truth
+        .committed
+        .keys()
+        .next_back()
+        .copied()
+        .unwrap_or(0);
+    if entry.index != last + 1 {
+        let text = format!(
+            "n{} applied index {} when {last} was the last committed",
+            node + 1,
+            entry.index
+        );
+        world.broken(3, text);
+        return;
+    }
+    match world.truth.commit(entry) {
+        News::Nothing => {}
+        News::RestartGrant(name, run, length) => {
+            let Some(restarting) = world.number_of(&name) else {
+                return;
+            };
+            let same = world.nodes[restarting].incarnation == run;
+            let of = &mut world.truth.nodes[restarting];
+            if let Some(asked) = of.restart_asked.filter(|_| same) {
+                of.restart_until = asked.saturating_add(length.0);
+            }
+        }
+    }
+}
+
+fn same_state(world: &mut World, node: usize, applied: u64) {
+    let Some(core) = &world.nodes[node].core else {
+        return;
+    };
+    let state = core.inspect().state;
+    let differs = world.nodes.iter().enumerate().find_map(|(other, machine)| {
+        let seen = machine.core.as_ref()?.inspect();
+        (other != node && seen.applied == applied && seen.state != state).then_some(other)
+    });
+    if let Some(other) = differs {
+        let text = format!(
+            "n{} and n{} disagree about the state at index {applied}",
+            node + 1,
+            other + 1
+        );
+        world.broken(3, text);
+    }
+}

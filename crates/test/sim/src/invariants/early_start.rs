@@ -1,0 +1,61 @@
+//! Invariant 2: no start elsewhere before released, fenced or expired.
+//!
+//! Stronger than invariant 1: it does not matter whether anything runs elsewhere, but whether
+//! anything still could. Every other node's leases on the resource must be over by its own clock,
+//! or its durable promise must refuse the instances that they are for.
+
+use crate::{
+    coverage::Case,
+    node::{Agent, Machine},
+    truth::place,
+    world::World,
+};
+use standfast_model::plan::PlanNumber;
+
+pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: PlanNumber) {
+    let name = world.scenario.resources[resource].clone();
+    for other in 0..world.nodes.len() {
+        let holder = &world.nodes[other];
+        if other == node || holder.machine != Machine::On || holder.agent == Agent::Down {
+            continue;
+        }
+        let boot = holder.boot.read(world.time);
+        let promise = holder.disk.durable.promise;
+        let promised = world
+            .truth
+            .plan_at(promise)
+            .and_then(|plan| place(plan, &name));
+        let refused = |since: PlanNumber| {
+            let gives =
+                promised.is_some_and(|(_, owner, of)| owner == Some(&holder.name) && of == since);
+            promise > since && !gives
+        };
+        let open = world.truth.nodes[other].leases.iter().find(|lease| {
+            lease.resource == resource
+                && lease.incarnation == holder.incarnation
+                && lease.ends > boot
+                && !refused(lease.since)
+        });
+        if let Some(lease) = open {
+            let text = format!(
+                "{name} starts on n{} (since {since}) while n{} may hold it for another {} us under plan {} \
+                 (durable promise {promise})",
+                node + 1,
+                other + 1,
+                lease.ends - boot,
+                lease.plan
+            );
+            world.broken(2, text);
+            return;
+        }
+    }
+    let Some(last) = world.truth.last_ran[resource].filter(|last| *last != node) else {
+        return;
+    };
+    let released = world.nodes[last].disk.durable.promise >= since;
+    world.hit(if released {
+        Case::StartAfterRelease
+    } else {
+        Case::StartAfterExpiry
+    });
+}

@@ -1,0 +1,87 @@
+//! Invariant 4: a node without a lease has nothing exclusive active after its lease's end.
+//!
+//! The kernel ends a resource at its guard's deadline, so what has to be right is the deadline: it
+//! may not lie beyond the end of a lease that a leader really gave, counted from when the request
+//! was really sent; for a leader's own resources, beyond a lease's length after the last leadership
+//! round that a majority acknowledged; and for a planned restart, beyond the committed grant.
+
+use crate::{
+    truth::{Lease, place},
+    world::World,
+};
+use standfast_model::plan::{Plan, PlanNumber};
+
+/// A guard is to stay open until a reading of the node's boot clock.
+pub(crate) fn on_deadline(
+    world: &mut World,
+    node: usize,
+    resource: usize,
+    since: PlanNumber,
+    deadline: u64,
+) {
+    let machine = &world.nodes[node];
+    let of = &world.truth.nodes[node];
+    let granted = of.lease_end(resource, machine.incarnation, since);
+    let boot = machine.boot.read(world.time);
+    if deadline <= granted {
+        return;
+    }
+    if deadline <= of.restart_until {
+        note_own(world, node, resource, since, deadline);
+        return;
+    }
+    let own = machine.core.as_ref().map_or(0, |core| {
+        let seen = core.inspect();
+        let voters: Vec<u64> = seen
+            .state
+            .members
+            .iter()
+            .filter(|(_, member)| member.voter)
+            .map(|(id, _)| id.0)
+            .collect();
+        let from = match seen.leads {
+            // The only voter acknowledges its rounds to itself, and nobody sees them.
+            Some(_) if voters.len() <= 1 => Some(boot),
+            Some(term) => of
+                .leadership_from(term, seen.member.0, &voters)
+                .map(|from| from.boot),
+            None => None,
+        };
+        from.map_or(0, |from| from + of.longest_lease(boot))
+    });
+    if deadline <= own {
+        note_own(world, node, resource, since, deadline);
+        return;
+    }
+    let name = &world.scenario.resources[resource];
+    let text = format!(
+        "{name} on n{} is to run until {deadline} by its boot clock (now {boot}); its leases end at {granted}, as a \
+         leader at {own}, for a restart at {}",
+        node + 1,
+        of.restart_until
+    );
+    world.broken(4, text);
+}
+
+/// A leader's leases of its own are not sent to anybody: what it acts on is the lease.
+fn note_own(world: &mut World, node: usize, resource: usize, since: PlanNumber, deadline: u64) {
+    let machine = &world.nodes[node];
+    let name = &world.scenario.resources[resource];
+    // The newest plan that may stand behind it.
+    let ours = |plan: &Plan| {
+        place(plan, name).is_some_and(|(_, owner, of)| owner == Some(&machine.name) && of == since)
+    };
+    let plan = match &machine.core {
+        Some(core) if ours(&core.inspect().state.plan) => core.inspect().state.plan.number,
+        _ => since,
+    };
+    let boot = machine.boot.read(world.time);
+    let lease = Lease {
+        resource,
+        incarnation: machine.incarnation,
+        since,
+        plan,
+        ends: deadline,
+    };
+    world.truth.nodes[node].give(lease, boot);
+}

@@ -1,0 +1,58 @@
+//! The invariants of the design, each in a file of its own, judged after every event against what
+//! really happened (`truth`), not against what any core believes.
+
+pub(crate) mod committed;
+pub(crate) mod convergence;
+pub(crate) mod early_start;
+pub(crate) mod idempotent;
+pub(crate) mod lease_end;
+pub(crate) mod one_active;
+pub(crate) mod stale;
+
+use crate::world::World;
+use standfast_model::plan::PlanNumber;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Its number in the design.
+    pub(crate) invariant: u8,
+    /// Simulated time, microseconds.
+    pub(crate) at: u64,
+    /// What happened.
+    pub(crate) text: String,
+}
+
+/// The invariants in a sentence each.
+pub(crate) const NAMES: [&str; 7] = [
+    "at most one node is active for an exclusive resource at any instant",
+    "no start elsewhere before released, fenced or expired",
+    "one leader per term; committed commands are never lost or reordered",
+    "a node without a lease has nothing exclusive active after its lease's end",
+    "a stale leader, plan, grant or report changes nothing",
+    "every effect may be repeated and may be interrupted anywhere; the outcome is the same",
+    "once faults stop, the cluster settles at the scheduler's placement within a bounded time",
+];
+
+/// After every step of a core.
+pub(crate) fn after_step(world: &mut World, node: usize) {
+    committed::after_step(world, node);
+    stale::after_step(world, node);
+}
+
+/// When something of a resource begins to run on a node.
+pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: PlanNumber) {
+    one_active::on_start(world, node, resource);
+    early_start::on_start(world, node, resource, since);
+    stale::on_start(world, node, resource, since);
+}
+
+impl World {
+    pub(crate) fn broken(&mut self, invariant: u8, text: String) {
+        self.violate(Violation {
+            invariant,
+            at: self.time,
+            text,
+        });
+    }
+}

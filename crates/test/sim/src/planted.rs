@@ -1,0 +1,66 @@
+//! Planted bugs: known-wrong variants of the core (or of the simulated kernel), each of which has to
+//! be caught by an invariant, on a seed where the right code passes.
+
+use crate::{directed, invariants::Violation, run::Case};
+use standfast_model::planted::Planted;
+
+/// What became of a planted bug.
+#[derive(Clone, Debug)]
+pub(crate) struct Caught {
+    pub(crate) planted: Planted,
+    /// The seed that caught it, and how; none when nothing did.
+    pub(crate) by: Option<(u64, Violation)>,
+    pub(crate) seeds_tried: u64,
+}
+
+/// Invariants that a planted bug may break.
+pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
+    match planted {
+        Planted::GrantExceedsPlan
+        | Planted::NoLeadershipLease
+        | Planted::VoteAfterStart
+        | Planted::TransferSkipsLease
+        | Planted::HorizonIgnored
+        | Planted::PromiseBeforeDisk
+        | Planted::StaleLeaderGrants
+        | Planted::DriftIgnored
+        | Planted::RemovalEndsLease
+        | Planted::RestartGrantForgotten
+        | Planted::OldReportBelieved
+        | Planted::FailedStopIsStop => &[1, 2, 4],
+        Planted::InactiveWithoutPromise => &[1, 2],
+        Planted::LeaseFromReceipt | Planted::GuardReopened | Planted::RestartWithoutLease => {
+            &[4, 1, 2]
+        }
+        Planted::VoteBeforeDisk | Planted::LostDiskVotes => &[3],
+        Planted::OldGeneration => &[5, 2, 1],
+        Planted::LapsedAsksAgain => &[4, 5, 2, 1],
+    }
+}
+
+/// Hunts one bug, with at most so many seeds.
+pub(crate) fn hunt(planted: Planted, from: u64, most: u64) -> Caught {
+    for seed in from..from + most {
+        let right = directed::case(planted, seed);
+        let wrong = Case {
+            planted: Some(planted),
+            ..right.clone()
+        };
+        let Some(violation) = wrong.run().violation else {
+            continue;
+        };
+        if !breaks(planted).contains(&violation.invariant) || right.run().violation.is_some() {
+            continue;
+        }
+        return Caught {
+            planted,
+            by: Some((seed, violation)),
+            seeds_tried: seed - from + 1,
+        };
+    }
+    Caught {
+        planted,
+        by: None,
+        seeds_tried: most,
+    }
+}

@@ -1,0 +1,73 @@
+//! One run: a scenario, its faults, and what came of it.
+
+use crate::{
+    coverage::Coverage, fault::Fault, invariants::Violation, scenario::Scenario,
+    timeline::Timeline, world::World,
+};
+use standfast_model::planted::Planted;
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) scenario: Scenario,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) planted: Option<Planted>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) seed: u64,
+    /// Over everything that happened, in order.
+    pub(crate) hash: u64,
+    /// Simulated time, microseconds.
+    pub(crate) simulated: u64,
+    pub(crate) faults: usize,
+    pub(crate) steps: u64,
+    /// From healing to settling, microseconds.
+    pub(crate) settled: Option<u64>,
+    pub(crate) coverage: Coverage,
+    pub(crate) violation: Option<Violation>,
+}
+
+impl Case {
+    /// The case of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let scenario = Scenario::new(seed);
+        let faults = crate::schedule::draw(&scenario);
+        Self {
+            scenario,
+            faults,
+            planted: None,
+        }
+    }
+
+    /// Runs it.
+    pub(crate) fn run(&self) -> Outcome {
+        let mut world = World::new(self.scenario.clone(), self.faults.clone(), self.planted);
+        world.run();
+        self.outcome(world)
+    }
+
+    /// Runs it again and keeps the last lines of what happened.
+    pub(crate) fn explain(&self, lines: usize) -> (Outcome, Vec<String>) {
+        let mut world = World::new(self.scenario.clone(), self.faults.clone(), self.planted);
+        world.timeline = Some(Timeline::new(lines));
+        world.run();
+        let lines = world.timeline.take().map(Timeline::into_lines);
+        (self.outcome(world), lines.unwrap_or_default())
+    }
+
+    fn outcome(&self, world: World) -> Outcome {
+        Outcome {
+            seed: self.scenario.seed,
+            hash: world.hash.value(),
+            simulated: world.time,
+            faults: self.faults.len(),
+            steps: world.steps,
+            settled: world.settling.took,
+            coverage: world.coverage,
+            violation: world.violation,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What really happened, as nobody inside the cluster can see it: who runs what, which leases were
+//! really given, what was really committed. The invariants are judged against this.
+
+use crate::timeline::hash_bytes;
+use standfast_model::{
+    command::{Change, Command},
+    id::{GroupId, Incarnation, NodeId, ResourceId},
+    message::{LogEntry, LogSnapshot, RoundAck},
+    plan::{Plan, PlanNumber},
+    time::{Micros, Now},
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A lease that a leader really gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// Resource, by number.
+    pub(crate) resource: usize,
+    /// Run of the agent that asked for it.
+    pub(crate) incarnation: Incarnation,
+    pub(crate) since: PlanNumber,
+    /// Plan that authorised it.
+    pub(crate) plan: PlanNumber,
+    /// Reading of the holder's boot clock at which it ends.
+    pub(crate) ends: u64,
+}
+
+/// A committed entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) term: u64,
+    pub(crate) hash: u64,
+}
+
+/// A lease request on its way: run, number, and when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) sequence: u64,
+    pub(crate) at: Now,
+}
+
+/// Of one node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OfNode {
+    /// Lease requests that it sent.
+    pub(crate) asked: VecDeque<Asked>,
+    /// Leases that it was given.
+    pub(crate) leases: Vec<Lease>,
+    /// Rounds that it sent: term, number, when.
+    pub(crate) rounds: VecDeque<(u64, u64, Now)>,
+    /// The newest round of each member that was acknowledged to it: term, number.
+    pub(crate) acknowledged: BTreeMap<u64, (u64, u64)>,
+    /// Its planned restart: when it was asked for, by its boot clock.
+    pub(crate) restart_asked: Option<u64>,
+    /// Reading of its boot clock until which a committed restart grant lets its leases run.
+    pub(crate) restart_until: u64,
+    /// Last index of which its core's account was compared with the truth.
+    pub(crate) checked: u64,
+    /// Length of a lease, as its core's configuration has it; and an earlier, longer one, with the
+    /// reading of its boot clock until which leases of that length may live.
+    pub(crate) lease: u64,
+    pub(crate) earlier: (u64, u64),
+    /// The plan in force that its core was last seen with.
+    pub(crate) plan: PlanNumber,
+    /// Order of its runs.
+    pub(crate) runs: BTreeMap<Incarnation, u64>,
+}
+
+/// The truth.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) nodes: Vec<OfNode>,
+    /// For each resource: the machine on which it last ran, and until when.
+    pub(crate) last_ran: Vec<Option<usize>>,
+    pub(crate) committed: BTreeMap<u64, Committed>,
+    /// Committed plans.
+    pub(crate) plans: BTreeMap<PlanNumber, Plan>,
+    /// Committed requests: request number to index.
+    pub(crate) requests: BTreeMap<u64, u64>,
+    pub(crate) leaders: BTreeMap<u64, (usize, Incarnation)>,
+}
+
+/// Requests remembered for each node; more are never waiting for an answer.
+const ASKED: usize = 256;
+
+impl OfNode {
+    /// A new run of the agent, or a new member number: it begins again at this index.
+    pub(crate) fn begin_run(&mut self, applied: u64) {
+        self.checked = applied;
+        self.plan = PlanNumber::default();
+        self.leases.clear();
+        self.rounds.clear();
+        self.acknowledged.clear();
+        self.restart_asked = None;
+        self.restart_until = 0;
+    }
+
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        if self.asked.len() >= ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(asked);
+    }
+
+    /// The request of a number, of whichever run: numbers of two runs never meet.
+    pub(crate) fn find(&self, sequence: u64) -> Option<Asked> {
+        let fits = |asked: &&Asked| asked.sequence == sequence;
+        self.asked.iter().rev().find(fits).copied()
+    }
+
+    /// Notes a lease; what has ended is forgotten.
+    pub(crate) fn give(&mut self, lease: Lease, boot: u64) {
+        let same = |held: &Lease| {
+            (held.resource, held.incarnation, held.since, held.plan)
+                == (lease.resource, lease.incarnation, lease.since, lease.plan)
+        };
+        if let Some(held) = self.leases.iter_mut().find(|held| same(held)) {
+            held.ends = held.ends.max(lease.ends);
+            return;
+        }
+        self.leases.retain(|held| held.ends > boot);
+        self.leases.push(lease);
+    }
+
+    /// The configuration in force says how long a lease is.
+    pub(crate) fn lease_length(&mut self, length: u64, boot: u64) {
+        if length != self.lease {
+            self.earlier = (self.lease, boot + self.lease);
+            self.lease = length;
+        }
+    }
+
+    /// Longest lease that may have been given by this node to itself.
+    pub(crate) fn longest_lease(&self, boot: u64) -> u64 {
+        let earlier = if boot <= self.earlier.1 {
+            self.earlier.0
+        } else {
+            0
+        };
+        self.lease.max(earlier)
+    }
+
+    /// End of the latest lease of an instance.
+    pub(crate) fn lease_end(&self, resource: usize, run: Incarnation, since: PlanNumber) -> u64 {
+        self.leases
+            .iter()
+            .filter(|held| (held.resource, held.incarnation, held.since) == (resource, run, since))
+            .map(|held| held.ends)
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn on_round(&mut self, term: u64, round: u64, at: Now) {
+        if self
+            .rounds
+            .back()
+            .is_some_and(|last| (last.0, last.1) == (term, round))
+        {
+            return;
+        }
+        if self.rounds.len() >= ASKED {
+            self.rounds.pop_front();
+        }
+        self.rounds.push_back((term, round, at));
+    }
+
+    pub(crate) fn on_ack(&mut self, member: u64, ack: &RoundAck) {
+        let newest = self.acknowledged.entry(member).or_default();
+        *newest = (ack.term, ack.round).max(*newest);
+    }
+
+    /// When the newest round was sent that so many members (itself included) have acknowledged.
+    pub(crate) fn leadership_from(&self, term: u64, own: u64, voters: &[u64]) -> Option<Now> {
+        let newest = |voter: &u64| match self.acknowledged.get(voter) {
+            _ if *voter == own => u64::MAX,
+            Some((of, round)) if *of == term => *round,
+            _ => 0,
+        };
+        let mut rounds: Vec<u64> = voters.iter().map(newest).collect();
+        rounds.sort_unstable_by(|a, b| b.cmp(a));
+        let reached = *rounds.get(voters.len() / 2)?;
+        self.rounds
+            .iter()
+            .rev()
+            .find(|(of, round, _)| *of == term && *round <= reached)
+            .map(|(_, _, at)| *at)
+    }
+}
+
+/// A committed entry's content, as far as the truth needs it.
+#[derive(Debug)]
+pub(crate) enum News {
+    Nothing,
+    RestartGrant(NodeId, Incarnation, Micros),
+}
+
+impl Truth {
+    pub(crate) fn new(nodes: usize, resources: usize) -> Self {
+        Self {
+            nodes: vec![OfNode::default(); nodes],
+            last_ran: vec![None; resources],
+            ..Self::default()
+        }
+    }
+
+    /// Notes what everybody begins with.
+    pub(crate) fn committed_genesis(&mut self, genesis: &LogSnapshot) {
+        let term = genesis.term;
+        self.committed
+            .insert(genesis.index, Committed { term, hash: 0 });
+    }
+
+    /// What identifies an entry.
+    pub(crate) fn fingerprint(entry: &LogEntry) -> Committed {
+        let hash = hash_bytes(&entry.data) ^ hash_bytes(&entry.context).rotate_left(7);
+        Committed {
+            term: entry.term,
+            hash: hash ^ u64::from(entry.kind),
+        }
+    }
+
+    /// Notes an entry that some node has applied for the first time.
+    pub(crate) fn commit(&mut self, entry: &LogEntry) -> News {
+        self.committed.insert(entry.index, Self::fingerprint(entry));
+        let content = if entry.kind == 0 {
+            &entry.data
+        } else {
+            &entry.context
+        };
+        let Ok(command) = serde_json::from_slice::<Command>(content) else {
+            return News::Nothing;
+        };
+        if let Some(request) = command.request {
+            self.requests.insert(request, entry.index);
+        }
+        match command.change {
+            Change::Decide(decision) => {
+                if let Some(plan) = decision.plan {
+                    self.plans.insert(plan.number, plan);
+                }
+                News::Nothing
+            }
+            Change::RestartGrant {
+                node,
+                incarnation,
+                length,
+            } => News::RestartGrant(node, incarnation, length),
+            _ => News::Nothing,
+        }
+    }
+
+    /// The newest committed plan up to a number.
+    pub(crate) fn plan_at(&self, number: PlanNumber) -> Option<&Plan> {
+        self.plans
+            .range(..=number)
+            .next_back()
+            .map(|(_, plan)| plan)
+    }
+}
+
+/// Where a plan puts a resource.
+pub(crate) fn place<'a>(
+    plan: &'a Plan,
+    resource: &ResourceId,
+) -> Option<(&'a GroupId, Option<&'a NodeId>, PlanNumber)> {
+    plan.groups
+        .iter()
+        .find(|(_, assignment)| assignment.members.contains(resource))
+        .map(|(group, assignment)| (group, assignment.node.as_ref(), assignment.since))
+}

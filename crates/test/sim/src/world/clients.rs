@@ -1,0 +1,250 @@
+//! Clients and operators: requests to any node, and what their answers promise.
+
+use super::{Happening, World};
+use crate::{
+    coverage::Case,
+    fault::Edit,
+    invariants::Violation,
+    node::{Agent, Machine},
+    scenario::{Scenario, addresses},
+};
+use standfast_model::{
+    config::{ClusterConfig, Timing},
+    event::{Event, Reply},
+    request::{Request, Response},
+    time::Micros,
+};
+
+/// Why somebody asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nobody does anything with the answer, but it has to be true.
+    Ordinary,
+    /// To restart this node's agent.
+    Restart,
+    /// For this machine to join.
+    Join(usize),
+}
+
+/// A machine that was not taken in asks again after this long.
+const JOIN_AGAIN: u64 = 2_000_000;
+
+impl World {
+    pub(super) fn new_request(&mut self, purpose: Purpose) -> u64 {
+        let id = self.draw_node.next();
+        self.clients.insert(id, purpose);
+        id
+    }
+
+    /// Asks a node that runs, picked by a number.
+    pub(super) fn ask_someone(&mut self, hint: usize, purpose: Purpose, request: Request) {
+        let count = self.nodes.len();
+        let running = |number: &usize| self.nodes[*number].agent == Agent::Running;
+        let Some(node) = (0..count).map(|step| (hint + step) % count).find(running) else {
+            return;
+        };
+        let id = self.new_request(purpose);
+        self.deliver(node, Event::Request { id, request });
+    }
+
+    fn somewhere(&mut self) -> usize {
+        self.draw_node.index(self.nodes.len())
+    }
+
+    /// The configuration in force, as some node knows it.
+    fn config_in_force(&self) -> Option<ClusterConfig> {
+        let states = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some(node.core.as_ref()?.inspect().state));
+        let newest = states.max_by_key(|state| state.config_version)?;
+        Some(newest.config.clone())
+    }
+
+    pub(super) fn ask_switchover(&mut self, target: usize, group: usize) {
+        let group = self.scenario.groups[group % self.scenario.groups.len()].clone();
+        let to = self
+            .draw_node
+            .chance(600_000)
+            .then(|| Scenario::node_name(target));
+        let request = Request::Switchover {
+            group,
+            to,
+            author: "operator".to_owned(),
+        };
+        let someone = self.somewhere();
+        self.ask_someone(someone, Purpose::Ordinary, request);
+    }
+
+    pub(super) fn ask_drain(&mut self, target: usize, drained: bool) {
+        let request = Request::Drain {
+            node: Scenario::node_name(target),
+            drained,
+            author: "operator".to_owned(),
+        };
+        let someone = self.somewhere();
+        self.ask_someone(someone, Purpose::Ordinary, request);
+    }
+
+    pub(super) fn ask_cleanup(&mut self, group: usize) {
+        let group = self.scenario.groups[group % self.scenario.groups.len()].clone();
+        let request = Request::Cleanup {
+            group,
+            author: "operator".to_owned(),
+        };
+        let someone = self.somewhere();
+        self.ask_someone(someone, Purpose::Ordinary, request);
+    }
+
+    pub(super) fn ask_apply(&mut self, target: usize, edit: Edit) {
+        let Some(mut config) = self.config_in_force() else {
+            return;
+        };
+        let group_of =
+            |number: usize| self.scenario.groups[number % self.scenario.groups.len()].clone();
+        match edit {
+            Edit::Prefer(number) => {
+                if let Some(group) = config.groups.get_mut(&group_of(number)) {
+                    group.prefer.insert(Scenario::node_name(target), 300);
+                }
+            }
+            Edit::Timing => config.timing = other_timing(&config, self.draw_node.range(100, 150)),
+            Edit::Maintenance(number) => {
+                if let Some(group) = config.groups.get_mut(&group_of(number)) {
+                    group.maintenance = !group.maintenance;
+                }
+            }
+            Edit::Group(number) => toggle_group(&mut config, &self.scenario, &group_of(number)),
+        }
+        self.apply(config);
+    }
+
+    /// Puts a configuration in force.
+    pub(super) fn apply(&mut self, config: ClusterConfig) {
+        let request = Request::Apply {
+            config: Box::new(config),
+            text: String::new(),
+            based_on: None,
+            author: "operator".to_owned(),
+        };
+        let someone = self.somewhere();
+        self.ask_someone(someone, Purpose::Ordinary, request);
+    }
+
+    /// Puts back what faults have changed in the configuration; false when there is nothing to put back.
+    pub(super) fn restore_config(&mut self) -> bool {
+        let Some(current) = self.config_in_force() else {
+            return false;
+        };
+        let mut wanted = self.scenario.config.clone();
+        wanted.nodes.clone_from(&current.nodes);
+        if wanted == current {
+            return false;
+        }
+        self.apply(wanted);
+        true
+    }
+
+    pub(super) fn ask_to_join(&mut self, number: usize) {
+        if !self.nodes[number].joining {
+            return;
+        }
+        let request = Request::Join {
+            node: Scenario::node_name(number),
+            addresses: addresses(number),
+        };
+        let someone = self.somewhere();
+        self.ask_someone(someone, Purpose::Join(number), request);
+        self.later(JOIN_AGAIN, Happening::Join(number));
+    }
+
+    /// An answer reaches a client.
+    pub(super) fn answered(&mut self, number: usize, reply: Reply) {
+        let Some(purpose) = self.clients.remove(&reply.id) else {
+            return;
+        };
+        self.note_at(number, || {
+            format!(
+                "answers request {:x}: {:?}",
+                reply.id,
+                brief(&reply.response)
+            )
+        });
+        match (reply.response, purpose) {
+            (Response::Done { index }, _) => self.was_done(reply.id, index),
+            (Response::Joined { member, peers, .. }, Purpose::Join(joiner)) => {
+                let node = &mut self.nodes[joiner];
+                if !node.joining {
+                    return;
+                }
+                node.joining = false;
+                node.member = member;
+                node.peers = peers.into_iter().collect();
+                node.accepts = u128::MAX;
+                node.machine = Machine::Off;
+                self.hit(Case::MemberJoined);
+                self.later(100_000, Happening::Boot(joiner));
+            }
+            (Response::Refused(_), Purpose::Restart) => {
+                self.nodes[number].restarting = None;
+                self.truth.nodes[number].restart_asked = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// A client was told that its request is done: from here on it has to stay done.
+    fn was_done(&mut self, id: u64, index: u64) {
+        self.hit(Case::RequestDone);
+        let committed = self.truth.committed.contains_key(&index);
+        let elsewhere = self.truth.requests.get(&id).is_some_and(|at| *at != index);
+        if !committed || elsewhere {
+            let text = format!(
+                "request {id:x} was acknowledged at index {index}, where nothing of it is committed"
+            );
+            self.violate(Violation {
+                invariant: 3,
+                at: self.time,
+                text,
+            });
+        }
+    }
+}
+
+fn other_timing(config: &ClusterConfig, percent: u64) -> Timing {
+    let usual = Timing::of(config.profile);
+    Timing {
+        lease: Micros(usual.lease.0 * percent / 100),
+        ..usual
+    }
+}
+
+fn toggle_group(
+    config: &mut ClusterConfig,
+    scenario: &Scenario,
+    group: &standfast_model::id::GroupId,
+) {
+    if let Some(gone) = config.groups.remove(group) {
+        for resource in gone.members {
+            config.resources.remove(&resource);
+        }
+    } else if let Some(known) = scenario.config.groups.get(group) {
+        for resource in &known.members {
+            if let Some(settings) = scenario.config.resources.get(resource) {
+                config.resources.insert(resource.clone(), settings.clone());
+            }
+        }
+        config.groups.insert(group.clone(), known.clone());
+    }
+}
+
+fn brief(response: &Response) -> String {
+    match response {
+        Response::View(_) => "view".to_owned(),
+        Response::Plan(_) => "plan".to_owned(),
+        Response::Token { .. } => "token".to_owned(),
+        other @ (Response::Done { .. } | Response::Joined { .. } | Response::Refused(_)) => {
+            format!("{other:?}")
+        }
+    }
+}
