@@ -32,8 +32,10 @@ impl Core {
             self.log(Level::Info, format!("this node leads in term {term}"));
         }
         let drift = self.wait_drift();
+        let forgetful = self.planted(Planted::RestartGrantForgotten);
         if let Some(lead) = &mut self.lead
             && lead.caught_up
+            && !forgetful
         {
             lead.watch_restarts(now, &self.state, drift);
         }
@@ -167,7 +169,12 @@ impl Core {
         if self.node_of(sender).as_ref() != Some(from) {
             return;
         }
-        let horizon = Micros(ack.horizon_us).stretched(self.wait_drift());
+        let vouched = if self.planted(Planted::HorizonIgnored) {
+            Micros::ZERO
+        } else {
+            Micros(ack.horizon_us)
+        };
+        let horizon = vouched.stretched(self.wait_drift());
         let voters = self.consensus.voters();
         let Some(lead) = &mut self.lead else { return };
         if lead.term != ack.term {
@@ -299,8 +306,10 @@ impl Core {
         let lease = self.timing().lease.stretched(drift);
         // Before it reports that it knows of the restart, a new run has shortened its guards to an
         // ordinary lease. Reports of runs before the restart do not know of it.
+        let believing = self.planted(Planted::OldReportBelieved);
         let back = self.state.restart_grants.get(from).is_some_and(|grant| {
-            grant.incarnation != report.incarnation && report.restart == grant.index
+            believing
+                || (grant.incarnation != report.incarnation && report.restart == grant.index)
         });
         let Some(lead) = &mut self.lead else { return };
         if back
