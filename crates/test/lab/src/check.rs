@@ -42,6 +42,9 @@ pub fn problems(trial: &Trial) -> Vec<String> {
     if trial.owners_healed.answers == 0 {
         found.push("the watcher heard nobody: nothing is known of owners".to_owned());
     }
+    if trial.fault == Fault::PrimaryLeaderLost && trial.leader != trial.client.old_node {
+        found.push("the leader was not on the primary: not the fault it says".to_owned());
+    }
     match trial.fault.expected() {
         Expected::Moves => moves(trial, &mut found),
         Expected::Returns => returns(trial, &mut found),
@@ -102,6 +105,11 @@ fn unaffected(trial: &Trial, found: &mut Vec<String>) {
         );
         return;
     }
+    if trial.fault == Fault::AgentKilled && !trial.system.ends_with(" lan") {
+        // Its supervisor takes longer than a shorter lease.
+        limit(found, "the service returned", client.rto_ms, MOVES_MS);
+        return;
+    }
     if client.failed_requests > 0 {
         found.push(format!(
             "{} of {} requests failed",
@@ -158,6 +166,7 @@ mod tests {
             owners_healed: owners,
             injection_ms: 1.0,
             watched_ms: 3000.0,
+            leader: None,
             status: String::new(),
         }
     }

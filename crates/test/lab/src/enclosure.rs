@@ -4,6 +4,7 @@
 //! Clean-up does not depend on the program inside: the process outside waits for it, ends it on SIGINT, SIGTERM and SIGHUP, and removes folder and
 //! control groups. If the process outside is killed, PDEATHSIG ends the inside, and the next run sweeps the leftovers.
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -206,12 +207,34 @@ fn supervise(mut child: Child, signals: &impl AsFd) -> Result<u8> {
     }
     let interrupted = !waits[1].revents().is_empty();
     if interrupted {
+        tell(&signal_received(signals));
         drop(child.kill());
     }
     let status = child
         .wait()
         .map_err(|error| LabError::system("wait for the laboratory", error))?;
+    if !interrupted && status.code().is_none() {
+        tell(&format!("the laboratory inside died: {status}"));
+    }
     Ok(if interrupted { 130 } else { code(status) })
+}
+
+fn tell(what: &str) {
+    writeln!(std::io::stderr(), "standfast-lab: {what}").ok();
+}
+
+/// Which signal came, and from whom; the layout is that of signalfd_siginfo in signalfd(2).
+fn signal_received(signals: &impl AsFd) -> String {
+    let mut information = [0_u8; 128];
+    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).unwrap_or_default();
+    match rustix::io::read(signals, &mut information) {
+        Ok(_) => format!(
+            "ended by signal {} of process {}",
+            number(&information[..4]),
+            number(&information[12..16])
+        ),
+        Err(error) => format!("ended by a signal: {error}"),
+    }
 }
 
 fn code(status: ExitStatus) -> u8 {

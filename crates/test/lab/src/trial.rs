@@ -59,6 +59,8 @@ pub struct Trial {
     pub injection_ms: f64,
     /// How long the fault was watched.
     pub watched_ms: f64,
+    /// The node that led just before the fault, when it has leaders.
+    pub leader: Option<String>,
     /// What the system's own status said, for faults that end the service.
     pub status: String,
 }
@@ -142,17 +144,21 @@ pub fn run(
     patience: Patience,
 ) -> Result<Trial> {
     let mut primary = settle(system, probe, patience.settle)?;
-    if fault == Fault::PrimaryLeaderLost || fault == Fault::LeaderLost {
-        primary = arrange_leader(system, probe, (fault, primary), patience)?;
-    }
     if loaded {
         injector.load(system)?;
         std::thread::sleep(Duration::from_millis(500));
+    }
+    if fault == Fault::PrimaryLeaderLost || fault == Fault::LeaderLost {
+        primary = arrange_leader(system, probe, (fault, primary), patience)?;
     }
     injector.prepare(fault, system, primary)?;
     if fault.is_handicap() {
         primary = settle(system, probe, patience.settle)?;
     }
+    let leader = system
+        .leader()
+        .and_then(|leader| system.lab().nodes.get(leader));
+    let leader = leader.map(|host| host.name().to_owned());
     let first = probe.request_count().saturating_sub(200);
     let fault_ns = injector.inject(fault, system, primary)?;
     let injected_ns = sys::now_ns();
@@ -177,6 +183,7 @@ pub fn run(
         owners_healed: measure::owner_view(&probe.evidence(fault_ns)),
         injection_ms: millis(injected_ns.saturating_sub(fault_ns)),
         watched_ms: millis(healing_ns.saturating_sub(fault_ns)),
+        leader,
         status,
     })
 }
