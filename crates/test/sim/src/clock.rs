@@ -42,6 +42,9 @@ impl Clock {
         while self.read(at) < reading && at < u64::MAX {
             at += 1;
         }
+        while at > now && self.read(at - 1) >= reading {
+            at -= 1;
+        }
         at
     }
 
