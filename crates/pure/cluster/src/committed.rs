@@ -10,14 +10,12 @@ use crate::{
 use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect, Level},
-    id::{MemberId, NodeId, ResourceId},
+    id::{MemberId, NodeId},
     message::{Body, LogSnapshot},
-    plan::Plan,
     planted::Planted,
     state::ClusterState,
     time::Now,
 };
-use std::collections::BTreeSet;
 
 /// Applied entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 2000;
@@ -97,7 +95,7 @@ impl Core {
         if let Change::Decide(decision) = &command.change
             && decision.plan.is_some()
         {
-            self.held_before = held(&self.state.plan);
+            self.previous.clone_from(&self.state.plan);
         }
         let outcome = apply(&mut self.state, index, &command);
         if let Change::RemoveMember { .. } = command.change
@@ -186,10 +184,4 @@ impl Core {
 
 pub(crate) fn read_state(snapshot: &LogSnapshot) -> Option<ClusterState> {
     serde_json::from_slice(&snapshot.data).ok()
-}
-
-/// Resources that a plan gives to somebody.
-fn held(plan: &Plan) -> BTreeSet<ResourceId> {
-    let given = plan.groups.values().filter(|given| given.node.is_some());
-    given.flat_map(|given| given.members.clone()).collect()
 }

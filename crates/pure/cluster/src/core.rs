@@ -25,7 +25,7 @@ use standfast_model::{
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId, ResourceId},
     message::{Body, MemoryQuery, Message},
-    plan::PlanNumber,
+    plan::{Plan, PlanNumber},
     planted::Planted,
     request::{Refusal, RefusalKind},
     state::{ClusterState, NodeReport},
@@ -74,8 +74,8 @@ pub struct Core {
     pub(crate) promise_wanted: PlanNumber,
     pub(crate) report: NodeReport,
     pub(crate) report_sent: Option<(u64, Now)>,
-    /// Resources that somebody had under the plan before the present one.
-    pub(crate) held_before: BTreeSet<ResourceId>,
+    /// The plan before the present one, as far as this run has seen it.
+    pub(crate) previous: Plan,
     pub(crate) sick_interfaces: BTreeMap<String, String>,
     pub(crate) notices: BTreeMap<String, String>,
     pub(crate) links: BTreeSet<(NodeId, u32)>,
@@ -149,7 +149,7 @@ impl Core {
             promise_wanted: init.restored.promise,
             report: NodeReport::default(),
             report_sent: None,
-            held_before: BTreeSet::new(),
+            previous: Plan::default(),
             sick_interfaces: BTreeMap::new(),
             notices: BTreeMap::new(),
             links: BTreeSet::new(),

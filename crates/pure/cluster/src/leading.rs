@@ -308,8 +308,7 @@ impl Core {
         // ordinary lease. Reports of runs before the restart do not know of it.
         let believing = self.planted(Planted::OldReportBelieved);
         let back = self.state.restart_grants.get(from).is_some_and(|grant| {
-            believing
-                || (grant.incarnation != report.incarnation && report.restart == grant.index)
+            believing || (grant.incarnation != report.incarnation && report.restart == grant.index)
         });
         let Some(lead) = &mut self.lead else { return };
         if back

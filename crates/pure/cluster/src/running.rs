@@ -4,6 +4,7 @@
 //! Not for the choice of the next step in a group (`local`) and not for leases (`holding`).
 
 use crate::{
+    apply::assigned,
     core::Core,
     hold::Lease,
     local::{Changed, Local, MemberFacts, Step, decide_local},
@@ -43,7 +44,12 @@ impl Core {
     fn local_groups(&self) -> Vec<(Vec<ResourceId>, Option<Assignment>)> {
         let mut groups = Vec::new();
         let mut seen: Vec<&ResourceId> = Vec::new();
-        for assignment in self.state.plan.groups.values() {
+        let plan = if self.planted(Planted::OldGeneration) {
+            &self.previous
+        } else {
+            &self.state.plan
+        };
+        for assignment in plan.groups.values() {
             seen.extend(assignment.members.iter());
             let ours = assignment.node.as_ref() == Some(&self.node);
             let here = assignment.members.iter().any(|member| {
@@ -207,7 +213,7 @@ impl Core {
             kind,
             since,
             deadline,
-            fresh: !self.held_before.contains(resource),
+            fresh: assigned(&self.previous, resource).is_none_or(|(owner, _)| owner.is_none()),
         };
         self.out.push(Effect::Start(Box::new(start)));
     }

@@ -103,9 +103,15 @@ impl Voter {
         self.standing == Standing::Full
     }
 
-    /// Forgets the promise that was assumed at the start (planted bug).
+    /// Forgets the promises that were assumed at the start (planted bug).
     pub(crate) fn forget_start(&mut self) {
         self.no_vote.length = Micros::ZERO;
+        self.earlier.length = Micros::ZERO;
+    }
+
+    /// Forgets the leases of the present leader (planted bug).
+    pub(crate) fn forget_leases(&mut self) {
+        self.current.length = Micros::ZERO;
     }
 
     /// A leadership round of a leader that consensus knows.

@@ -105,22 +105,30 @@ impl Core {
         match self.voter.on_round(now, round, drift) {
             OnRound::Ignore => {}
             OnRound::Acknowledge(horizon) => self.acknowledge(from, round, horizon),
-            OnRound::Raise(vote, lease) => {
-                if !self.raising {
-                    self.raising = true;
-                    let batch = Batch {
-                        vote_cap: Some(vote),
-                        lease_cap: Some(lease),
-                        ..Batch::default()
-                    };
-                    let effect = self.disk.write(batch, None);
-                    self.out.extend(effect);
-                }
-                if self.planted(Planted::PromiseBeforeDisk) {
-                    self.acknowledge(from, round, Micros::ZERO);
-                }
+            OnRound::Raise(vote, lease) if self.planted(Planted::PromiseBeforeDisk) => {
+                self.voter.caps_stored(Some(vote), Some(lease));
+                self.on_round(now, from, sender, round);
             }
+            OnRound::Raise(vote, lease) => self.raise_caps(vote, lease),
         }
+        if round.leadership_us == 0 && self.planted(Planted::TransferSkipsLease) {
+            self.voter.forget_leases();
+        }
+    }
+
+    /// Lengths of promises go to the disk before they are first promised.
+    fn raise_caps(&mut self, vote: Micros, lease: Micros) {
+        if self.raising {
+            return;
+        }
+        self.raising = true;
+        let batch = Batch {
+            vote_cap: Some(vote),
+            lease_cap: Some(lease),
+            ..Batch::default()
+        };
+        let effect = self.disk.write(batch, None);
+        self.out.extend(effect);
     }
 
     fn acknowledge(&mut self, to: &NodeId, round: &Round, horizon: Micros) {
