@@ -82,6 +82,8 @@ pub struct Core {
     pub(crate) stall: Micros,
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
+    /// How long nothing local is due, counted from then; none when that is not known.
+    pub(crate) local_due: Option<(Now, Micros)>,
     /// The state has changed: what edges are told of it is looked at again.
     pub(crate) republish: bool,
     pub(crate) restart_asked: Option<Now>,
@@ -155,6 +157,7 @@ impl Core {
             links: BTreeSet::new(),
             stall: Micros::ZERO,
             look: true,
+            local_due: None,
             republish: true,
             restart_asked: None,
             watched: Vec::new(),
@@ -258,11 +261,6 @@ impl Core {
             promise: self.promise,
             votes: self.voter.takes_part(),
             member: self.member,
-            locals: self
-                .locals
-                .iter()
-                .map(|(resource, local)| (resource, local.phase))
-                .collect(),
         }
     }
 

@@ -182,6 +182,11 @@ impl Core {
                 returned.insert(node.clone());
             }
         }
+        // Placement depends on nothing else: the same state gives the same plan again.
+        let same = lead.decided_at == Some(self.state.applied);
+        if same && expired.is_empty() && returned.is_empty() {
+            return;
+        }
         let online = |node: &NodeId| {
             let known = self.state.nodes.get(node).is_some_and(|known| known.online);
             (known && !expired.contains_key(node)) || returned.contains(node)
@@ -196,6 +201,9 @@ impl Core {
         let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
         let changed = differs(&self.state.plan, &plan) || !moves_done.is_empty();
         if expired.is_empty() && returned.is_empty() && !changed {
+            if let Some(lead) = &mut self.lead {
+                lead.decided_at = Some(self.state.applied);
+            }
             return;
         }
         let (text, evidence) = self.describe(&expired, &returned, &plan);

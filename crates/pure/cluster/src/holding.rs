@@ -17,11 +17,18 @@ use standfast_model::{
 impl Core {
     /// Everything that a holder does without being asked.
     pub(crate) fn hold_on(&mut self, now: Now) {
-        self.watch_leases(now);
-        for local in self.locals.values_mut() {
-            self.look |= local.end_wait(now);
+        let quiet = !self.look
+            && self
+                .local_due
+                .is_some_and(|(at, left)| now.held_since(at) < left);
+        if !quiet {
+            self.local_due = None;
+            self.watch_leases(now);
+            for local in self.locals.values_mut() {
+                self.look |= local.end_wait(now);
+            }
         }
-        if self.look || self.next_local(now) == Micros::ZERO {
+        if !quiet && (self.look || self.next_local(now) == Micros::ZERO) {
             self.look = false;
             self.learn_resources(now);
             self.holder.learned |=
@@ -33,6 +40,9 @@ impl Core {
         self.finish_restart(now);
         self.send_report(now);
         self.ask_for_leases(now);
+        if self.local_due.is_none() {
+            self.local_due = Some((now, self.next_local(now)));
+        }
     }
 
     /// How long until a holder has something to do.
@@ -45,7 +55,11 @@ impl Core {
             (Some(_), None) => Micros::ZERO,
             (Some(_), Some(at)) => heartbeat.minus(now.held_since(at)),
         };
-        request.min(self.next_local(now))
+        let local = match self.local_due {
+            Some((at, left)) => left.minus(now.held_since(at)),
+            None => self.next_local(now),
+        };
+        request.min(local)
     }
 
     /// How long until a lease runs out or a delay is over; zero when something is due.
@@ -160,6 +174,7 @@ impl Core {
         if !self.holder.take(now, resource, lease) {
             return;
         }
+        self.local_due = None;
         match phase {
             Phase::Starting | Phase::Active | Phase::Stopping => {
                 let deadline = lease.until.boot_deadline(now);
@@ -278,13 +293,11 @@ impl Core {
             .collect();
         for (resource, since) in held {
             if self.holder.take(now, &resource, Lease { since, until }) {
+                self.local_due = None;
                 self.out.push(Effect::Extend { resource, deadline });
             }
         }
-        if self
-            .clients
-            .restart_answered(&mut self.out, self.state.applied)
-        {
+        if self.clients.restart_answered(&mut self.out, grant.index) {
             self.out.push(Effect::RestartReady { deadline });
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Lead {
     /// Restarts that this leader has proposed and not yet applied. Others may apply them first, and
     /// so may the node itself, when this leader's disk is slow.
     proposed_restarts: BTreeMap<NodeId, WaitUntil>,
+    /// Index of the state for which no new plan was needed.
+    pub(crate) decided_at: Option<u64>,
     /// The decision on its way through the log, and who it touches.
     pub(crate) pending: Option<Pending>,
     /// Reports on their way through the log: node, incarnation, version.
@@ -117,6 +119,7 @@ impl Lead {
             peers: BTreeMap::new(),
             restarting: BTreeMap::new(),
             proposed_restarts: BTreeMap::new(),
+            decided_at: None,
             pending: None,
             reporting: BTreeMap::new(),
             failures_since: BTreeMap::new(),

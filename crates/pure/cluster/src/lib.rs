@@ -35,10 +35,10 @@ pub use apply::apply;
 use standfast_model::{
     event::Restored,
     guards::GuardSupport,
-    id::{Incarnation, MemberId, NodeId, ResourceId},
+    id::{Incarnation, MemberId, NodeId},
     plan::PlanNumber,
     planted::Planted,
-    state::{ClusterState, Phase},
+    state::ClusterState,
 };
 
 /// What a core is made from.
@@ -81,6 +81,4 @@ pub struct Inspect<'a> {
     pub votes: bool,
     /// Its consensus identity.
     pub member: MemberId,
-    /// What it believes its resources are doing.
-    pub locals: Vec<(&'a ResourceId, Phase)>,
 }

@@ -268,6 +268,7 @@ impl Core {
     }
 
     pub(crate) fn on_instance(&mut self, now: Now, resource: &ResourceId, change: &InstanceChange) {
+        self.local_due = None;
         let policy = self
             .state
             .config

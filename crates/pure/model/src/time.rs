@@ -49,6 +49,9 @@ impl Micros {
     /// counted the length itself. Rounded up.
     #[must_use]
     pub const fn stretched(self, drift_ppm: u64) -> Self {
+        if let Some(product) = self.0.checked_mul(drift_ppm) {
+            return self.plus(Self(product.div_ceil(1_000_000)));
+        }
         let extra = (self.0 as u128 * drift_ppm as u128).div_ceil(1_000_000);
         let total = self.0 as u128 + extra;
         if total > u64::MAX as u128 {
