@@ -11,7 +11,7 @@ pub(crate) struct Clock {
     rate_ppm: i64,
 }
 
-const MILLION: i128 = 1_000_000;
+const MILLION: i64 = 1_000_000;
 
 impl Clock {
     pub(crate) fn new(now: u64, reading: u64, rate_ppm: i64) -> Self {
@@ -24,8 +24,9 @@ impl Clock {
 
     /// What it shows at a true time.
     pub(crate) fn read(&self, now: u64) -> u64 {
-        let elapsed = i128::from(now.saturating_sub(self.since));
-        let counted = elapsed + elapsed * i128::from(self.rate_ppm) / MILLION;
+        // A run is short: this does not overflow.
+        let elapsed = i64::try_from(now.saturating_sub(self.since)).unwrap_or(i64::MAX);
+        let counted = elapsed + elapsed.saturating_mul(self.rate_ppm) / MILLION;
         self.reading
             .saturating_add(u64::try_from(counted).unwrap_or(0))
     }
@@ -35,9 +36,12 @@ impl Clock {
         if self.read(now) >= reading {
             return now;
         }
-        let wanted = i128::from(reading.saturating_sub(self.reading));
-        let rate = MILLION + i128::from(self.rate_ppm);
-        let elapsed = u64::try_from((wanted * MILLION + rate - 1) / rate).unwrap_or(u64::MAX);
+        let wanted = reading.saturating_sub(self.reading);
+        let rate = u64::try_from(MILLION + self.rate_ppm).unwrap_or(1);
+        let Some(product) = wanted.checked_mul(1_000_000) else {
+            return u64::MAX;
+        };
+        let elapsed = product.div_ceil(rate);
         let mut at = self.since.saturating_add(elapsed).max(now);
         while self.read(at) < reading && at < u64::MAX {
             at += 1;

@@ -151,21 +151,7 @@ fn hunt(name: &str, options: &Options, jobs: usize, out: &mut dyn Write) -> io::
         writeln!(out, "{}", json!({"planted": rows, "all_caught": all}))?;
     } else {
         for each in &caught {
-            match &each.by {
-                Some((seed, violation)) => writeln!(
-                    out,
-                    "{:<24} caught by invariant {} at seed {seed}: {}",
-                    each.planted.name(),
-                    violation.invariant,
-                    violation.text
-                )?,
-                None => writeln!(
-                    out,
-                    "{:<24} NOT CAUGHT in {} seeds",
-                    each.planted.name(),
-                    each.seeds_tried
-                )?,
-            }
+            each.print(out)?;
         }
     }
     Ok(all)
@@ -193,6 +179,20 @@ fn hunt_all(wanted: &[Planted], jobs: usize, from: u64, most: u64) -> Vec<Caught
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     caught.sort_by_key(|each| each.planted);
     caught
+}
+
+impl Caught {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let name = self.planted.name();
+        match &self.by {
+            Some((seed, violation)) => writeln!(
+                out,
+                "{name:<24} caught by invariant {} at seed {seed}: {}",
+                violation.invariant, violation.text
+            ),
+            None => writeln!(out, "{name:<24} NOT CAUGHT in {} seeds", self.seeds_tried),
+        }
+    }
 }
 
 fn caught_json(caught: &Caught) -> Value {

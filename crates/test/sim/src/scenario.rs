@@ -82,7 +82,7 @@ impl Scenario {
             seed,
             nodes,
             founders,
-            links: usize::try_from(rng.range(1, 3)).unwrap_or(1),
+            links: rng.weighted(&[(1, 4), (2, 5), (3, 1)]).unwrap_or(1),
             quality: quality(rng, profile),
             rates,
             fsync,

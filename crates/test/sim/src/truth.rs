@@ -63,6 +63,8 @@ pub(crate) struct OfNode {
     pub(crate) earlier: (u64, u64),
     /// The plan in force that its core was last seen with.
     pub(crate) plan: PlanNumber,
+    /// Last term in which it led, in this run.
+    pub(crate) led: Option<u64>,
     /// Order of its runs.
     pub(crate) runs: BTreeMap<Incarnation, u64>,
 }
@@ -92,6 +94,7 @@ impl OfNode {
         self.leases.clear();
         self.rounds.clear();
         self.acknowledged.clear();
+        self.led = None;
         self.restart_asked = None;
         self.restart_until = 0;
     }

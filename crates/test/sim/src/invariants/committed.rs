@@ -20,6 +20,7 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     world.truth.nodes[node].lease_length(length, boot);
     let run = world.nodes[node].incarnation;
     if let Some(term) = leads {
+        world.truth.nodes[node].led = leads;
         one_leader(world, term, node, run);
     }
     let checked = world.truth.nodes[node].checked;

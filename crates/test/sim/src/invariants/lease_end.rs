@@ -23,7 +23,7 @@ pub(crate) fn on_deadline(
     let of = &world.truth.nodes[node];
     let granted = of.lease_end(resource, machine.incarnation, since);
     let boot = machine.boot.read(world.time);
-    if deadline <= granted {
+    if deadline <= granted || deadline <= boot {
         return;
     }
     if deadline <= of.restart_until {
@@ -39,7 +39,7 @@ pub(crate) fn on_deadline(
             .filter(|(_, member)| member.voter)
             .map(|(id, _)| id.0)
             .collect();
-        let from = match seen.leads {
+        let from = match of.led {
             // The only voter acknowledges its rounds to itself, and nobody sees them.
             Some(_) if voters.len() <= 1 => Some(boot),
             Some(term) => of
