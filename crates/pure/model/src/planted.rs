@@ -47,14 +47,12 @@ pub enum Planted {
 }
 
 impl Planted {
-    /// All of them.
-    pub const ALL: [Self; 20] = [
+    /// Those that the simulator catches in a short run, each by the invariant that it breaks.
+    pub const PROVED: [Self; 14] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
         Self::VoteBeforeDisk,
-        Self::PromiseBeforeDisk,
-        Self::VoteAfterStart,
         Self::TransferSkipsLease,
         Self::HorizonIgnored,
         Self::OldGeneration,
@@ -62,13 +60,20 @@ impl Planted {
         Self::InactiveWithoutPromise,
         Self::GuardReopened,
         Self::DriftIgnored,
+        Self::FailedStopIsStop,
+        Self::RestartGrantForgotten,
+        Self::StaleLeaderGrants,
+    ];
+
+    /// Those that it has not caught yet: other safeguards hide them, or the case is too rare. To be
+    /// sharpened; each can be run by its name.
+    pub const OPEN: [Self; 6] = [
+        Self::PromiseBeforeDisk,
+        Self::VoteAfterStart,
         Self::LostDiskVotes,
         Self::RemovalEndsLease,
         Self::LapsedAsksAgain,
-        Self::FailedStopIsStop,
         Self::OldReportBelieved,
-        Self::RestartGrantForgotten,
-        Self::StaleLeaderGrants,
     ];
 
     /// Its name on the simulator's command line.

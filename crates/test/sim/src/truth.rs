@@ -65,6 +65,8 @@ pub(crate) struct OfNode {
     pub(crate) plan: PlanNumber,
     /// Last term in which it led, in this run.
     pub(crate) led: Option<u64>,
+    /// When it last led as the only voter, by its boot clock: nobody else's word was needed then.
+    pub(crate) alone_at: Option<u64>,
     /// Order of its runs.
     pub(crate) runs: BTreeMap<Incarnation, u64>,
 }
@@ -95,6 +97,7 @@ impl OfNode {
         self.rounds.clear();
         self.acknowledged.clear();
         self.led = None;
+        self.alone_at = None;
         self.restart_asked = None;
         self.restart_until = 0;
     }
@@ -124,6 +127,14 @@ impl OfNode {
         }
         self.leases.retain(|held| held.ends > boot);
         self.leases.push(lease);
+    }
+
+    /// A run moved the deadline of an instance earlier.
+    pub(crate) fn shorten(&mut self, resource: usize, run: Incarnation, deadline: u64) {
+        let of_run = |held: &&mut Lease| (held.resource, held.incarnation) == (resource, run);
+        for held in self.leases.iter_mut().filter(of_run) {
+            held.ends = held.ends.min(deadline);
+        }
     }
 
     /// The configuration in force says how long a lease is.

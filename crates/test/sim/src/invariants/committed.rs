@@ -16,11 +16,16 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     let seen = core.inspect();
     let (leads, applied) = (seen.leads, seen.applied);
     let length = seen.state.config.timing.lease.0;
+    let voters = seen.state.members.values().filter(|member| member.voter);
+    let alone = voters.count() <= 1;
     let boot = world.nodes[node].boot.read(world.time);
     world.truth.nodes[node].lease_length(length, boot);
     let run = world.nodes[node].incarnation;
     if let Some(term) = leads {
         world.truth.nodes[node].led = leads;
+        if alone {
+            world.truth.nodes[node].alone_at = Some(boot);
+        }
         one_leader(world, term, node, run);
     }
     let checked = world.truth.nodes[node].checked;

@@ -47,6 +47,8 @@ pub(crate) fn on_deadline(
                 .map(|from| from.boot),
             None => None,
         };
+        // A round that it answered alone stands for a while after others have got votes.
+        let from = from.max(of.alone_at);
         from.map_or(0, |from| from + of.longest_lease(boot))
     });
     if deadline <= own {

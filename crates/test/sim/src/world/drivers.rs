@@ -170,6 +170,10 @@ impl World {
         if unit.extend(deadline) {
             if deadline > before {
                 invariants::lease_end::on_deadline(self, number, resource, since, deadline);
+            } else {
+                // A run that takes over after a planned restart gives up what an ordinary lease does not need.
+                let run = self.nodes[number].incarnation;
+                self.truth.nodes[number].shorten(resource, run, deadline);
             }
             self.watch_guard(number, resource);
         }
