@@ -172,8 +172,14 @@ impl World {
                 invariants::lease_end::on_deadline(self, number, resource, since, deadline);
             } else {
                 // A run that takes over after a planned restart gives up what an ordinary lease does not need.
-                let run = self.nodes[number].incarnation;
-                self.truth.nodes[number].shorten(resource, run, deadline);
+                // An old order that comes late changes nothing: what it cuts is beyond any ordinary lease.
+                let (run, boot) = (
+                    self.nodes[number].incarnation,
+                    self.nodes[number].boot.read(self.time),
+                );
+                let of = &mut self.truth.nodes[number];
+                let ordinary = boot + of.longest_lease(boot);
+                of.shorten(resource, run, deadline.max(ordinary));
             }
             self.watch_guard(number, resource);
         }
