@@ -164,7 +164,7 @@ fn leftovers_are_stopped_as_they_were_configured_though_nobody_knows_them() {
     world.stop(5000);
     assert_eq!(world.next(), InstanceChange::Stopped);
     wait_until("it was stopped gracefully", || said.exists());
-    std::fs::remove_file(&said).unwrap();
+    fs::remove_file(&said).unwrap();
 }
 
 #[test]
