@@ -224,8 +224,12 @@ impl Core {
     }
 
     /// Nothing is asked for before it is known what runs here, nor while this agent is about to end.
+    /// Until its restart is granted it goes on as ever: the word may have been lost on the way.
     fn may_not_ask(&self) -> bool {
-        !self.holder.learned || self.state.applied == 0 || self.restart_asked.is_some()
+        let granted = self.state.restart_grants.get(&self.node);
+        let ending = self.restart_asked.is_some()
+            && granted.is_some_and(|grant| self.clients.restart_index == Some(grant.index));
+        !self.holder.learned || self.state.applied == 0 || ending
     }
 
     fn ask_for_leases(&mut self, now: Now) {

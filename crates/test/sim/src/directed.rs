@@ -1,15 +1,18 @@
-//! Runs that lean towards what a planted bug needs to show itself. Leaning only: the right code has
-//! to pass every one of them.
+//! Runs that lean towards what a planted bug needs to show itself: some families of faults more often
+//! than others, and for bugs that need several things at once, those things one after the other.
+//! Leaning only: the right code has to pass every one of them.
 
 use crate::{
-    fault::{Fault, Kind, Target},
+    fault::Fault,
     rng::{Rng, Stream},
     run::Case,
     scenario::Scenario,
     schedule::{Family, of_family},
+    sequence::sequence,
 };
 use standfast_model::planted::Planted;
 
+const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 
 /// Families of faults that bring a bug out.
@@ -17,9 +20,10 @@ const fn families(planted: Planted) -> &'static [Family] {
     match planted {
         Planted::GrantExceedsPlan => &[Family::Operator, Family::Partition, Family::Quality],
         Planted::LeaseFromReceipt => &[Family::Quality, Family::Pause],
-        Planted::NoLeadershipLease | Planted::StaleLeaderGrants | Planted::HorizonIgnored => {
-            &[Family::Partition, Family::Pause]
-        }
+        Planted::NoLeadershipLease
+        | Planted::StaleLeaderGrants
+        | Planted::HorizonIgnored
+        | Planted::DriftIgnored => &[Family::Partition, Family::Pause],
         Planted::VoteBeforeDisk | Planted::PromiseBeforeDisk | Planted::VoteAfterStart => {
             &[Family::Process, Family::Power, Family::Disk]
         }
@@ -37,11 +41,9 @@ const fn families(planted: Planted) -> &'static [Family] {
             Family::Driver,
         ],
         Planted::GuardReopened => &[Family::Pause],
-        Planted::DriftIgnored => &[Family::Partition, Family::Pause],
-        Planted::LostDiskVotes => &[Family::DiskGone, Family::Partition],
-        Planted::RemovalEndsLease => &[Family::DiskGone, Family::Members],
+        Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
-        Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Operator],
+        Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
     }
 }
@@ -50,14 +52,9 @@ const fn families(planted: Planted) -> &'static [Family] {
 pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut scenario = Scenario::new(seed);
     if planted == Planted::DriftIgnored {
+        let rate = |node| if node % 2 == 0 { -5_000 } else { 5_000 };
         scenario.rates = (0..scenario.nodes)
-            .map(|node| {
-                if node % 2 == 0 {
-                    (-5_000, -5_000)
-                } else {
-                    (5_000, 5_000)
-                }
-            })
+            .map(|node| (rate(node), rate(node)))
             .collect();
     }
     let mut rng = Rng::new(seed, Stream::Faults);
@@ -66,13 +63,19 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut at = 8 * SECOND;
     while at < scenario.quiet_from - 10 * SECOND {
         at += rng.spread(SECOND / 2, 16 * SECOND);
-        let family = families[rng.index(families.len())];
-        let mut fault = of_family(&mut rng, &scenario, family, at);
-        adjust(planted, &mut fault, &mut rng);
-        faults.push(fault);
-        if rng.chance(400_000) {
+        let sequence = sequence(planted, &mut rng, &scenario, at);
+        if sequence.is_empty() || rng.chance(300_000) {
             let family = families[rng.index(families.len())];
-            let soon = at + rng.spread(1_000, SECOND);
+            faults.push(of_family(&mut rng, &scenario, family, at));
+        }
+        if !sequence.is_empty() {
+            // What a sequence needs is that the cluster has recovered from the one before.
+            at += 5 * SECOND;
+        }
+        faults.extend(sequence);
+        if rng.chance(300_000) {
+            let family = families[rng.index(families.len())];
+            let soon = at + rng.spread(MS, SECOND);
             faults.push(of_family(&mut rng, &scenario, family, soon));
         }
     }
@@ -81,20 +84,5 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
         scenario,
         faults,
         planted: None,
-    }
-}
-
-fn adjust(planted: Planted, fault: &mut Fault, rng: &mut Rng) {
-    match planted {
-        Planted::GuardReopened => {
-            fault.kind = Kind::PauseInStep;
-            fault.duration = rng.spread(100_000, 4 * SECOND);
-        }
-        Planted::RestartGrantForgotten if rng.chance(500_000) => {
-            fault.kind = Kind::PlannedRestart;
-            fault.target = Target::Holder(rng.index(4));
-            fault.duration = rng.spread(2 * SECOND, 9 * SECOND);
-        }
-        _ => {}
     }
 }

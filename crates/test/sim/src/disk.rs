@@ -196,10 +196,13 @@ impl Disk {
         self.issued = self.durable.clone();
     }
 
-    /// Everything on it is gone.
+    /// Everything is gone but who it was: identity is kept in a file of its own.
     pub(crate) fn lose(&mut self) {
-        self.durable = Image::default();
-        self.issued = Image::default();
+        self.durable = Image {
+            member: self.durable.member,
+            ..Image::default()
+        };
+        self.issued = self.durable.clone();
         self.condition = DiskCondition::Lost;
         self.copy = None;
     }

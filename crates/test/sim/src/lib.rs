@@ -23,6 +23,7 @@ mod run;
 mod scenario;
 mod schedule;
 mod seeds;
+mod sequence;
 mod shrink;
 mod timeline;
 mod truth;

@@ -103,12 +103,16 @@ impl Network {
         &mut self.streams[at]
     }
 
-    /// A node's process ended: its connections break in both directions.
-    pub(crate) fn break_streams(&mut self, node: usize) {
+    /// A node's process ended: its connections break in both directions. Returns what it had sent
+    /// that was still on its way, with the receivers: some of it may yet arrive.
+    pub(crate) fn break_streams(&mut self, node: usize) -> Vec<(usize, Box<Message>)> {
+        let mut sent = Vec::new();
         for other in 0..self.nodes {
-            self.stream(node, other).queue.clear();
+            let queue = std::mem::take(&mut self.stream(node, other).queue);
+            sent.extend(queue.into_iter().map(|(_, message)| (other, message)));
             self.stream(other, node).queue.clear();
         }
+        sent
     }
 
     /// Delay of one message; `None` when it is lost.

@@ -49,6 +49,17 @@ pub(crate) enum Held {
     Event(Event),
 }
 
+/// What happened to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taint {
+    /// Nothing that matters any more.
+    None,
+    /// Its content is gone, and it knows.
+    Lost,
+    /// It is as it was earlier, and does not know.
+    RolledBack,
+}
+
 /// How the next step is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disturbance {
@@ -95,8 +106,10 @@ pub(crate) struct Node {
     pub(crate) asleep_since: u64,
     /// It asks to be taken in, again and again until it is.
     pub(crate) joining: bool,
-    /// Its disk was lost or rolled back, and it is not yet a voter again.
-    pub(crate) tainted: bool,
+    /// True time from which it may ask again: an answer may take a while.
+    pub(crate) join_after: u64,
+    /// What happened to its disk, until it is a voter again.
+    pub(crate) disk_taint: Taint,
 }
 
 impl Node {

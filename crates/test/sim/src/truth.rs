@@ -4,6 +4,7 @@
 use crate::timeline::hash_bytes;
 use standfast_model::{
     command::{Change, Command},
+    event::InstanceChange,
     id::{GroupId, Incarnation, NodeId, ResourceId},
     message::{LogEntry, LogSnapshot, RoundAck},
     plan::{Plan, PlanNumber},
@@ -23,6 +24,8 @@ pub(crate) struct Lease {
     pub(crate) plan: PlanNumber,
     /// Reading of the holder's boot clock at which it ends.
     pub(crate) ends: u64,
+    /// Not given but found: the guard of an instance that outlived its agent.
+    pub(crate) adopted: bool,
 }
 
 /// A committed entry.
@@ -63,6 +66,11 @@ pub(crate) struct OfNode {
     pub(crate) earlier: (u64, u64),
     /// The plan in force that its core was last seen with.
     pub(crate) plan: PlanNumber,
+    /// Instances that its core has started or adopted and not been told the end of, by resource.
+    pub(crate) running: BTreeMap<usize, PlanNumber>,
+    /// Voters as its core knows them, and before their last change: an acknowledged round may be older.
+    pub(crate) voters: Vec<u64>,
+    pub(crate) voters_before: Vec<u64>,
     /// Last term in which it led, in this run.
     pub(crate) led: Option<u64>,
     /// When it last led as the only voter, by its boot clock: nobody else's word was needed then.
@@ -98,6 +106,9 @@ impl OfNode {
         self.acknowledged.clear();
         self.led = None;
         self.alone_at = None;
+        self.running.clear();
+        self.voters.clear();
+        self.voters_before.clear();
         self.restart_asked = None;
         self.restart_until = 0;
     }
@@ -118,8 +129,19 @@ impl OfNode {
     /// Notes a lease; what has ended is forgotten.
     pub(crate) fn give(&mut self, lease: Lease, boot: u64) {
         let same = |held: &Lease| {
-            (held.resource, held.incarnation, held.since, held.plan)
-                == (lease.resource, lease.incarnation, lease.since, lease.plan)
+            (
+                held.resource,
+                held.incarnation,
+                held.since,
+                held.plan,
+                held.adopted,
+            ) == (
+                lease.resource,
+                lease.incarnation,
+                lease.since,
+                lease.plan,
+                lease.adopted,
+            )
         };
         if let Some(held) = self.leases.iter_mut().find(|held| same(held)) {
             held.ends = held.ends.max(lease.ends);
@@ -129,11 +151,25 @@ impl OfNode {
         self.leases.push(lease);
     }
 
-    /// A run moved the deadline of an instance earlier.
-    pub(crate) fn shorten(&mut self, resource: usize, run: Incarnation, deadline: u64) {
-        let of_run = |held: &&mut Lease| (held.resource, held.incarnation) == (resource, run);
-        for held in self.leases.iter_mut().filter(of_run) {
-            held.ends = held.ends.min(deadline);
+    /// Its core is told something of a resource, which is really active or not. That it was found running
+    /// may reach the core after its end: then it says nothing.
+    pub(crate) fn hear(&mut self, resource: usize, change: &InstanceChange, active: bool) {
+        match change {
+            InstanceChange::StartFailed(_)
+            | InstanceChange::Stopped
+            | InstanceChange::Exited(_)
+            | InstanceChange::LeaseEnded => {
+                self.running.remove(&resource);
+            }
+            InstanceChange::Adopted { since, .. } if active => {
+                self.running.insert(resource, *since);
+            }
+            InstanceChange::Adopted { .. }
+            | InstanceChange::Started
+            | InstanceChange::StopFailed(_)
+            | InstanceChange::Unhealthy(_)
+            | InstanceChange::Healthy
+            | InstanceChange::Damaged(_) => {}
         }
     }
 
@@ -153,6 +189,15 @@ impl OfNode {
             0
         };
         self.lease.max(earlier)
+    }
+
+    /// The guard of an adopted instance was shortened: what was found of it ends then.
+    pub(crate) fn shorten(&mut self, resource: usize, deadline: u64) {
+        for held in &mut self.leases {
+            if held.adopted && held.resource == resource {
+                held.ends = held.ends.min(deadline);
+            }
+        }
     }
 
     /// End of the latest lease of an instance.
@@ -184,8 +229,22 @@ impl OfNode {
         *newest = (ack.term, ack.round).max(*newest);
     }
 
-    /// When the newest round was sent that so many members (itself included) have acknowledged.
-    pub(crate) fn leadership_from(&self, term: u64, own: u64, voters: &[u64]) -> Option<Now> {
+    /// Who votes, as its core knows it.
+    pub(crate) fn voters_are(&mut self, voters: Vec<u64>) {
+        if voters != self.voters {
+            self.voters_before = std::mem::replace(&mut self.voters, voters);
+        }
+    }
+
+    /// When the newest round was sent that a majority (itself included) has acknowledged: of the voters,
+    /// or of those before their last change, which an acknowledged round may be older than.
+    pub(crate) fn leadership_from(&self, term: u64, own: u64) -> Option<Now> {
+        let now = self.acknowledged_by(term, own, &self.voters);
+        let before = self.acknowledged_by(term, own, &self.voters_before);
+        now.into_iter().chain(before).max_by_key(|at| at.boot)
+    }
+
+    fn acknowledged_by(&self, term: u64, own: u64, voters: &[u64]) -> Option<Now> {
         let newest = |voter: &u64| match self.acknowledged.get(voter) {
             _ if *voter == own => u64::MAX,
             Some((of, round)) if *of == term => *round,

@@ -4,6 +4,7 @@
 //! histories have to give equal states. What a client was told is done has to stay done.
 
 use crate::{
+    node::Taint,
     truth::{News, Truth},
     world::World,
 };
@@ -16,10 +17,16 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     let seen = core.inspect();
     let (leads, applied) = (seen.leads, seen.applied);
     let length = seen.state.config.timing.lease.0;
-    let voters = seen.state.members.values().filter(|member| member.voter);
-    let alone = voters.count() <= 1;
+    let members = seen.state.members.iter();
+    let voters: Vec<u64> = members
+        .filter(|(_, member)| member.voter)
+        .map(|(id, _)| id.0)
+        .collect();
+    let alone = voters.len() <= 1;
     let boot = world.nodes[node].boot.read(world.time);
-    world.truth.nodes[node].lease_length(length, boot);
+    let of = &mut world.truth.nodes[node];
+    of.lease_length(length, boot);
+    of.voters_are(voters);
     let run = world.nodes[node].incarnation;
     if let Some(term) = leads {
         world.truth.nodes[node].led = leads;
@@ -29,6 +36,9 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
         one_leader(world, term, node, run);
     }
     let checked = world.truth.nodes[node].checked;
+    if world.nodes[node].disk_taint != Taint::None {
+        is_well_again(world, node);
+    }
     if applied == checked {
         return;
     }
@@ -40,6 +50,21 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     same_commands(world, node, checked, applied);
     world.truth.nodes[node].checked = applied;
     same_state(world, node, applied);
+}
+
+/// A disk that was lost or rolled back no longer matters once its machine votes and knows everything.
+fn is_well_again(world: &mut World, node: usize) {
+    let newest = world.truth.committed.keys().next_back();
+    let newest = newest.copied().unwrap_or(0);
+    let Some(core) = &world.nodes[node].core else {
+        return;
+    };
+    let seen = core.inspect();
+    let member = seen.state.members.get(&seen.member);
+    if seen.votes && seen.applied >= newest && member.is_some_and(|member| member.voter) {
+        world.nodes[node].disk_taint = Taint::None;
+        world.hit(crate::coverage::Case::MemberRejoined);
+    }
 }
 
 fn one_leader(world: &mut World, term: u64, node: usize, run: Incarnation) {

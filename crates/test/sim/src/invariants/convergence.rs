@@ -8,6 +8,9 @@ use crate::{
 use standfast_cluster::Inspect;
 use standfast_model::plan::PlanNumber;
 
+/// More voters than this a cluster does not take.
+const MOST_VOTERS: usize = 7;
+
 /// Why the cluster has not settled; `None` when it has.
 pub(crate) fn unsettled(world: &World) -> Option<String> {
     let mut seen: Vec<(usize, Inspect<'_>)> = Vec::new();
@@ -46,7 +49,14 @@ pub(crate) fn unsettled(world: &World) -> Option<String> {
             .members
             .get(&each.member)
             .is_some_and(|member| member.voter);
-        if !votes || !each.votes {
+        let full = head
+            .state
+            .members
+            .values()
+            .filter(|member| member.voter)
+            .count()
+            >= MOST_VOTERS;
+        if !(votes || full) || !each.votes {
             return Some(format!("n{} ({}) does not vote", node + 1, each.member));
         }
     }

@@ -9,7 +9,12 @@ use crate::{
     truth::{Lease, place},
     world::World,
 };
-use standfast_model::plan::{Plan, PlanNumber};
+use standfast_model::{
+    id::ResourceId,
+    message::LeaseRequest,
+    plan::{Plan, PlanNumber},
+    time::Now,
+};
 
 /// A guard is to stay open until a reading of the node's boot clock.
 pub(crate) fn on_deadline(
@@ -32,18 +37,11 @@ pub(crate) fn on_deadline(
     }
     let own = machine.core.as_ref().map_or(0, |core| {
         let seen = core.inspect();
-        let voters: Vec<u64> = seen
-            .state
-            .members
-            .iter()
-            .filter(|(_, member)| member.voter)
-            .map(|(id, _)| id.0)
-            .collect();
         let from = match of.led {
             // The only voter acknowledges its rounds to itself, and nobody sees them.
-            Some(_) if voters.len() <= 1 => Some(boot),
+            Some(_) if of.voters.len() <= 1 => Some(boot),
             Some(term) => of
-                .leadership_from(term, seen.member.0, &voters)
+                .leadership_from(term, seen.member.0)
                 .map(|from| from.boot),
             None => None,
         };
@@ -84,6 +82,26 @@ fn note_own(world: &mut World, node: usize, resource: usize, since: PlanNumber, 
         since,
         plan,
         ends: deadline,
+        adopted: false,
     };
     world.truth.nodes[node].give(lease, boot);
+}
+
+/// After a lapse no lease is asked for until the instance is confirmed stopped.
+pub(crate) fn on_request(world: &mut World, node: usize, now: Now, request: &LeaseRequest) {
+    let running = &world.truth.nodes[node].running;
+    let lapsed = request.wants.iter().find_map(|want| {
+        let resource = world.resource_number(&ResourceId::from(want.resource.as_str()))?;
+        let since = running.get(&resource)?;
+        let unit = &world.nodes[node].units[resource];
+        (*since == want.since.into() && unit.deadline <= now.boot).then_some(resource)
+    });
+    if let Some(resource) = lapsed {
+        let text = format!(
+            "n{} asks for a lease on {}, whose lease is over and whose stop is not confirmed",
+            node + 1,
+            world.scenario.resources[resource]
+        );
+        world.broken(4, text);
+    }
 }

@@ -134,6 +134,12 @@ impl World {
         let now = node.now(self.time);
         let Some(core) = &mut node.core else { return };
         self.steps += 1;
+        if let Event::Instance { resource, change } = &event
+            && let Some(resource) = self.resource_numbers.get(resource)
+        {
+            let active = node.units[*resource].active;
+            self.truth.nodes[number].hear(*resource, change, active);
+        }
         if let Some(timeline) = &mut self.timeline {
             super::transport::describe_event(timeline, self.time, &node.name, &event);
         }
@@ -238,7 +244,21 @@ impl World {
                 unit.begin(Work::None);
             }
         }
-        self.network.break_streams(number);
+        for (to, message) in self.network.break_streams(number) {
+            if self.draw_network.chance(500_000) {
+                let delay = self.draw_network.spread(100, 2_000_000);
+                let from = number;
+                self.later(
+                    delay,
+                    Happening::Datagram {
+                        from,
+                        to,
+                        link: 0,
+                        message,
+                    },
+                );
+            }
+        }
     }
 
     /// Power is lost: nothing runs, and what was not synced is gone.

@@ -26,8 +26,9 @@ pub(super) enum Purpose {
     Join(usize),
 }
 
-/// A machine that was not taken in asks again after this long.
-const JOIN_AGAIN: u64 = 2_000_000;
+/// A machine asks again to join when there was no answer for so long, or so long after a refusal.
+const NO_ANSWER: u64 = 12_000_000;
+const JOIN_AGAIN: u64 = 1_000_000;
 
 impl World {
     pub(super) fn new_request(&mut self, purpose: Purpose) -> u64 {
@@ -146,16 +147,17 @@ impl World {
     }
 
     pub(super) fn ask_to_join(&mut self, number: usize) {
-        if !self.nodes[number].joining {
+        if !self.nodes[number].joining || self.time < self.nodes[number].join_after {
             return;
         }
+        self.nodes[number].join_after = self.time + NO_ANSWER;
         let request = Request::Join {
             node: Scenario::node_name(number),
             addresses: addresses(number),
         };
         let someone = self.somewhere();
         self.ask_someone(someone, Purpose::Join(number), request);
-        self.later(JOIN_AGAIN, Happening::Join(number));
+        self.later(NO_ANSWER, Happening::Join(number));
     }
 
     /// An answer reaches a client.
@@ -184,6 +186,10 @@ impl World {
                 node.machine = Machine::Off;
                 self.hit(Case::MemberJoined);
                 self.later(100_000, Happening::Boot(joiner));
+            }
+            (Response::Refused(_), Purpose::Join(joiner)) => {
+                self.nodes[joiner].join_after = self.time + JOIN_AGAIN;
+                self.later(JOIN_AGAIN, Happening::Join(joiner));
             }
             (Response::Refused(_), Purpose::Restart) => {
                 self.nodes[number].restarting = None;

@@ -33,6 +33,9 @@ impl World {
         let Some(resource) = self.resource_number(&start.resource) else {
             return;
         };
+        self.truth.nodes[number]
+            .running
+            .insert(resource, start.since);
         invariants::lease_end::on_deadline(self, number, resource, start.since, start.deadline);
         let now = self.nodes[number].boot.read(self.time);
         let troubles = self.nodes[number].troubles;
@@ -171,15 +174,8 @@ impl World {
             if deadline > before {
                 invariants::lease_end::on_deadline(self, number, resource, since, deadline);
             } else {
-                // A run that takes over after a planned restart gives up what an ordinary lease does not need.
-                // An old order that comes late changes nothing: what it cuts is beyond any ordinary lease.
-                let (run, boot) = (
-                    self.nodes[number].incarnation,
-                    self.nodes[number].boot.read(self.time),
-                );
-                let of = &mut self.truth.nodes[number];
-                let ordinary = boot + of.longest_lease(boot);
-                of.shorten(resource, run, deadline.max(ordinary));
+                // A run that takes over after a planned restart gives up what it does not need.
+                self.truth.nodes[number].shorten(resource, deadline);
             }
             self.watch_guard(number, resource);
         }
@@ -200,6 +196,7 @@ impl World {
                 since: unit.since,
                 plan: node.disk.durable.promise.max(unit.since),
                 ends: unit.deadline,
+                adopted: true,
             };
             self.truth.nodes[number].give(lease, node.boot.read(self.time));
             InstanceChange::Adopted {

@@ -1,15 +1,16 @@
 //! Faults: what each does to the world when it begins, and how it is taken back when it ends.
 //!
-//! A bound, documented because the design needs one: only one disk at a time is lost, rolled back or
-//! replaced, with everybody else up and connected, and until its machine votes again no other
-//! machine is cut off, stopped or restarted. Two of three disks that forget are a lost majority.
+//! A bound, documented because the design needs one: of three voters or more, one disk at a time is
+//! lost or rolled back, until its machine votes again; two of three disks that forget are a lost
+//! majority. A disk that is rolled back does not know it, so the others have to: it happens only while
+//! all of them are up, connected and know what is committed, and they stay so until it votes again.
 
 use super::{Happening, World};
 use crate::{
     coverage::Case,
     disk::{Ailment, Disk},
     fault::{Edit, Fault, Kind, Target, Way},
-    node::{Agent, Disturbance, Machine},
+    node::{Agent, Disturbance, Machine, Taint},
 };
 use standfast_model::{
     event::{DiskCondition, Event, InstanceChange},
@@ -65,12 +66,25 @@ impl World {
             Kind::DiskLost | Kind::FolderLost | Kind::DiskRolledBack(_) | Kind::Reinstall
         );
         if forgetful {
+            let honest = self.nodes.iter().all(|node| node.disk_taint == Taint::None);
             let rollback = matches!(fault.kind, Kind::DiskRolledBack(_));
             let copy = self.nodes[target].disk.copy.is_some();
-            return self.nodes.len() >= 3 && self.is_calm() && (copy || !rollback);
+            let enough = self.voters() >= 3;
+            return honest && enough && (!rollback || (copy && self.is_calm()));
         }
-        let structural = is_structural(fault.kind);
-        !structural || self.nodes.iter().all(|node| !node.tainted)
+        let unaware = |node: &crate::node::Node| node.disk_taint == Taint::RolledBack;
+        !is_structural(fault.kind) || !self.nodes.iter().any(unaware)
+    }
+
+    /// Members that vote, as the newest state has them.
+    fn voters(&self) -> usize {
+        let states = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some(node.core.as_ref()?.inspect().state));
+        states.max_by_key(|state| state.applied).map_or(0, |state| {
+            state.members.values().filter(|member| member.voter).count()
+        })
     }
 
     /// Everybody votes, is up, and knows what is committed; nothing keeps them apart.
@@ -98,7 +112,7 @@ impl World {
                             .get(&node.member)
                             .is_some_and(|member| member.voter)
                 });
-                node.agent == Agent::Running && node.is_awake() && !node.tainted && well
+                node.agent == Agent::Running && node.is_awake() && well
             })
     }
 
@@ -114,16 +128,18 @@ impl World {
             Kind::DiskLost => {
                 self.power_off(target, Some(down));
                 self.nodes[target].disk.lose();
-                self.nodes[target].tainted = true;
+                self.nodes[target].disk_taint = Taint::Lost;
             }
             Kind::FolderLost => {
                 self.kill_agent(target, down.min(1_000_000));
                 self.nodes[target].disk.lose();
-                self.nodes[target].tainted = true;
+                self.nodes[target].disk_taint = Taint::Lost;
             }
             Kind::DiskRolledBack(_) => {
                 self.power_off(target, Some(down));
-                self.nodes[target].tainted = self.nodes[target].disk.roll_back();
+                if self.nodes[target].disk.roll_back() {
+                    self.nodes[target].disk_taint = Taint::RolledBack;
+                }
             }
             Kind::Exit(resource, times) => {
                 if let Some(node) = self.runner(resource) {
@@ -229,7 +245,7 @@ impl World {
 
     fn strike_all(&mut self, fault: &Fault) {
         for number in 0..self.nodes.len() {
-            let down = fault.duration + self.draw_node.below(1_000_000);
+            let down = self.draw_node.spread(20_000, 2 * fault.duration + 100_000);
             if fault.kind == Kind::TotalOutage {
                 self.power_off(number, Some(down));
             } else {
@@ -295,7 +311,7 @@ impl World {
         node.member = MemberId(0);
         node.machine = Machine::Absent;
         node.joining = true;
-        node.tainted = true;
+        node.disk_taint = Taint::Lost;
         self.later(down, Happening::Join(number));
     }
 

@@ -19,7 +19,7 @@ use crate::{
     invariants::Violation,
     kernel::Unit,
     network::Network,
-    node::{Agent, Disturbance, Machine, Node, Troubles},
+    node::{Agent, Disturbance, Machine, Node, Taint, Troubles},
     rng::{Rng, Stream},
     scenario::Scenario,
     timeline::{Timeline, TraceHash},
@@ -399,6 +399,7 @@ fn machine(scenario: &Scenario, index: usize, rng: &mut Rng) -> Node {
         restarting: None,
         asleep_since: 0,
         joining: false,
-        tainted: false,
+        join_after: 0,
+        disk_taint: Taint::None,
     }
 }

@@ -3,6 +3,7 @@
 use super::{Happening, World};
 use crate::{
     coverage::Case,
+    invariants,
     network::STREAM_TIMEOUT,
     node::{Agent, Machine},
     timeline::Timeline,
@@ -32,11 +33,14 @@ impl World {
     fn record_send(&mut self, number: usize, now: Now, to: &NodeId, message: &Message) {
         let incarnation = Incarnation(message.incarnation);
         match &message.body {
-            Some(Body::LeaseRequest(request)) => self.truth.nodes[number].ask(Asked {
-                incarnation,
-                sequence: request.sequence,
-                at: now,
-            }),
+            Some(Body::LeaseRequest(request)) => {
+                self.truth.nodes[number].ask(Asked {
+                    incarnation,
+                    sequence: request.sequence,
+                    at: now,
+                });
+                invariants::lease_end::on_request(self, number, now, request);
+            }
             Some(Body::Round(round)) => {
                 self.truth.nodes[number].on_round(round.term, round.round, now);
             }
@@ -67,6 +71,7 @@ impl World {
                 since: instance.since.into(),
                 plan: grant.plan.into(),
                 ends: asked.at.boot.saturating_add(grant.length_us),
+                adopted: false,
             };
             self.coverage.hit(Case::GrantSent);
             self.truth.nodes[to].give(lease, boot);

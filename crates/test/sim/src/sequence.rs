@@ -1,0 +1,159 @@
+//! Faults that bring a planted bug out together: what has to go wrong at once, and just when.
+//!
+//! Not for single faults that do so by themselves (`directed`, `schedule`).
+
+use crate::{
+    fault::{Edit, Fault, Kind, Target, Way},
+    rng::Rng,
+    scenario::Scenario,
+};
+use standfast_model::planted::Planted;
+
+const MS: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+
+/// Where and when a sequence strikes.
+struct Scene<'a> {
+    rng: &'a mut Rng,
+    at: u64,
+    resource: usize,
+    /// Whoever runs that resource then.
+    holder: Target,
+    /// Some node, and two others.
+    first: Target,
+    others: [Target; 2],
+}
+
+/// The faults that bring a bug out together, from a time on; none when single ones do.
+pub(crate) fn sequence(
+    planted: Planted,
+    rng: &mut Rng,
+    scenario: &Scenario,
+    at: u64,
+) -> Vec<Fault> {
+    let resource = rng.index(scenario.resources.len());
+    let first = rng.index(scenario.nodes);
+    let node = |step: usize| Target::Node((first + step) % scenario.nodes);
+    let mut scene = Scene {
+        rng,
+        at,
+        resource,
+        holder: Target::Holder(resource),
+        first: node(0),
+        others: [node(1), node(2)],
+    };
+    match planted {
+        Planted::GuardReopened => scene.stale_extension(),
+        Planted::RestartGrantForgotten => scene.leader_lost_during_restart(),
+        Planted::OldReportBelieved => scene.last_report_on_its_way(),
+        Planted::VoteAfterStart => scene.voters_forget_by_dying(),
+        Planted::PromiseBeforeDisk => scene.longer_promise_on_slow_disks(),
+        Planted::LostDiskVotes => scene.one_of_two_forgets(),
+        Planted::RemovalEndsLease => scene.removed_while_it_cannot_stop(),
+        Planted::GrantExceedsPlan
+        | Planted::LeaseFromReceipt
+        | Planted::NoLeadershipLease
+        | Planted::StaleLeaderGrants
+        | Planted::HorizonIgnored
+        | Planted::DriftIgnored
+        | Planted::VoteBeforeDisk
+        | Planted::TransferSkipsLease
+        | Planted::OldGeneration
+        | Planted::InactiveWithoutPromise
+        | Planted::RestartWithoutLease
+        | Planted::LapsedAsksAgain
+        | Planted::FailedStopIsStop => Vec::new(),
+    }
+}
+
+impl Scene<'_> {
+    fn fault(&self, after: u64, duration: u64, target: Target, kind: Kind) -> Fault {
+        Fault {
+            at: self.at + after,
+            duration,
+            target,
+            kind,
+        }
+    }
+
+    /// A stale extension reaches a guard that has closed.
+    fn stale_extension(&mut self) -> Vec<Fault> {
+        let pause = self.rng.spread(100 * MS, 4 * SECOND);
+        vec![self.fault(0, pause, self.holder, Kind::PauseInStep)]
+    }
+
+    /// The agent is away, on a grant, while the leader changes.
+    fn leader_lost_during_restart(&mut self) -> Vec<Fault> {
+        let away = self.rng.spread(2 * SECOND, 9 * SECOND);
+        let after = self.rng.spread(50 * MS, SECOND);
+        vec![
+            self.fault(0, away, self.holder, Kind::PlannedRestart),
+            self.fault(after, 5 * SECOND, Target::Leader, Kind::PowerLoss),
+        ]
+    }
+
+    /// A last report is on its way when the agent ends, on a grant.
+    fn last_report_on_its_way(&mut self) -> Vec<Fault> {
+        let gap = self.rng.below(40 * MS);
+        let times = self.rng.range(1, 3);
+        let away = self.rng.spread(3 * SECOND, 9 * SECOND);
+        let exit = Kind::Exit(self.resource, times);
+        vec![
+            self.fault(0, SECOND, self.holder, exit),
+            self.fault(gap, away, self.holder, Kind::PlannedRestart),
+        ]
+    }
+
+    /// The others forget their promises, by dying, while a holder is out of reach.
+    fn voters_forget_by_dying(&mut self) -> Vec<Fault> {
+        let apart = Kind::Isolate(Way::Both, None);
+        let mut all = vec![self.fault(0, 3 * SECOND, self.first, apart)];
+        let after = self.rng.below(20 * MS);
+        for other in self.others {
+            let down = self.rng.spread(MS, 30 * MS);
+            all.push(self.fault(after, down, other, Kind::AgentKilled));
+        }
+        all
+    }
+
+    /// Promises become longer just when the others' disks stand still, and then those die.
+    fn longer_promise_on_slow_disks(&mut self) -> Vec<Fault> {
+        let slow = self.rng.range(5 * MS, 120 * MS);
+        let die = slow + self.rng.range(100 * MS, 300 * MS);
+        let apart = Kind::Isolate(Way::Both, None);
+        let mut all = vec![
+            self.fault(0, 1, self.first, Kind::Apply(Edit::Timing)),
+            self.fault(die, 3 * SECOND, self.first, apart),
+        ];
+        for other in self.others {
+            let down = self.rng.spread(MS, 20 * MS);
+            all.push(self.fault(slow, die - slow, other, Kind::DiskSlow(3 * SECOND)));
+            all.push(self.fault(die, down, other, Kind::PowerLoss));
+        }
+        all
+    }
+
+    /// One does not see what the other two commit; then one of the two forgets it.
+    fn one_of_two_forgets(&mut self) -> Vec<Fault> {
+        let apart = self.rng.spread(2 * SECOND, 6 * SECOND);
+        let [forgets, remembers] = self.others;
+        let cut = Kind::Isolate(Way::Both, None);
+        vec![
+            self.fault(0, apart, self.first, cut),
+            self.fault(apart / 2, 1, forgets, Kind::Apply(Edit::Prefer(0))),
+            self.fault(apart - 60 * MS, 20 * MS, forgets, Kind::DiskLost),
+            self.fault(apart - 50 * MS, 4 * SECOND, remembers, cut),
+        ]
+    }
+
+    /// A holder that cannot stop loses its place, and then its membership.
+    fn removed_while_it_cannot_stop(&mut self) -> Vec<Fault> {
+        let after = self.rng.spread(20 * MS, 200 * MS);
+        let down = self.rng.spread(5 * MS, 100 * MS);
+        vec![
+            self.fault(0, 5 * SECOND, self.holder, Kind::StopHangs),
+            self.fault(5 * MS, 4 * SECOND, self.holder, Kind::Drain),
+            self.fault(after, down, self.holder, Kind::FolderLost),
+        ]
+    }
+}
