@@ -12,12 +12,15 @@ use serde::Deserialize;
 use super::Finding;
 
 /// Third-party crates that pure crates may link. An addition needs a look for clocks, files, sockets,
-/// threads and randomness. `slog` is how raft is told to log; it gets a logger that drops everything.
+/// threads and randomness. `allocator-api2` and `foldhash` are features of `hashbrown` that the terminal
+/// view switches on; nothing pure uses a hash map. `slog` is how raft is told to log; it gets a logger that drops everything.
 const PURE: &[&str] = &[
+    "allocator-api2",
     "anyhow",
     "bytes",
     "equivalent",
     "erased-serde",
+    "foldhash",
     "hashbrown",
     "indexmap",
     "itoa",

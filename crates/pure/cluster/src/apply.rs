@@ -1,6 +1,7 @@
 //! `apply`: how a command changes the replicated state. Pure, the same on every node, and the only
 //! place where the state changes. Not for deciding which commands there are.
 
+use crate::outages::note;
 use standfast_model::{
     command::{Change, Command, Decision},
     id::{GroupId, MemberId, NodeId, ResourceId},
@@ -64,6 +65,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             change_members(state, &mut entry, &command.change);
         }
     }
+    note(state, &mut entry, &command.change);
     Ok(())
 }
 
@@ -133,13 +135,19 @@ fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
 }
 
 /// The journal entry that a command writes.
-struct Entry {
+pub(crate) struct Entry {
     index: u64,
-    wall_ms: u64,
+    pub(crate) wall_ms: u64,
 }
 
 impl Entry {
-    fn write(&mut self, state: &mut ClusterState, kind: &str, text: String, evidence: Vec<String>) {
+    pub(crate) fn write(
+        &mut self,
+        state: &mut ClusterState,
+        kind: &str,
+        text: String,
+        evidence: Vec<String>,
+    ) {
         state.journal.push_back(JournalEntry {
             index: self.index,
             wall_ms: self.wall_ms,

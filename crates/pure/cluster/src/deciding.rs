@@ -215,8 +215,10 @@ impl Core {
             plan: plan.clone(),
             expired: expired.keys().cloned().collect(),
         };
+        let silent_ms = self.silent_for(expired.keys(), now);
         let decision = Decision {
             expired,
+            silent_ms,
             returned: returned.into_iter().collect(),
             moves_done,
             plan,
@@ -228,6 +230,25 @@ impl Core {
         {
             lead.pending = Some(pending);
         }
+    }
+
+    fn silent_for<'n>(
+        &self,
+        nodes: impl Iterator<Item = &'n NodeId>,
+        now: Now,
+    ) -> BTreeMap<NodeId, u64> {
+        let since = nodes.filter_map(|node| Some((node.clone(), self.silent_since(node)?)));
+        since
+            .map(|(node, since)| (node, now.waited_since(since).as_millis_ceil()))
+            .collect()
+    }
+
+    /// When a node was heard last. One that this leader has never heard was lost together with the
+    /// leader before, as far as anybody knows.
+    fn silent_since(&self, node: &NodeId) -> Option<Now> {
+        let lead = self.lead.as_ref()?;
+        let heard = lead.peers.get(node).and_then(|peer| peer.heard);
+        heard.or(lead.before)
     }
 
     /// Evidence that a node is lost, as an operator would say it.

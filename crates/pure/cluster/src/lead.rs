@@ -24,6 +24,8 @@ const ROUNDS: usize = 64;
 pub(crate) struct Lead {
     pub(crate) term: u64,
     pub(crate) began: Now,
+    /// When this node last heard the leader before.
+    pub(crate) before: Option<Now>,
     /// An entry of this term has been applied: everything earlier leaders committed is known.
     pub(crate) caught_up: bool,
     round: u64,
@@ -106,6 +108,7 @@ impl Lead {
         Self {
             term,
             began: now,
+            before: None,
             caught_up: false,
             round: 0,
             sent: VecDeque::new(),

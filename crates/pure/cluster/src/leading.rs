@@ -27,7 +27,9 @@ impl Core {
         }
         let term = self.consensus.term();
         if self.lead.as_ref().is_none_or(|lead| lead.term != term) {
-            self.lead = Some(Lead::new(term, now));
+            let mut lead = Lead::new(term, now);
+            lead.before = self.holder.leader_heard;
+            self.lead = Some(lead);
             self.last_round = None;
             self.log(Level::Info, format!("this node leads in term {term}"));
         }

@@ -22,6 +22,7 @@ mod holding;
 mod lead;
 mod leading;
 mod local;
+mod outages;
 mod reporting;
 mod running;
 mod serving;

@@ -114,6 +114,9 @@ pub enum Change {
 pub struct Decision {
     /// Nodes whose every lease has expired (by the leader's clock, stretched by drift), with the evidence.
     pub expired: BTreeMap<NodeId, String>,
+    /// For how long each of them had not been heard, milliseconds: its services count as gone since then.
+    #[serde(default)]
+    pub silent_ms: BTreeMap<NodeId, u64>,
     /// Nodes that are heard again.
     pub returned: Vec<NodeId>,
     /// Switchovers that this decision has considered: they are over, fulfilled or not.

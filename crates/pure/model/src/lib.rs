@@ -17,6 +17,7 @@ pub mod event;
 pub mod guards;
 pub mod id;
 pub mod message;
+pub mod outage;
 pub mod plan;
 pub mod planted;
 pub mod request;

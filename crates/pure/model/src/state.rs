@@ -5,6 +5,7 @@ use crate::{
     config::ClusterConfig,
     guards::GuardSupport,
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    outage::Service,
     plan::{Plan, PlanNumber},
     time::Micros,
 };
@@ -48,6 +49,9 @@ pub struct ClusterState {
     pub moves: BTreeMap<GroupId, MoveRequest>,
     /// Agents that announced a restart: their leases run on for a while without renewal.
     pub restart_grants: BTreeMap<NodeId, RestartGrant>,
+    /// How each group has been served, measured.
+    #[serde(default)]
+    pub service: BTreeMap<GroupId, Service>,
     /// What was decided, by whom and why; oldest first.
     pub journal: VecDeque<JournalEntry>,
 }

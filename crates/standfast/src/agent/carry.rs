@@ -25,6 +25,8 @@ pub(crate) enum Waiting {
     Client(ReplyHandle),
     /// A machine that wants to join.
     Joiner(JoinRequest),
+    /// A program that watches.
+    Watcher(standfast_web::Asked),
 }
 
 /// All edges of this agent.
@@ -177,6 +179,11 @@ impl Edges {
         match self.waiting.remove(&id) {
             Some(Waiting::Client(handle)) => handle.send(response),
             Some(Waiting::Joiner(request)) => admit(request, response),
+            Some(Waiting::Watcher(asked)) => {
+                if let Response::View(view) = response {
+                    asked.answer(*view);
+                }
+            }
             None => {}
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum Input {
     Client(standfast_api::Incoming),
     /// A machine that wants to join.
     Join(JoinRequest),
+    /// A program that watches.
+    Watcher(standfast_web::Asked),
 }
 
 /// Takes what the transport tells.

@@ -8,6 +8,7 @@ mod carry;
 mod clock;
 mod convert;
 mod input;
+mod metrics;
 mod realtime;
 pub(crate) mod setup;
 
@@ -64,6 +65,8 @@ pub(crate) struct Options {
     pub(crate) cgroup: PathBuf,
     /// Real-time priority and locked memory, when this machine allows it.
     pub(crate) realtime: bool,
+    /// Where programs that watch are answered; nowhere if none.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Guards that are left out, for measuring what they are good for. Never on a real cluster.
     pub(crate) without_guards: bool,
 }
@@ -115,6 +118,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         drop(api_inputs.send(Input::Client(incoming)));
     })
     .map_err(|error| Failure::cannot("serve clients", &error))?;
+    let metrics = metrics::serve(options, &inputs);
     if options.realtime
         && let Err(why) = realtime::raise_this_thread()
     {
@@ -122,7 +126,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     tracing::info!(node = %core.node, member = core.member.0, "agent started");
     let result = main_loop(core, edges, &queue, &links, options);
-    drop(server);
+    drop((server, metrics));
     result
 }
 
@@ -324,6 +328,14 @@ fn main_loop(
                 };
                 edges.waiting.insert(next_id, Waiting::Joiner(request));
                 event
+            }
+            Ok(Input::Watcher(asked)) => {
+                next_id = next_id.wrapping_add(1);
+                edges.waiting.insert(next_id, Waiting::Watcher(asked));
+                Event::Request {
+                    id: next_id,
+                    request: Request::View,
+                }
             }
             Err(RecvTimeoutError::Timeout) => Event::Timer,
             Err(RecvTimeoutError::Disconnected) => {

@@ -2,12 +2,15 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::{
-    net::SocketAddr,
+    net::{AddrParseError, SocketAddr},
     path::{Path, PathBuf},
 };
 
 /// Where the agent's socket is unless something else is said.
 const SOCKET: &str = "/run/standfast/standfast.sock";
+
+/// Where metrics are unless something else is said: for this machine only.
+const METRICS: &str = "127.0.0.1:7401";
 
 /// Keeps services up on 2 to 16 machines: decides which machine runs what, and never lets two of them
 /// both believe they are the primary.
@@ -258,9 +261,35 @@ pub struct AgentArgs {
     /// Neither real-time priority nor locked memory, even where this machine allows them
     #[arg(long)]
     pub no_realtime: bool,
+    /// Where metrics are served (http://IP:PORT/metrics); off serves none
+    #[arg(long, value_name = "IP:PORT", default_value = METRICS)]
+    pub metrics: MetricsAddress,
     /// Leave the kernel's guards out, to measure what they are good for; never on a real cluster
     #[arg(long, hide = true)]
     pub without_guards: bool,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl std::str::FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = text.parse();
+        address.map(Self::At).map_err(|why: AddrParseError| {
+            format!("{why}; give IP:PORT, such as 127.0.0.1:7401, or off")
+        })
+    }
 }
 
 /// `init`

@@ -2,6 +2,7 @@
 
 use super::{
     AgentArgs, InitArgs, JoinArgs, KeeperArgs,
+    args::MetricsAddress,
     ask::{Agent, unexpected},
     exit, print,
 };
@@ -37,6 +38,10 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
         socket: socket.map_or_else(|| args.run.join(SOCKET), Path::to_path_buf),
         cgroup: args.cgroup.clone(),
         realtime: !args.no_realtime,
+        metrics: match args.metrics {
+            MetricsAddress::At(address) => Some(address),
+            MetricsAddress::Off => None,
+        },
         without_guards: args.without_guards,
     })
 }

@@ -1,6 +1,8 @@
 //! Handmade views and what is said of them: `tests/golden/NAME.txt` holds the status, the plugin's
 //! line, and where it says something, explain and history. `UPDATE=1` writes what is said at present.
 
+mod metrics;
+
 use super::{
     Explanation, Health, Status, Style, check, explain, history, history_json, json, status,
 };

@@ -6,6 +6,7 @@
 
 mod authority;
 mod credentials;
+mod expiry;
 mod files;
 
 use std::{fmt, io, path::PathBuf};
@@ -17,6 +18,7 @@ pub use authority::Authority;
 pub(crate) use authority::make_request;
 pub use credentials::{Credentials, install};
 pub(crate) use credentials::{certificate_names, is_outside_validity};
+pub use expiry::expiry;
 
 /// The authority's certificate.
 pub const CA_CERTIFICATE: &str = "ca.crt";

@@ -1,0 +1,382 @@
+//! Measured availability: after every command it is looked at which groups are served, and what that
+//! says about outages is counted in the state and written into the journal.
+//!
+//! Nothing is decided by it. Wall clocks of one leader after another: good for showing, no more.
+
+use crate::apply::Entry;
+use standfast_model::{
+    command::{Change, Decision},
+    id::{GroupId, NodeId},
+    outage::{Cause, OUTAGES, Outage, Service},
+    state::{ClusterState, NodeReport, Phase},
+};
+
+/// Notes what a command that has just been applied did to every group.
+pub(crate) fn note(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    let groups = &state.config.groups;
+    state.service.retain(|group, _| groups.contains_key(group));
+    let groups: Vec<GroupId> = groups.keys().cloned().collect();
+    for group in groups {
+        let now = served_by(state, &group);
+        let before = state.service.get(&group).and_then(|s| s.on.clone());
+        if now == before {
+            continue;
+        }
+        if let Some(from) = before {
+            let outage = begin(state, &group, from, entry.wall_ms, change);
+            let service = state.service.entry(group.clone()).or_default();
+            service.on = None;
+            service.open = Some(outage);
+        }
+        if let Some(to) = now {
+            let service = state.service.entry(group.clone()).or_default();
+            if let Some(over) = end(service, to, entry.wall_ms) {
+                let (text, evidence) = describe(&group, &over);
+                entry.write(state, "restored", text, evidence);
+            }
+        }
+    }
+}
+
+/// The node that the plan gives a group to, if it is heard and has reported every member active.
+fn served_by(state: &ClusterState, group: &GroupId) -> Option<NodeId> {
+    let assignment = state.plan.groups.get(group)?;
+    let node = assignment.node.as_ref()?;
+    let known = state.nodes.get(node).filter(|known| known.online)?;
+    let active = |member| {
+        let instance = known.report.instances.get(member);
+        instance.is_some_and(|i| i.phase == Phase::Active && i.since == assignment.since)
+    };
+    let all = !assignment.members.is_empty() && assignment.members.iter().all(active);
+    all.then(|| node.clone())
+}
+
+fn begin(
+    state: &ClusterState,
+    group: &GroupId,
+    from: NodeId,
+    wall_ms: u64,
+    change: &Change,
+) -> Outage {
+    let (cause, silent) = match change {
+        Change::Decide(decision) => decided(state, group, &from, decision),
+        Change::Report { node, report } if *node == from => {
+            (reported(state, group, &from, report, wall_ms), 0)
+        }
+        Change::Report { .. }
+        | Change::Configure { .. }
+        | Change::ForgetFailures { .. }
+        | Change::Move { .. }
+        | Change::Drain { .. }
+        | Change::RestartGrant { .. }
+        | Change::RestartOver { .. }
+        | Change::AddMember { .. }
+        | Change::Promote { .. }
+        | Change::RemoveMember { .. } => (Cause::Planned, 0),
+    };
+    Outage {
+        cause,
+        from,
+        to: None,
+        began_ms: wall_ms.saturating_sub(silent),
+        noticed_ms: wall_ms,
+        ended_ms: None,
+    }
+}
+
+fn decided(
+    state: &ClusterState,
+    group: &GroupId,
+    from: &NodeId,
+    decision: &Decision,
+) -> (Cause, u64) {
+    if decision.expired.contains_key(from) {
+        let silent = decision.silent_ms.get(from).copied().unwrap_or(0);
+        return (Cause::Failover, silent);
+    }
+    let wanted = decision.moves_done.contains(group)
+        || state.nodes.get(from).is_some_and(|known| known.drained);
+    let members = state.config.groups.get(group).map(|g| g.members.as_slice());
+    let failed = members.unwrap_or_default().iter().any(|member| {
+        let record = state.failures.get(member).and_then(|r| r.get(from));
+        record.is_some_and(|record| record.count > 0)
+    });
+    let sick = state
+        .nodes
+        .get(from)
+        .is_some_and(|known| !known.report.sick_interfaces.is_empty());
+    if !wanted && (failed || sick) {
+        (Cause::Failure, 0)
+    } else {
+        (Cause::Planned, 0)
+    }
+}
+
+/// A change of the configuration restarts what it concerns without a failure.
+fn reported(
+    state: &ClusterState,
+    group: &GroupId,
+    from: &NodeId,
+    report: &NodeReport,
+    wall_ms: u64,
+) -> Cause {
+    let members = state.config.groups.get(group).map(|g| g.members.as_slice());
+    let failed = members.unwrap_or_default().iter().any(|member| {
+        let record = state.failures.get(member).and_then(|r| r.get(from));
+        let counted = record.is_some_and(|record| record.count > 0 && record.wall_ms == wall_ms);
+        let phase = report.instances.get(member).map(|i| i.phase);
+        counted
+            || match phase.unwrap_or_default() {
+                Phase::Inactive | Phase::Failed | Phase::StopFailed | Phase::Lapsed => true,
+                Phase::Starting | Phase::Active | Phase::Stopping => false,
+            }
+    });
+    if failed {
+        Cause::Failure
+    } else {
+        Cause::Planned
+    }
+}
+
+/// The first time that a group is served ends no outage.
+fn end(service: &mut Service, to: NodeId, wall_ms: u64) -> Option<Outage> {
+    service.on = Some(to.clone());
+    let mut over = service.open.take()?;
+    over.to = Some(to);
+    over.ended_ms = Some(wall_ms.max(over.noticed_ms));
+    let totals = service.totals.entry(over.cause).or_default();
+    totals.add(over.length_ms().unwrap_or(0));
+    service.last.push_back(over.clone());
+    while service.last.len() > OUTAGES {
+        service.last.pop_front();
+    }
+    Some(over)
+}
+
+fn describe(group: &GroupId, over: &Outage) -> (String, Vec<String>) {
+    let took = over.length_ms().unwrap_or(0);
+    let to = over.to.as_ref().map_or("", NodeId::as_str);
+    let from = &over.from;
+    let what = match over.cause {
+        Cause::Failover => format!("failover from {from}"),
+        Cause::Failure if to == from.as_str() => String::from("restarted after a failure"),
+        Cause::Failure => format!("moved from {from} after a failure"),
+        Cause::Planned if to == from.as_str() => String::from("planned restart"),
+        Cause::Planned => format!("planned move from {from}"),
+    };
+    let text = format!("{group} is served by {to} again after {took} ms ({what})");
+    let silent = over.noticed_ms.saturating_sub(over.began_ms);
+    let rest = over
+        .ended_ms
+        .unwrap_or(over.noticed_ms)
+        .saturating_sub(over.noticed_ms);
+    let evidence = if over.cause == Cause::Failover {
+        vec![format!(
+            "{silent} ms from when {from} was heard last to the decision, {rest} ms from there to all of it active on {to}"
+        )]
+    } else {
+        Vec::new()
+    };
+    (text, evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use standfast_model::{
+        command::Command,
+        config::{ClusterConfig, GroupConfig},
+        id::{Incarnation, ResourceId},
+        plan::{Assignment, Plan, PlanNumber},
+        state::{InstanceReport, NodeState},
+        time::Micros,
+    };
+    use std::collections::BTreeMap;
+
+    const START: u64 = 1_000_000;
+
+    fn number(generation: u64) -> PlanNumber {
+        PlanNumber {
+            term: 1,
+            generation,
+        }
+    }
+
+    fn assigned(node: &str, generation: u64) -> Plan {
+        let assignment = Assignment {
+            node: Some(node.into()),
+            members: vec!["web".into()],
+            reasons: Vec::new(),
+            since: number(generation),
+            maintenance: false,
+        };
+        Plan {
+            number: number(generation),
+            groups: BTreeMap::from([("site".into(), assignment)]),
+        }
+    }
+
+    fn report(node: &str, version: u64, phase: Phase, since: u64, failures: u32) -> Change {
+        let instance = InstanceReport {
+            phase,
+            since: number(since),
+            failures,
+            last_failure: String::from("exit 1"),
+            start_took: Micros::ZERO,
+        };
+        let report = NodeReport {
+            incarnation: Incarnation(7),
+            version,
+            instances: BTreeMap::from([(ResourceId::from("web"), instance)]),
+            ..NodeReport::default()
+        };
+        Change::Report {
+            node: node.into(),
+            report: Box::new(report),
+        }
+    }
+
+    fn served_by_alpha() -> ClusterState {
+        let group = GroupConfig {
+            members: vec!["web".into()],
+            ..GroupConfig::default()
+        };
+        let web = standfast_model::config::ResourceConfig {
+            kind: standfast_model::config::ResourceKind::Vip(
+                standfast_model::config::VipConfig::default(),
+            ),
+            failure: standfast_model::config::FailurePolicy::default(),
+        };
+        let config = ClusterConfig {
+            groups: BTreeMap::from([("site".into(), group)]),
+            resources: BTreeMap::from([("web".into(), web)]),
+            ..ClusterConfig::default()
+        };
+        let online = NodeState {
+            online: true,
+            ..NodeState::default()
+        };
+        let mut state = ClusterState {
+            config,
+            plan: assigned("alpha", 1),
+            nodes: BTreeMap::from([("alpha".into(), online.clone()), ("beta".into(), online)]),
+            ..ClusterState::default()
+        };
+        run(&mut state, START, report("alpha", 1, Phase::Active, 1, 0));
+        assert_eq!(service(&state).on, Some("alpha".into()));
+        assert!(
+            service(&state).totals.is_empty(),
+            "a first start is no outage"
+        );
+        state
+    }
+
+    fn run(state: &mut ClusterState, wall_ms: u64, change: Change) {
+        let command = Command {
+            wall_ms,
+            request: None,
+            change,
+        };
+        crate::apply(state, state.applied + 1, &command).expect("applied");
+    }
+
+    fn service(state: &ClusterState) -> &Service {
+        &state.service[&GroupId::from("site")]
+    }
+
+    #[test]
+    fn a_failover_counts_from_when_the_node_was_heard_last() {
+        let mut state = served_by_alpha();
+        let lost = Decision {
+            expired: BTreeMap::from([("alpha".into(), String::from("silent"))]),
+            silent_ms: BTreeMap::from([("alpha".into(), 820)]),
+            plan: Some(assigned("beta", 2)),
+            ..Decision::default()
+        };
+        run(&mut state, START + 5_000, Change::Decide(lost));
+        assert!(service(&state).open.is_some());
+        run(
+            &mut state,
+            START + 5_100,
+            report("beta", 1, Phase::Starting, 2, 0),
+        );
+        run(
+            &mut state,
+            START + 5_130,
+            report("beta", 2, Phase::Active, 2, 0),
+        );
+        let service = service(&state);
+        let totals = &service.totals[&Cause::Failover];
+        assert_eq!((totals.count, totals.sum_ms), (1, 950));
+        assert_eq!(totals.at_most, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
+        let entry = state.journal.back().expect("entry");
+        assert_eq!(
+            entry.text,
+            "site is served by beta again after 950 ms (failover from alpha)"
+        );
+        assert_eq!(entry.evidence.len(), 1);
+    }
+
+    #[test]
+    fn a_failure_that_is_restarted_in_place_is_one_and_a_change_is_not() {
+        let mut state = served_by_alpha();
+        run(
+            &mut state,
+            START + 10,
+            report("alpha", 2, Phase::Starting, 1, 1),
+        );
+        run(
+            &mut state,
+            START + 50,
+            report("alpha", 3, Phase::Active, 1, 1),
+        );
+        run(
+            &mut state,
+            START + 60,
+            report("alpha", 4, Phase::Stopping, 1, 1),
+        );
+        run(
+            &mut state,
+            START + 90,
+            report("alpha", 5, Phase::Active, 1, 1),
+        );
+        let totals = &service(&state).totals;
+        assert_eq!(totals[&Cause::Failure].sum_ms, 40);
+        assert_eq!(totals[&Cause::Planned].sum_ms, 30);
+    }
+
+    #[test]
+    fn what_an_old_plan_left_active_does_not_serve() {
+        let mut state = served_by_alpha();
+        let moved = Decision {
+            moves_done: vec!["site".into()],
+            plan: Some(assigned("beta", 2)),
+            ..Decision::default()
+        };
+        run(&mut state, START + 100, Change::Decide(moved));
+        run(
+            &mut state,
+            START + 110,
+            report("beta", 1, Phase::Active, 1, 0),
+        );
+        assert!(service(&state).open.is_some());
+        run(
+            &mut state,
+            START + 120,
+            report("beta", 2, Phase::Active, 2, 0),
+        );
+        assert_eq!(service(&state).totals[&Cause::Planned].sum_ms, 20);
+    }
+
+    #[test]
+    fn a_group_that_is_no_longer_configured_is_forgotten() {
+        let mut state = served_by_alpha();
+        state.config.groups.clear();
+        run(
+            &mut state,
+            START + 1,
+            report("beta", 1, Phase::Active, 1, 0),
+        );
+        assert!(state.service.is_empty());
+    }
+}
