@@ -1,12 +1,12 @@
 //! Everything that can happen to a cluster, and how to undo it. Not for judging what it did.
 
-use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LabError, Result};
+use crate::load::{Load, Wish};
 use crate::network::Cut;
 use crate::processes::signal;
 use crate::sys;
@@ -174,36 +174,34 @@ impl Fault {
     }
 }
 
-/// Brings faults about and undoes them.
-#[derive(Debug, Default)]
+/// Brings faults about on one system and undoes them.
+#[derive(Debug)]
 pub struct Injector {
-    spinners: Vec<Child>,
+    load: Load,
+    wish: Option<Wish>,
     handicapped: bool,
 }
 
 impl Injector {
-    /// Keeps all cores busy, with twice as many processes of ordinary priority.
+    /// For one system. `load` is shared with the others that are tried at the same time.
+    #[must_use]
+    pub fn new(load: &Load) -> Self {
+        Self {
+            load: load.clone(),
+            wish: None,
+            handicapped: false,
+        }
+    }
+
+    /// Keeps all cores busy until [`Self::heal`].
     ///
     /// # Errors
     /// When a process cannot be started.
     pub fn load(&mut self, system: &dyn System) -> Result<()> {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        while self.spinners.len() < 2 * cores {
-            let spinner = std::process::Command::new(&system.lab().program)
-                .arg("spin")
-                .spawn()
-                .map_err(|error| LabError::system("start a busy process", error))?;
-            self.spinners.push(spinner);
+        if self.wish.is_none() {
+            self.wish = Some(self.load.wish(&system.lab().program)?);
         }
         Ok(())
-    }
-
-    /// Ends what [`Injector::load`] started.
-    pub fn unload(&mut self) {
-        for mut spinner in self.spinners.drain(..) {
-            drop(spinner.kill());
-            drop(spinner.wait());
-        }
     }
 
     /// What has to be done before the moment of the fault.
@@ -250,15 +248,13 @@ impl Injector {
         }
     }
 
-    /// Undoes every fault: power, links, stopped processes, handicaps, dead daemons. Load stays when `keep_load`.
+    /// Undoes every fault: power, links, stopped processes, handicaps, dead daemons, busy cores.
     ///
     /// # Errors
     /// When something could not be undone.
-    pub fn heal(&mut self, system: &mut dyn System, keep_load: bool) -> Result<u64> {
+    pub fn heal(&mut self, system: &mut dyn System) -> Result<u64> {
         let before = sys::now_ns();
-        if !keep_load {
-            self.unload();
-        }
+        self.wish = None;
         let lab = system.lab_mut();
         for (index, node) in lab
             .nodes
@@ -282,12 +278,6 @@ impl Injector {
         }
         system.start()?;
         Ok(before)
-    }
-}
-
-impl Drop for Injector {
-    fn drop(&mut self) {
-        self.unload();
     }
 }
 

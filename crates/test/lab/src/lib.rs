@@ -3,7 +3,7 @@
 //! * [`enclosure`]: namespaces around everything, chosen by itself; clean-up.
 //! * [`lab`], [`host`], [`network`], [`host_init`]: machines and the networks between them.
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
-//! * [`fault`]: what can happen. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
+//! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`.
 //!
@@ -19,6 +19,7 @@ pub mod host;
 pub mod host_init;
 pub mod keepalived;
 pub mod lab;
+pub mod load;
 pub mod measure;
 pub mod network;
 pub mod probe;

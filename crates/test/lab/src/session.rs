@@ -1,4 +1,4 @@
-//! Deploys systems and runs faults on them, systems taking turns so that a change of the machine hits all alike. Not for judging.
+//! Deploys systems and runs faults on them, on all systems at once so that a change of the machine hits all alike. Not for judging.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use crate::error::{LabError, Result};
 use crate::fault::{Fault, Injector};
 use crate::keepalived::Keepalived;
 use crate::lab::Lab;
+use crate::load::Load;
 use crate::standfast_system::Standfast;
 use crate::sys;
 use crate::system::System;
@@ -62,8 +63,9 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
     }
 }
 
-/// Runs `plan` on `systems` and hands every result to `report` as soon as it is there. After a trial that could not be run to its end
-/// the system is healed and the next one is tried.
+/// Runs `plan` on `systems` and hands every result to `report`, round by round. In a round all systems meet the same fault at the same
+/// time, each in a lab of its own: what else the machine does hits all alike. After a trial that could not be run to its end the
+/// system is healed and the next one is tried.
 ///
 /// # Errors
 /// When `report` fails or a probe cannot be started.
@@ -72,15 +74,13 @@ pub fn run(
     plan: &Plan,
     report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
 ) -> Result<()> {
-    let mut injector = Injector::default();
-    // Faults must happen when they are said to happen, also while all cores are busy. What this thread starts does not inherit it.
-    sys::take_realtime_priority().ok();
+    let load = Load::default();
     for number in 1..=plan.trials {
-        for fault in &plan.faults {
-            for loaded in &plan.loads {
-                for system in systems.iter_mut().filter(|system| system.supports(*fault)) {
-                    let what = (*fault, *loaded, number);
-                    report(one(system.as_mut(), &mut injector, what, plan.patience)?)?;
+        for loaded in &plan.loads {
+            for fault in &plan.faults {
+                let what = (*fault, *loaded, number);
+                for result in round(systems, &load, what, plan.patience) {
+                    report(result?)?;
                 }
             }
         }
@@ -88,12 +88,44 @@ pub fn run(
     Ok(())
 }
 
+type Outcome = Result<std::result::Result<Trial, Broken>>;
+
+fn round(
+    systems: &mut [Box<dyn System>],
+    load: &Load,
+    what: (Fault, bool, u32),
+    patience: Patience,
+) -> Vec<Outcome> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = systems
+            .iter_mut()
+            .filter(|system| system.supports(what.0))
+            .map(|system| {
+                scope.spawn(move || {
+                    // Faults must happen when they are said to happen, also while all cores are busy. What this thread
+                    // starts does not inherit it.
+                    sys::take_realtime_priority().ok();
+                    let mut injector = Injector::new(load);
+                    one(system.as_mut(), &mut injector, what, patience)
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| {
+                let crashed = || Err(LabError::Unexpected("a trial crashed".to_owned()));
+                thread.join().unwrap_or_else(|_panic| crashed())
+            })
+            .collect()
+    })
+}
+
 fn one(
     system: &mut dyn System,
     injector: &mut Injector,
     what: (Fault, bool, u32),
     patience: Patience,
-) -> Result<std::result::Result<Trial, Broken>> {
+) -> Outcome {
     let probe = system.lab().probe()?;
     let result = trial::run(system, &probe, injector, what, patience);
     Ok(match result {
@@ -101,7 +133,7 @@ fn one(
         Err(error) => {
             for attempt in 1.. {
                 std::thread::sleep(Duration::from_secs(1));
-                match injector.heal(system, false) {
+                match injector.heal(system) {
                     Err(again) if attempt == HEALS => return Err(again),
                     Err(_) => {}
                     Ok(_) => break,

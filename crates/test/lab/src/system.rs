@@ -26,7 +26,7 @@ pub struct Handicap {
 }
 
 /// A system under test, deployed on the hosts of its own lab.
-pub trait System: std::fmt::Debug {
+pub trait System: Send {
     /// Name in tables: `standfast lan`, `keepalived`.
     fn name(&self) -> &str;
 

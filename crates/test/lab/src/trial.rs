@@ -170,7 +170,7 @@ pub fn run(
     } else {
         String::new()
     };
-    injector.heal(system, false)?;
+    injector.heal(system)?;
     std::thread::sleep(patience.healed);
     probe.check()?;
     Ok(Trial {
