@@ -151,7 +151,9 @@ async fn shake_hands(incoming: Incoming, door: &Door) -> Result<Option<Connectio
     if protocol(&connection).as_deref() == Some(tls::ALPN_JOIN) {
         return Ok(Some(connection));
     }
-    let session = establish(connection, &door.me, None).await?;
+    let session = establish(connection, &door.me, None)
+        .await
+        .map_err(|refused| refused.why)?;
     drop(door.reports.send(Report::Accepted(Box::new(session))));
     Ok(None)
 }

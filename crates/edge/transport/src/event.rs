@@ -75,6 +75,12 @@ pub enum TransportEvent {
         /// The member.
         peer: NodeName,
     },
+    /// A member says that this node's certificate is worth nothing: it was removed, or that member does
+    /// not know it yet.
+    NotLetIn {
+        /// The member.
+        peer: NodeName,
+    },
     /// Someone with a valid token asks to become a member.
     Join(JoinRequest),
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
@@ -17,7 +17,8 @@ use crate::{
     TransportEvent,
     hello::{Hello, ReadError, read_frame, read_hello, write_frame, write_hello},
     limits::PeerMeter,
-    pki::{certificate_names, is_outside_validity},
+    pki::{certificate_names, is_outside_validity, key_fingerprint},
+    tls::NOT_A_MEMBER_ALERT,
 };
 
 /// Why this side closed a connection, as the other side sees it.
@@ -59,6 +60,8 @@ pub(crate) struct Session {
     pub(crate) feature_level: u32,
     /// Whether the peer's certificate is outside its validity.
     pub(crate) expired: bool,
+    /// Fingerprint of the peer's public key.
+    pub(crate) key: String,
     send: SendStream,
     receive: RecvStream,
 }
@@ -69,14 +72,54 @@ pub(crate) async fn establish(
     connection: Connection,
     me: &Me,
     dialled_link: Option<u8>,
-) -> Result<Session, String> {
+) -> Result<Session, NotEstablished> {
     match try_establish(&connection, me, dialled_link).await {
         Ok(session) => Ok(session),
         Err(why) => {
+            // The other end may have said more than what this end ran into.
+            let refused = connection.close_reason().map(NotEstablished::from);
             let reason: String = why.chars().take(200).collect();
             connection.close(Close::Refused.code(), reason.as_bytes());
-            Err(why)
+            Err(refused
+                .filter(|refused| refused.not_let_in)
+                .unwrap_or(NotEstablished {
+                    why,
+                    not_let_in: false,
+                }))
         }
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) struct NotEstablished {
+    pub(crate) why: String,
+    /// The other end says that this node is no member.
+    pub(crate) not_let_in: bool,
+}
+
+impl From<ConnectionError> for NotEstablished {
+    fn from(error: ConnectionError) -> Self {
+        Self {
+            not_let_in: says_no_member(&error),
+            why: error.to_string(),
+        }
+    }
+}
+
+/// Whether the other end has closed the connection because this node is no member to it.
+fn says_no_member(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ConnectionClosed(close) => {
+            close.error_code == TransportErrorCode::crypto(NOT_A_MEMBER_ALERT)
+        }
+        ConnectionError::ApplicationClosed(close) => close.error_code == Close::Removed.code(),
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::Reset
+        | ConnectionError::TimedOut
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => false,
     }
 }
 
@@ -114,6 +157,7 @@ async fn try_establish(
         instance: hello.instance,
         feature_level: hello.feature_level,
         expired: is_outside_validity(&certificate),
+        key: key_fingerprint(&certificate).unwrap_or_default(),
         send,
         receive,
     })

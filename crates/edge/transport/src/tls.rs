@@ -6,7 +6,7 @@
 //! list. Not for what is said after the handshake (`hello`).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, RwLock},
 };
@@ -31,7 +31,7 @@ use thiserror::Error as ThisError;
 
 use crate::{
     ClusterId, NodeName,
-    pki::{Credentials, certificate_names},
+    pki::{Credentials, certificate_names, key_fingerprint},
 };
 
 /// The application protocol between members.
@@ -48,6 +48,10 @@ enum NotAMember {
     OtherCluster(ClusterId),
     #[error("{0} is not a member")]
     Removed(NodeName),
+    #[error(
+        "the certificate is not the one that {0} joined with: an earlier node of that name had it"
+    )]
+    OtherKey(NodeName),
 }
 
 /// What rustls prints of it: the same sentence.
@@ -59,20 +63,69 @@ impl fmt::Debug for NotAMember {
 
 /// Who may talk to this node now; shared with the handshakes that are under way.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Members(Arc<RwLock<BTreeSet<NodeName>>>);
+pub(crate) struct Members(Arc<RwLock<Allowed>>);
+
+/// Fingerprints of the public keys that each member may show.
+pub(crate) type Keys = BTreeMap<NodeName, BTreeSet<String>>;
+
+#[derive(Debug, Default)]
+struct Allowed {
+    names: BTreeSet<NodeName>,
+    /// `None` before they are known: then the authority's signature and the name are enough.
+    keys: Option<Keys>,
+}
 
 impl Members {
-    pub(crate) fn set(&self, names: BTreeSet<NodeName>) {
+    fn change(&self, change: impl FnOnce(&mut Allowed)) {
         match self.0.write() {
-            Ok(mut members) => *members = names,
-            Err(poisoned) => *poisoned.into_inner() = names,
+            Ok(mut allowed) => change(&mut allowed),
+            Err(poisoned) => change(&mut poisoned.into_inner()),
         }
     }
 
-    pub(crate) fn contains(&self, name: &NodeName) -> bool {
-        self.0.read().is_ok_and(|members| members.contains(name))
+    pub(crate) fn set(&self, names: BTreeSet<NodeName>) {
+        self.change(|allowed| allowed.names = names);
+    }
+
+    pub(crate) fn set_keys(&self, keys: Keys) {
+        self.change(|allowed| allowed.keys = Some(keys));
+    }
+
+    /// Whether `name` may show the key of this fingerprint.
+    pub(crate) fn allows_key(&self, name: &NodeName, key: &str) -> bool {
+        self.0.read().is_ok_and(|allowed| match &allowed.keys {
+            None => true,
+            Some(keys) => keys.get(name).is_some_and(|known| known.contains(key)),
+        })
+    }
+
+    fn contains(&self, name: &NodeName) -> bool {
+        self.0
+            .read()
+            .is_ok_and(|allowed| allowed.names.contains(name))
+    }
+
+    /// Whether a certificate of ours is that of a member.
+    fn check(&self, certificate: &CertificateDer<'_>, cluster: &ClusterId) -> Result<(), Error> {
+        let refused = match certificate_names(certificate) {
+            None => NotAMember::NoName,
+            Some((_, other)) if other != *cluster => NotAMember::OtherCluster(other),
+            Some((name, _)) if !self.contains(&name) => NotAMember::Removed(name),
+            Some((name, _)) => {
+                let key = key_fingerprint(certificate).unwrap_or_default();
+                if self.allows_key(&name, &key) {
+                    return Ok(());
+                }
+                NotAMember::OtherKey(name)
+            }
+        };
+        let other = OtherError(Arc::new(refused));
+        Err(Error::InvalidCertificate(CertificateError::Other(other)))
     }
 }
+
+/// The alert that [`NotAMember`] becomes on the wire (RFC 8446, `certificate_unknown`); nothing else here does.
+pub(crate) const NOT_A_MEMBER_ALERT: u8 = 46;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
@@ -126,19 +179,6 @@ impl fmt::Debug for MemberVerifier {
     }
 }
 
-impl MemberVerifier {
-    fn check_membership(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let refused = match certificate_names(certificate) {
-            None => NotAMember::NoName,
-            Some((_, cluster)) if cluster != self.cluster => NotAMember::OtherCluster(cluster),
-            Some((name, _)) if self.members.contains(&name) => return Ok(()),
-            Some((name, _)) => NotAMember::Removed(name),
-        };
-        let other = OtherError(Arc::new(refused));
-        Err(Error::InvalidCertificate(CertificateError::Other(other)))
-    }
-}
-
 impl ClientCertVerifier for MemberVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.mandatory
@@ -156,7 +196,7 @@ impl ClientCertVerifier for MemberVerifier {
     ) -> Result<ClientCertVerified, Error> {
         // Members are signed by the authority itself: intermediates have no say.
         let verified = at_any_time(|now| self.inner.verify_client_cert(end_entity, &[], now))?;
-        self.check_membership(end_entity)?;
+        self.members.check(end_entity, &self.cluster)?;
         Ok(verified)
     }
 
@@ -187,6 +227,8 @@ impl ClientCertVerifier for MemberVerifier {
 #[derive(Debug)]
 struct PeerVerifier {
     inner: Arc<WebPkiServerVerifier>,
+    cluster: ClusterId,
+    members: Members,
 }
 
 impl ServerCertVerifier for PeerVerifier {
@@ -198,10 +240,12 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        at_any_time(|now| {
+        let verified = at_any_time(|now| {
             self.inner
                 .verify_server_cert(end_entity, &[], server_name, &[], now)
-        })
+        })?;
+        self.members.check(end_entity, &self.cluster)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -274,14 +318,22 @@ pub(crate) fn server(
 }
 
 /// The client side of a handshake with a member.
-pub(crate) fn client(credentials: &Credentials) -> Result<Arc<QuicClientConfig>, Error> {
+pub(crate) fn client(
+    credentials: &Credentials,
+    members: &Members,
+) -> Result<Arc<QuicClientConfig>, Error> {
     let inner = WebPkiServerVerifier::builder_with_provider(roots(credentials)?, provider())
         .build()
         .map_err(general)?;
+    let verifier = PeerVerifier {
+        inner,
+        cluster: credentials.cluster().clone(),
+        members: members.clone(),
+    };
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PeerVerifier { inner }))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(
             vec![credentials.certificate().clone()],
             credentials.key().clone_key(),

@@ -3,6 +3,7 @@
 //! Nothing here waits for the network. Not for deciding anything about connections: that is `hub`.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     sync::{
@@ -21,7 +22,7 @@ use crate::{
     Config, EventSink, MAX_DATAGRAM_BYTES, MAX_LINKS, MAX_STREAM_BYTES, NodeName, Peer,
     hub::{Control, Hub, Outgoing},
     join::{JoinDesk, JoinError, JoinToken},
-    pki::Authority,
+    pki::{Authority, Credentials},
     quic, tls,
 };
 
@@ -151,6 +152,22 @@ impl Transport {
             .set(others.iter().map(|peer| peer.name.clone()).collect());
         // A stopped transport has no peers: nothing to report.
         drop(self.control.send(Control::SetPeers(others)));
+    }
+
+    /// Sets which public keys (by fingerprint) each node may show. Nobody else is let in from now on, and
+    /// connections made with other keys are closed at once. Before the first call every certificate of
+    /// the authority that names a member is good enough.
+    pub fn set_keys(&self, keys: BTreeMap<NodeName, BTreeSet<String>>) {
+        self.members.set_keys(keys);
+        drop(self.control.send(Control::KeysChanged));
+    }
+
+    /// Shows another certificate of this node from the next handshake on; connections stay.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        drop(
+            self.control
+                .send(Control::SetCredentials(Box::new(credentials))),
+        );
     }
 
     /// Sends a datagram of at most [`MAX_DATAGRAM_BYTES`] on every link of `peer` at once. It is

@@ -32,6 +32,7 @@ fn token(node: &Node, pki: &Pki, lifetime: Duration) -> JoinToken {
 fn start_join(token: &JoinToken, who: &str, dir: &Path) -> JoinHandle<Result<Joined, JoinError>> {
     // Through its text, as an operator would carry it.
     let options = JoinOptions {
+        witness: false,
         token: token.to_string().parse().unwrap(),
         name: name(who),
         addresses: vec!["10.9.8.7:7400".parse().unwrap()],
@@ -91,7 +92,7 @@ fn an_accepted_node_gets_its_keys_and_is_a_member_like_any_other() {
 }
 
 #[test]
-fn a_refusal_shows_its_reason_and_leaves_the_token_and_directory_as_they_were() {
+fn a_refusal_shows_its_reason_and_leaves_the_token_as_it_was_and_no_certificate() {
     let pki = Pki::new("c1", "alpha");
     let alpha = member(&pki);
     let token = token(&alpha, &pki, LIFETIME);
@@ -101,7 +102,9 @@ fn a_refusal_shows_its_reason_and_leaves_the_token_and_directory_as_they_were() 
         Err(JoinError::Refused(why)) => assert_eq!(why, "there is a gamma already"),
         other => panic!("{other:?}"),
     }
-    assert!(!pki.path("gamma").exists());
+    // Only its own key is left, so that whoever asks again is the same node.
+    assert!(!pki.path("gamma").join("ca.crt").exists());
+    assert!(!pki.path("gamma").join("node.crt").exists());
     let joining = start_join(&token, "delta", pki.dir.path());
     request(&alpha).accept("".into(), false);
     joining.join().unwrap().unwrap();

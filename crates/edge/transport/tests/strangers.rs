@@ -237,7 +237,11 @@ fn we_do_not_talk_to_a_node_that_only_sits_at_a_members_address() {
         std::thread::sleep(Duration::from_millis(20));
     }
     for event in gamma.drain(Duration::ZERO) {
-        assert!(matches!(event, TransportEvent::Refused { .. }), "{event:?}");
+        let refused = matches!(
+            event,
+            TransportEvent::Refused { .. } | TransportEvent::NotLetIn { .. }
+        );
+        assert!(refused, "{event:?}");
     }
 }
 

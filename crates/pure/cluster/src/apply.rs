@@ -2,6 +2,7 @@
 //! place where the state changes. Not for deciding which commands there are.
 
 use crate::outages::note;
+use crate::removal;
 use standfast_model::{
     command::{Change, Command, Decision},
     id::{GroupId, MemberId, NodeId, ResourceId},
@@ -212,9 +213,18 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
                     .or_default()
                     .insert(node.clone());
             }
+            // Decided before its removal was known: its lease has to be seen to expire like any other.
+            state
+                .nodes
+                .entry(node.clone())
+                .or_insert_with(|| NodeState {
+                    online: true,
+                    ..NodeState::default()
+                });
         }
     }
     settle_holders(state);
+    removal::forget_gone(state);
     let kind = if !decision.expired.is_empty() {
         "failover"
     } else if decision.plan.is_some() {
@@ -247,6 +257,9 @@ pub(crate) fn release_needs(plan: &Plan, resource: &ResourceId) -> PlanNumber {
 }
 
 fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, report: &NodeReport) {
+    if removal::is_gone(state, node) {
+        return;
+    }
     let known: &mut NodeState = state.nodes.entry(node.clone()).or_default();
     if known.report.incarnation == report.incarnation && report.version <= known.report.version {
         return;
@@ -336,16 +349,18 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
             member,
             info,
             replaces,
+            key,
+            witness,
         } => {
             state.next_member = state.next_member.max(member.0.saturating_add(1));
             state.members.insert(*member, info.clone());
-            state
-                .config
-                .nodes
-                .entry(info.node.clone())
-                .or_default()
-                .addresses
-                .clone_from(&info.addresses);
+            let config = state.config.nodes.entry(info.node.clone()).or_default();
+            config.addresses.clone_from(&info.addresses);
+            config.witness |= *witness;
+            if !key.is_empty() {
+                let only = BTreeSet::from([key.clone()]);
+                state.keys.insert(info.node.clone(), only);
+            }
             state.nodes.entry(info.node.clone()).or_default();
             let text = replaces.as_ref().map_or_else(
                 || format!("{} joined as learner {member}", info.node),
@@ -365,7 +380,9 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
                 entry.write(state, "member", text, Vec::new());
             }
         }
-        Change::RemoveMember { member } => remove_member(state, entry, *member),
+        Change::RemoveMember { member, by } => {
+            remove_member(state, entry, *member, by.as_deref());
+        }
         Change::Configure { .. }
         | Change::Decide(_)
         | Change::Report { .. }
@@ -378,13 +395,17 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
 }
 
 /// Removing a member takes its vote and nothing else: whoever may hold a resource still may.
-fn remove_member(state: &mut ClusterState, entry: &mut Entry, member: MemberId) {
-    if let Some(info) = state.members.remove(&member) {
-        entry.write(
-            state,
-            "member",
-            format!("{} ({member}) is no longer a member", info.node),
-            Vec::new(),
-        );
-    }
+fn remove_member(state: &mut ClusterState, entry: &mut Entry, member: MemberId, by: Option<&str>) {
+    let Some(info) = state.members.remove(&member) else {
+        return;
+    };
+    let node = &info.node;
+    let text = match by {
+        None => format!("{node} ({member}) is no longer a member"),
+        Some(who) => {
+            removal::forget_node(state, node);
+            format!("{node} ({member}) was removed by {who}; its certificate is worth nothing now")
+        }
+    };
+    entry.write(state, "member", text, Vec::new());
 }

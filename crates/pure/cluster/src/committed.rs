@@ -164,11 +164,17 @@ impl Core {
         }
         // A node that is being taken back (old number gone, new one not yet given) stays a peer.
         for (node, config) in &self.state.config.nodes {
-            if peers.iter().all(|(known, _)| known != node)
+            let barred = !self.state.keys.is_empty() && !self.state.keys.contains_key(node);
+            if !barred
+                && peers.iter().all(|(known, _)| known != node)
                 && self.peers.iter().any(|(known, _)| known == node)
             {
                 peers.push((node.clone(), config.addresses.clone()));
             }
+        }
+        if self.state.keys != self.keys {
+            self.keys.clone_from(&self.state.keys);
+            self.out.push(Effect::Keys(self.keys.clone()));
         }
         if peers != self.peers && !peers.is_empty() {
             self.peers.clone_from(&peers);

@@ -89,6 +89,9 @@ pub struct Core {
     pub(crate) restart_asked: Option<Now>,
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
+    pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Members that do not let this node in, since it last heard them.
+    pub(crate) not_let_in: BTreeSet<NodeId>,
     /// Members that the state does not know yet, by what they said themselves: for a joiner's answers.
     pub(crate) routes: BTreeMap<MemberId, NodeId>,
 
@@ -162,6 +165,8 @@ impl Core {
             restart_asked: None,
             watched: Vec::new(),
             peers: init.peers,
+            keys: BTreeMap::new(),
+            not_let_in: BTreeSet::new(),
             routes: BTreeMap::new(),
             speaks_as: BTreeMap::new(),
             clients: Clients::default(),
@@ -204,6 +209,12 @@ impl Core {
             Event::Timer => {}
             Event::Message { from, message, .. } => self.on_message(now, &from, *message),
             Event::Link { peer, link, up } => self.on_link(peer, link, up),
+            Event::NotLetIn { peer } => {
+                if self.not_let_in.insert(peer.clone()) {
+                    let text = format!("{peer} does not let this node in");
+                    self.log(Level::Error, text);
+                }
+            }
             Event::Persisted { sequence, took } => self.on_persisted(sequence, took),
             Event::PersistFailed { sequence, error } => {
                 if self.disk.failed(now, sequence, &error) {
@@ -268,6 +279,7 @@ impl Core {
         if up {
             // What was under way on the old link may be lost: the leader gets the report again.
             self.report_sent = None;
+            self.not_let_in.remove(&peer);
             self.links.insert((peer, link));
         } else {
             self.links.remove(&(peer, link));

@@ -357,6 +357,9 @@ impl Core {
         if !self.lead.as_ref().is_some_and(|lead| lead.caught_up) || *from == self.node {
             return;
         }
+        if !self.state.keys.is_empty() && !self.state.keys.contains_key(from) {
+            return;
+        }
         let current = self
             .state
             .members
@@ -394,6 +397,8 @@ impl Core {
                     member,
                     info,
                     replaces: Some(sender),
+                    key: String::new(),
+                    witness: false,
                 };
                 if let Some(command) = self.encode(now, None, change) {
                     let _busy = self.consensus.propose_add_learner(member, command).is_err();
@@ -402,7 +407,7 @@ impl Core {
         }
     }
 
-    fn voters_vouch(&self) -> bool {
+    pub(crate) fn voters_vouch(&self) -> bool {
         self.lead.as_ref().is_some_and(|lead| lead.voters_vouch)
     }
 
@@ -410,7 +415,8 @@ impl Core {
         if !self.voters_vouch() {
             return;
         }
-        if let Some(command) = self.encode(now, None, Change::RemoveMember { member }) {
+        let change = Change::RemoveMember { member, by: None };
+        if let Some(command) = self.encode(now, None, change) {
             let _busy = self.consensus.propose_remove(member, command).is_err();
         }
     }
@@ -485,6 +491,10 @@ impl Core {
             Level::Info,
             "leadership goes to a node that runs nothing".to_owned(),
         );
+        self.hand_leadership_to(now, heir);
+    }
+
+    pub(crate) fn hand_leadership_to(&mut self, now: Now, heir: MemberId) {
         self.give_up(Some((heir, now)));
         // Voters are released from their promise by a round of length zero; then the heir may be elected.
         self.last_round = None;

@@ -10,7 +10,6 @@ use standfast_model::{
     id::{GroupId, Incarnation, MemberId, NodeId},
     message::{Answer, Body, Forward},
     request::{Refusal, RefusalKind, Request, Response},
-    state::Member,
     time::{Micros, Now},
 };
 use std::collections::BTreeMap;
@@ -76,6 +75,7 @@ impl Core {
             | Request::Cleanup { .. }
             | Request::Restart
             | Request::Token
+            | Request::Remove { .. }
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart) {
                     self.restart_asked = Some(now);
@@ -264,7 +264,12 @@ impl Core {
                     length,
                 }
             }
-            Request::Join { node, addresses } => return self.join(now, id, node, addresses),
+            Request::Remove { node, author } => return self.remove(now, id, &node, &author),
+            Request::Join {
+                node,
+                addresses,
+                offer,
+            } => return self.join(now, id, (node, addresses), offer),
             Request::View | Request::Token | Request::Plan { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
@@ -339,67 +344,18 @@ impl Core {
         }
     }
 
-    fn join(
-        &mut self,
-        now: Now,
-        id: u64,
-        node: NodeId,
-        addresses: Vec<String>,
-    ) -> Result<(), Refusal> {
-        let existing = self
-            .state
-            .members
-            .iter()
-            .find(|(_, info)| info.node == node)
-            .map(|(member, _)| *member);
-        if let Some(member) = existing {
-            if self
-                .state
-                .nodes
-                .get(&node)
-                .is_some_and(|known| known.online)
-            {
-                return Err(Self::refusal(
-                    RefusalKind::Exists,
-                    format!("a node named {node} is a member and online; choose another name"),
-                ));
-            }
-            self.remove_member(now, member);
-            return Err(Self::refusal(
-                RefusalKind::Stale,
-                format!(
-                    "the offline member {node} ({member}) is being removed to make room; join again in a moment"
-                ),
-            ));
-        }
-        let member = MemberId(self.state.next_member.max(1));
-        let info = Member {
-            node,
-            voter: false,
-            addresses,
-        };
-        let change = Change::AddMember {
-            member,
-            info,
-            replaces: None,
-        };
-        let Some(command) = self.encode(now, Some(id), change) else {
-            return Err(Self::refusal(
-                RefusalKind::Invalid,
-                "the request cannot be written into the log",
-            ));
-        };
+    /// A member with that number is on its way: the answer names it.
+    pub(crate) fn expect_member(&mut self, id: u64, member: MemberId) {
         if let Some(waiting) = self.clients.waiting.get_mut(&id) {
             waiting.member = Some(member);
         }
-        self.consensus
-            .propose_add_learner(member, command)
-            .map_err(|why| {
-                Self::refusal(
-                    RefusalKind::NoQuorum,
-                    format!("the cluster cannot take a member just now: {why}; try again"),
-                )
-            })
+    }
+
+    /// Something else has to be committed first: the request is looked at again.
+    pub(crate) fn try_again(&mut self, id: u64) {
+        if let Some(waiting) = self.clients.waiting.get_mut(&id) {
+            waiting.under_way = false;
+        }
     }
 
     pub(crate) fn encode(&self, now: Now, request: Option<u64>, change: Change) -> Option<Vec<u8>> {
@@ -445,17 +401,7 @@ impl Core {
         let response = match (outcome, waiting.member) {
             (Err(refusal), _) => Response::Refused(refusal.clone()),
             (Ok(()), None) => Response::Done { index },
-            (Ok(()), Some(member)) => Response::Joined {
-                member,
-                cluster_id: self.state.cluster_id.clone(),
-                peers: self
-                    .state
-                    .members
-                    .values()
-                    .map(|info| (info.node.clone(), info.addresses.clone()))
-                    .collect(),
-                voters: self.consensus.voters(),
-            },
+            (Ok(()), Some(member)) => self.joined(member),
         };
         self.answer(id, response);
     }
@@ -469,7 +415,7 @@ impl Core {
         }
     }
 
-    fn answer(&mut self, id: u64, response: Response) {
+    pub(crate) fn answer(&mut self, id: u64, response: Response) {
         self.end_restart(id);
         if let Some(waiting) = self.clients.waiting.remove(&id) {
             self.answer_to(waiting.origin, id, response);

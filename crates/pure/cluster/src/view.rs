@@ -129,6 +129,7 @@ impl Core {
             predicted_rto: self.predictions(&self.state.config),
             storage_problem: self.disk.problem.clone(),
             no_vote: self.why_no_vote(),
+            removed: self.why_removed(),
         }
     }
 }

@@ -96,6 +96,12 @@ pub enum Change {
         info: Member,
         /// A member that it takes the place of, whose disk was lost or rolled back.
         replaces: Option<MemberId>,
+        /// Fingerprint of the public key that it joined with. Empty: it comes back with its old one.
+        #[serde(default)]
+        key: String,
+        /// It joins as a witness.
+        #[serde(default)]
+        witness: bool,
     },
     /// A learner that has caught up votes from now on.
     Promote {
@@ -106,6 +112,9 @@ pub enum Change {
     RemoveMember {
         /// Which.
         member: MemberId,
+        /// The operator who removed its node for good. None: the node comes back under another number.
+        #[serde(default)]
+        by: Option<String>,
     },
 }
 

@@ -8,6 +8,7 @@ use crate::{
     plan::PlanNumber,
     time::Micros,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something to be done. Each may be repeated, and may find the world changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub enum Effect {
         /// What it is to be.
         kind: Box<ResourceKind>,
     },
+    /// Fingerprints of the public keys that each node may show: nobody else is let in. Comes before `Peers`.
+    Keys(BTreeMap<NodeId, BTreeSet<String>>),
     /// Members and their links have changed.
     Peers(Vec<(NodeId, Vec<String>)>),
     /// Watch these interfaces and gateways for address resources that this node might run.

@@ -33,6 +33,11 @@ pub enum Event {
         /// Whether it works.
         up: bool,
     },
+    /// A member did not let this node in: it says that this node's certificate is worth nothing.
+    NotLetIn {
+        /// Who says so.
+        peer: NodeId,
+    },
     /// A batch is on the disk.
     Persisted {
         /// The batch.

@@ -61,13 +61,33 @@ pub enum Request {
     Restart,
     /// A one-time token with which a machine may join. Answered by the agent's own transport.
     Token,
+    /// A node leaves for good: its certificate is worth nothing from then on.
+    Remove {
+        /// Which.
+        node: NodeId,
+        /// Who.
+        author: String,
+    },
     /// A machine joins. From the transport's join handshake only.
     Join {
         /// Its name.
         node: NodeId,
         /// Its links.
         addresses: Vec<String>,
+        /// What it is.
+        offer: JoinOffer,
     },
+}
+
+/// What a machine that joins says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinOffer {
+    /// Fingerprint of its public key.
+    pub key: String,
+    /// Highest feature level of its program; zero when it did not say.
+    pub feature_level: u32,
+    /// It wants to vote and run nothing.
+    pub witness: bool,
 }
 
 /// An answer.
@@ -155,6 +175,9 @@ pub struct View {
     pub storage_problem: String,
     /// Why this node has no vote, empty when it votes.
     pub no_vote: String,
+    /// How this node knows that it was removed from the cluster, empty when it was not.
+    #[serde(default)]
+    pub removed: String,
 }
 
 /// A node's name, empty by default.

@@ -32,6 +32,10 @@ pub struct ClusterState {
     pub members: BTreeMap<MemberId, Member>,
     /// Number for the next member; never reused.
     pub next_member: u64,
+    /// Fingerprints of the public keys that each node may show. Whoever shows another one is not let
+    /// in, whatever its certificate says: a removed node has none, also when its name joins again.
+    #[serde(default)]
+    pub keys: BTreeMap<NodeId, BTreeSet<String>>,
     /// The plan in force.
     pub plan: Plan,
     /// Who may be running each resource: the assigned node, and whoever has not yet been

@@ -16,7 +16,7 @@ use standfast_model::{
 use standfast_process::ProcessDriver;
 use standfast_storage::{Identity, StorageThread};
 use standfast_transport::{MAX_DATAGRAM_BYTES, NodeName, Peer, Transport, join::JoinRequest};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Somebody who waits for an answer.
 #[derive(Debug)]
@@ -104,6 +104,7 @@ impl Edges {
                         self.addresses.order(Order::Reconfigure(resource, config));
                     }
                 }
+                Effect::Keys(keys) => self.set_keys(&keys),
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
@@ -129,6 +130,14 @@ impl Edges {
         if let Err(error) = sent {
             tracing::debug!(%to, %error, "not sent");
         }
+    }
+
+    fn set_keys(&self, keys: &BTreeMap<NodeId, BTreeSet<String>>) {
+        let keys = keys
+            .iter()
+            .filter_map(|(node, keys)| Some((NodeName::new(node.as_str()).ok()?, keys.clone())))
+            .collect();
+        self.transport.set_keys(keys);
     }
 
     fn set_peers(&self, peers: &[(NodeId, Vec<String>)]) {

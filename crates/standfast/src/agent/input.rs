@@ -91,6 +91,10 @@ impl EventSink for Sink {
                     format!("the certificate of {peer} has expired; renew it"),
                 );
             }
+            TransportEvent::NotLetIn { peer } => {
+                let peer = NodeId::from(peer.as_str());
+                drop(self.0.send(Input::Event(Event::NotLetIn { peer })));
+            }
             TransportEvent::Join(request) => drop(self.0.send(Input::Join(request))),
         }
         Ok(())

@@ -22,7 +22,7 @@ use standfast_model::{
     event::Event,
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId},
-    request::{Refusal, RefusalKind, Request, Response},
+    request::{JoinOffer, Refusal, RefusalKind, Request, Response},
     time::{Micros, Now},
 };
 use standfast_process::{ProcessDriver, ProcessSettings};
@@ -324,6 +324,11 @@ fn main_loop(
                     request: Request::Join {
                         node: NodeId::from(request.name.as_str()),
                         addresses: request.addresses.iter().map(ToString::to_string).collect(),
+                        offer: JoinOffer {
+                            key: request.key.clone(),
+                            feature_level: request.feature_level,
+                            witness: request.witness,
+                        },
                     },
                 };
                 edges.waiting.insert(next_id, Waiting::Joiner(request));
@@ -432,6 +437,7 @@ fn with_author(request: Request, who: &str) -> Request {
             author,
         },
         Request::Cleanup { group, .. } => Request::Cleanup { group, author },
+        Request::Remove { node, .. } => Request::Remove { node, author },
         other @ (Request::View
         | Request::Plan { .. }
         | Request::Restart

@@ -14,7 +14,11 @@ use standfast_transport::{
     join::{JoinOptions, JoinToken, join as ask_to_join},
     pki::Authority,
 };
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+};
 
 /// What a member tells a joiner.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -45,9 +49,13 @@ pub(crate) fn init(
     let id = ClusterId::new(&cluster_id)
         .map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
     let mut storage = open_unused(state)?;
-    Authority::init(&pki_dir(state), &id, &node)
+    let credentials = Authority::init(&pki_dir(state), &id, &node)
         .map_err(|error| Failure::cannot("make the cluster's keys", &error))?;
-    let first = first_state(&cluster_id, cluster, name, addresses);
+    let mut first = first_state(&cluster_id, cluster, name, addresses);
+    first.keys = BTreeMap::from([(
+        NodeId::from(name),
+        BTreeSet::from([credentials.key_fingerprint()]),
+    )]);
     let data = serde_json::to_vec(&first)
         .map_err(|error| Failure::cannot("write the first state", &error))?;
     let batch = Batch {
@@ -130,6 +138,7 @@ pub(crate) fn join(
         name: node_name(name)?,
         addresses: addresses.to_vec(),
         feature_level: standfast_model::FEATURE_LEVEL,
+        witness: false,
     };
     let joined =
         ask_to_join(&options, &pki_dir(state)).map_err(|error| Failure::cannot("join", &error))?;

@@ -73,6 +73,8 @@ pub enum Command {
     Token,
     /// Make this machine a node of an existing cluster
     Join(JoinArgs),
+    /// Take a node out of the cluster for good
+    Remove(RemoveArgs),
     /// Run the agent (what the service does)
     Agent(AgentArgs),
     /// Restart this node's agent without touching what it runs; its supervisor starts it again
@@ -318,6 +320,20 @@ pub struct JoinArgs {
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// `remove`
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The node; it must be empty: drain it first, or wait until the leases of a lost one have expired
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// How long to try while another change is on its way
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Print JSON (standfast/remove/1)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `demo`

@@ -9,6 +9,7 @@ mod ask;
 pub(crate) mod exit;
 mod local;
 mod look;
+mod membership;
 mod operate;
 mod wait;
 
@@ -83,6 +84,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Resource { command } => match command {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
         },
+        Command::Remove(args) => membership::remove(socket, args),
         Command::Restart => operate::restart(socket),
     }
 }

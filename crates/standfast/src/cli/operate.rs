@@ -23,8 +23,9 @@ use std::{
 /// A decision that leaves everything as it is shows itself within this time.
 const DECIDED: Duration = Duration::from_secs(2);
 
+/// What a command reports when it has taken effect.
 #[derive(Serialize)]
-struct Done<'d> {
+pub(super) struct Done<'d> {
     schema: &'static str,
     /// The group or node that it was about.
     subject: &'d str,
@@ -36,8 +37,19 @@ struct Done<'d> {
     took_ms: u64,
 }
 
-impl Done<'_> {
-    fn print(&self, json: bool, text: &str) -> Result<(), Failure> {
+impl<'d> Done<'d> {
+    /// Of something that no node runs.
+    pub(super) fn new(schema: &'static str, subject: &'d str, index: u64, start: Instant) -> Self {
+        Self {
+            schema,
+            subject,
+            node: None,
+            index,
+            took_ms: millis(start),
+        }
+    }
+
+    pub(super) fn print(&self, json: bool, text: &str) -> Result<(), Failure> {
         if json {
             print(&render::json(self))
         } else {

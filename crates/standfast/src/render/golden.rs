@@ -257,6 +257,17 @@ fn the_documents_have_their_versions() {
 }
 
 #[test]
+fn a_node_that_was_removed_says_so() {
+    let mut view = healthy();
+    view.node = String::from("gamma");
+    view.quorum = false;
+    view.leader = None;
+    view.removed = String::from("alpha and beta no longer let it in");
+    assert_eq!(health(&view), Health::NoQuorum);
+    compare("removed", &said(&view));
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let report = Status::of(&healthy());
     assert!(!status(&report, Style::default()).contains('\x1b'));

@@ -16,6 +16,9 @@ pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (H
     if view.state.members.is_empty() {
         return (Health::NoQuorum, no_state(view));
     }
+    if !view.removed.is_empty() {
+        return (Health::NoQuorum, removed(view));
+    }
     if !view.quorum {
         return (Health::NoQuorum, no_quorum(view));
     }
@@ -64,6 +67,15 @@ fn no_state(view: &View) -> String {
     };
     format!(
         "NO QUORUM: {node} has not received the cluster's state yet, {heard}; nothing is started here."
+    )
+}
+
+/// A node that an operator removed while it was away, or that is cut off since.
+fn removed(view: &View) -> String {
+    format!(
+        "REMOVED: {} is no member of the cluster any more ({}); it runs nothing, and its certificate is worth nothing. \
+         What follows is what was known last. `standfast destroy` here takes it away; then the machine can join anew.",
+        view.node, view.removed
     )
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
 }
 
 fn no_quorum(view: &View, warnings: &mut Vec<String>) {
-    if view.quorum {
+    if view.quorum || !view.removed.is_empty() {
         return;
     }
     let voters = view.state.members.values().filter(|m| m.voter).count();

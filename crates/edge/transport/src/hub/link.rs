@@ -34,6 +34,7 @@ pub(super) struct Held {
     pub(super) standing: Standing,
     pub(super) connection: Connection,
     pub(super) feature_level: u32,
+    pub(super) key: String,
     pub(super) writer: mpsc::Sender<Bytes>,
     /// A message is on its way to the connection; the next one waits.
     pub(super) writing: bool,

@@ -57,6 +57,10 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 pub(crate) enum Control {
     SetPeers(Vec<Peer>),
+    /// Who may show which key.
+    KeysChanged,
+    /// This node's renewed certificate.
+    SetCredentials(Box<Credentials>),
     /// A join token was made.
     JoinsChanged,
     Stop,
@@ -158,7 +162,7 @@ impl Hub {
         );
         let idle_timeout = config.idle_timeout();
         let client = quic::client(
-            tls::client(&config.credentials)?,
+            tls::client(&config.credentials, &members)?,
             config.heartbeat,
             idle_timeout,
         );
@@ -225,6 +229,8 @@ impl Hub {
                 biased;
                 request = control.recv() => match request {
                     Some(Control::SetPeers(peers)) => self.set_peers(peers),
+                    Some(Control::KeysChanged) => self.check_keys(),
+                    Some(Control::SetCredentials(new)) => self.set_credentials(*new),
                     Some(Control::JoinsChanged) => self.update_joins(),
                     Some(Control::Stop) | None => break,
                 },
@@ -290,6 +296,12 @@ impl Hub {
         }
     }
 
+    fn check_keys(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.check_keys(&self.members);
+        }
+    }
+
     fn on_report(&mut self, report: Report) {
         let now = Instant::now();
         match report {
@@ -316,15 +328,21 @@ impl Hub {
 
     fn on_session(&mut self, session: Session, now: Instant) {
         match self.peers.get_mut(&session.peer) {
-            Some(peer) => peer.adopt(session, now, &mut self.common),
+            Some(peer) if self.members.allows_key(&session.peer, &session.key) => {
+                peer.adopt(session, now, &mut self.common);
+            }
             // Removed while it was shaking hands.
-            None => session
+            Some(_) | None => session
                 .connection
                 .close(Close::Removed.code(), b"not a member any more"),
         }
     }
 
     fn on_dial_failure(&mut self, peer: &NodeName, failure: DialFailure, now: Instant) {
+        if failure.not_let_in {
+            self.common
+                .tell(TransportEvent::NotLetIn { peer: peer.clone() });
+        }
         if !failure.timed_out {
             self.report_refusal(failure.addr, failure.why, now);
         }

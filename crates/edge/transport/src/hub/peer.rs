@@ -19,8 +19,9 @@ use super::{
 use crate::{
     MAX_LINKS, MAX_STREAM_BYTES, NodeName, TransportEvent,
     limits::{PeerMeter, pause_after},
-    session::{self, Close, Session, SessionContext, SessionReport, establish},
+    session::{self, Close, NotEstablished, Session, SessionContext, SessionReport, establish},
     slot::{Standing, replaces, surplus},
+    tls,
 };
 
 /// Bytes of stream messages waiting for one peer; the oldest give way.
@@ -41,6 +42,8 @@ pub(crate) struct DialFailure {
     pub(crate) why: String,
     /// Nobody answered, as opposed to: someone refused.
     pub(crate) timed_out: bool,
+    /// The peer says that this node is no member.
+    pub(crate) not_let_in: bool,
 }
 
 pub(crate) struct PeerState {
@@ -130,6 +133,7 @@ impl PeerState {
             standing,
             connection: session.connection.clone(),
             feature_level: session.feature_level,
+            key: session.key.clone(),
             writer,
             writing: false,
             heard_frames: authentic_frames(&session.connection),
@@ -149,6 +153,18 @@ impl PeerState {
             }),
         };
         tokio::spawn(Box::pin(session::run(session, context)));
+    }
+
+    /// Closes the connections whose key the peer may not show any more.
+    pub(crate) fn check_keys(&mut self, members: &tls::Members) {
+        for link in &mut self.links {
+            for held in &link.connections {
+                if !members.allows_key(&self.name, &held.key) {
+                    let why = b"not the key of a member any more";
+                    held.connection.close(Close::Removed.code(), why);
+                }
+            }
+        }
     }
 
     fn remind_of_expiry(&mut self, expired: bool, now: Instant, common: &Common) {
@@ -393,23 +409,25 @@ fn dial(peer: &NodeName, link: u8, address: SocketAddr, common: &Common) -> bool
     let reports = common.reports.clone();
     let peer = peer.clone();
     let limit = common.dial_timeout;
-    let failure = move |why: String, timed_out| DialFailure {
+    let failure = move |why: String, timed_out, not_let_in| DialFailure {
         addr: address,
         why,
         timed_out,
+        not_let_in,
     };
     tokio::spawn(Box::pin(async move {
         let attempt = async {
-            let connection = connecting
-                .map_err(|error| error.to_string())?
-                .await
-                .map_err(|error| error.to_string())?;
+            let connecting = connecting.map_err(|error| NotEstablished {
+                why: error.to_string(),
+                not_let_in: false,
+            })?;
+            let connection = connecting.await?;
             establish(connection, &me, Some(link)).await
         };
         let result = match timeout(limit, attempt).await {
             Ok(Ok(session)) => Ok(Box::new(session)),
-            Ok(Err(why)) => Err(failure(why, false)),
-            Err(_) => Err(failure("no answer".to_owned(), true)),
+            Ok(Err(refused)) => Err(failure(refused.why, false, refused.not_let_in)),
+            Err(_) => Err(failure("no answer".to_owned(), true, false)),
         };
         drop(reports.send(Report::Dialled { peer, link, result }));
     }));

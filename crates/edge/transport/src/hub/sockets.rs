@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use super::{Hub, Report};
 use crate::{
     accept::accept_all,
+    pki::Credentials,
     quic::{self, Bound},
     tls,
 };
@@ -90,6 +91,25 @@ impl Hub {
                 self.joins_open = open;
             }
             Err(error) => tracing::error!(%error, "TLS for joining cannot be set up"),
+        }
+    }
+
+    /// Uses another certificate of this node from the next handshake on. What is connected stays so.
+    pub(super) fn set_credentials(&mut self, new: Credentials) {
+        let before = std::mem::replace(&mut self.credentials, new);
+        let both = tls::client(&self.credentials, &self.members)
+            .and_then(|client| Ok((client, self.server_config(self.joins_open)?)));
+        match both {
+            Ok((client, server)) => {
+                self.common.client = quic::client(client, self.heartbeat, self.idle_timeout);
+                for endpoint in self.common.endpoints.iter().flatten() {
+                    endpoint.set_server_config(Some(server.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used");
+                self.credentials = before;
+            }
         }
     }
 

@@ -53,6 +53,8 @@ pub struct JoinOptions {
     pub addresses: Vec<SocketAddr>,
     /// The highest feature level this program speaks.
     pub feature_level: u32,
+    /// Join as a witness: vote and run nothing.
+    pub witness: bool,
 }
 
 /// What a node is after it joined; its directory is written.
@@ -142,7 +144,8 @@ pub fn join(options: &JoinOptions, dir: &Path) -> Result<Joined, JoinError> {
         .enable_all()
         .build()
         .map_err(system)?;
-    let key = KeyPair::generate().map_err(|error| PkiError::Crypto(error.to_string()))?;
+    // On disk before it is shown to anyone: whoever asks again after an interruption is the same node.
+    let key = pki::own_key(dir)?;
     let (answer, authority) = runtime.block_on(ask_any(options, &key))?;
     let authority_key = Some(answer.authority_key_pem.as_str()).filter(|text| !text.is_empty());
     let credentials = pki::install(
@@ -232,6 +235,7 @@ async fn ask(
         addresses: options.addresses.iter().map(ToString::to_string).collect(),
         signing_request: pki::make_request(key)?,
         proof: Vec::new(),
+        witness: options.witness,
     };
     let proven = request.proven_bytes();
     request.proof = options.token.prove(Side::Joining, &session, &proven);

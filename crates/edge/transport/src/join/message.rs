@@ -24,6 +24,8 @@ pub(super) struct Request {
     pub(super) signing_request: Vec<u8>,
     #[prost(bytes = "vec", tag = "5")]
     pub(super) proof: Vec<u8>,
+    #[prost(bool, tag = "6")]
+    pub(super) witness: bool,
 }
 
 impl Request {

@@ -70,6 +70,10 @@ pub struct JoinRequest {
     pub feature_level: u32,
     /// From where it asks.
     pub from: SocketAddr,
+    /// Fingerprint of the public key that it will be known by.
+    pub key: String,
+    /// It wants to vote and run nothing.
+    pub witness: bool,
     pub(crate) answer: oneshot::Sender<Decision>,
 }
 

@@ -14,7 +14,7 @@ use super::{
     message::{Answer, EXPORTER_LABEL, MAX_BOOTSTRAP_BYTES, MAX_REQUEST_BYTES, Request},
     token::Side,
 };
-use crate::{EventSink, MAX_LINKS, NodeName, TransportEvent};
+use crate::{EventSink, MAX_LINKS, NodeName, TransportEvent, pki::key_fingerprint};
 
 /// How long someone may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -102,14 +102,15 @@ async fn answer_to(
         .claim(session, &proven, &request.proof)
         .ok_or("the token is wrong, used, being used, or expired: make a new one on a member")?;
     let name = NodeName::new(&request.name).map_err(|error| error.to_string())?;
-    let (bootstrap, share_authority) = ask_agent(request, name.clone(), sink, from).await?;
-    if bootstrap.len() > MAX_BOOTSTRAP_BYTES {
-        return Err("the cluster's data is too long to hand over".to_owned());
-    }
     let certificate = claim
         .authority
         .sign(&name, &request.signing_request)
         .map_err(|error| error.to_string())?;
+    let key = key_fingerprint(&certificate).ok_or("its key is of no use")?;
+    let (bootstrap, share_authority) = ask_agent(request, (name, key), sink, from).await?;
+    if bootstrap.len() > MAX_BOOTSTRAP_BYTES {
+        return Err("the cluster's data is too long to hand over".to_owned());
+    }
     let authority_key_pem = if share_authority {
         claim.authority.key_pem().to_owned()
     } else {
@@ -127,7 +128,7 @@ async fn answer_to(
 
 async fn ask_agent(
     request: &Request,
-    name: NodeName,
+    (name, key): (NodeName, String),
     sink: &Arc<dyn EventSink>,
     from: SocketAddr,
 ) -> Result<(bytes::Bytes, bool), String> {
@@ -145,6 +146,8 @@ async fn ask_agent(
         addresses,
         feature_level: request.feature_level,
         from,
+        key,
+        witness: request.witness,
         answer,
     });
     sink.offer(event)

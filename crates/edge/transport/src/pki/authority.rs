@@ -127,7 +127,7 @@ impl Authority {
         let mut signing = CertificateSigningRequestParams::from_der(&request).map_err(crypto)?;
         let mut params = node_params(node, &self.cluster)?;
         // A day back, because clocks of machines differ.
-        params.not_before = (not_after - NODE_CERTIFICATE_LIFE - DAY).into();
+        params.not_before = (not_after.min(SystemTime::now()) - DAY).into();
         params.not_after = not_after.into();
         params.use_authority_key_identifier_extension = true;
         signing.params = params;

@@ -3,8 +3,13 @@
 //! Not for verifying peers: `tls` does that. What is parsed here is either our own file or has
 //! been verified against the authority before.
 
-use std::{fmt, path::Path, time::SystemTime};
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
+use rcgen::KeyPair;
 use rustls::{
     RootCertStore,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
@@ -14,7 +19,8 @@ use rustls::{
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
 
 use super::{
-    CA_CERTIFICATE, CA_KEY, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError, authority::pem,
+    Authority, CA_CERTIFICATE, CA_KEY, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError,
+    authority::{make_request, pem},
     files,
 };
 use crate::{ClusterId, NodeName, name::parse_dns_name, tls};
@@ -99,6 +105,24 @@ impl Credentials {
         &self.certificate
     }
 
+    /// From when until when the node's certificate is valid, seconds since 1970.
+    #[must_use]
+    pub fn validity(&self) -> (u64, u64) {
+        validity(&self.certificate)
+    }
+
+    /// The same of the authority's certificate.
+    #[must_use]
+    pub fn authority_validity(&self) -> (u64, u64) {
+        validity(&self.authority)
+    }
+
+    /// The fingerprint of the node's public key.
+    #[must_use]
+    pub fn key_fingerprint(&self) -> String {
+        key_fingerprint(&self.certificate).unwrap_or_default()
+    }
+
     /// The authority's certificate.
     #[must_use]
     pub fn authority(&self) -> &CertificateDer<'static> {
@@ -157,6 +181,18 @@ pub fn install(
     Credentials::load(dir)
 }
 
+/// The private key of a node that is about to join: the one of an interrupted attempt, or a new one.
+pub(crate) fn own_key(dir: &Path) -> Result<KeyPair, PkiError> {
+    let crypto = |error: rcgen::Error| PkiError::Crypto(error.to_string());
+    if dir.join(NODE_KEY).exists() {
+        return KeyPair::from_pem(&files::read_private(dir, NODE_KEY)?).map_err(crypto);
+    }
+    let key = KeyPair::generate().map_err(crypto)?;
+    files::make_directory(dir)?;
+    files::write_private(dir, NODE_KEY, key.serialize_pem().as_bytes())?;
+    Ok(key)
+}
+
 /// Node and cluster of a certificate that has been verified (or is our own).
 pub(crate) fn certificate_names(certificate: &CertificateDer<'_>) -> Option<(NodeName, ClusterId)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -166,6 +202,48 @@ pub(crate) fn certificate_names(certificate: &CertificateDer<'_>) -> Option<(Nod
         [GeneralName::DNSName(dns)] => parse_dns_name(dns),
         _ => None,
     }
+}
+
+/// The SHA-256 of a certificate's public key, in hexadecimal: what a member is known by. It stays the
+/// same when a certificate is renewed.
+#[must_use]
+pub fn key_fingerprint(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, parsed.public_key().raw);
+    Some(
+        digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
+}
+
+fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return (0, 0);
+    };
+    let seconds = |at: x509_parser::time::ASN1Time| u64::try_from(at.timestamp()).unwrap_or(0);
+    let validity = parsed.validity();
+    (seconds(validity.not_before), seconds(validity.not_after))
+}
+
+/// Signs a new certificate for this node with the same key, valid for `life` from now, and puts it in
+/// the old one's place. Peers know the key, so that nothing else changes.
+///
+/// # Errors
+/// This node has no authority's key (only voters have), or the files cannot be read or written.
+pub fn renew(dir: &Path, life: Duration) -> Result<Credentials, PkiError> {
+    let authority = Authority::load(dir)?;
+    let before = Credentials::load(dir)?;
+    let key = own_key(dir)?;
+    let certificate = authority.sign_until(
+        before.name(),
+        &make_request(&key)?,
+        SystemTime::now() + life,
+    )?;
+    files::write_private(dir, NODE_CERTIFICATE, pem(&certificate).as_bytes())?;
+    Credentials::load(dir)
 }
 
 /// Whether a verified certificate is expired or not valid yet, by this machine's clock.

@@ -16,7 +16,9 @@ use thiserror::Error;
 
 pub use authority::Authority;
 pub(crate) use authority::make_request;
-pub use credentials::{Credentials, install};
+pub use credentials::key_fingerprint;
+pub(crate) use credentials::own_key;
+pub use credentials::{Credentials, install, renew};
 pub(crate) use credentials::{certificate_names, is_outside_validity};
 pub use expiry::expiry;
 

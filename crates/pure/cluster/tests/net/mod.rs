@@ -11,7 +11,7 @@ use standfast_model::{
     id::{Incarnation, MemberId, NodeId, ResourceId},
     message::{LogSnapshot, Message},
     plan::PlanNumber,
-    request::{Request, Response},
+    request::{JoinOffer, Request, Response},
     state::{ClusterState, Member, NodeState},
     time::{Micros, Now},
 };
@@ -168,6 +168,7 @@ impl Net {
         let request = Request::Join {
             node: NodeId::from(name),
             addresses: Vec::new(),
+            offer: JoinOffer::default(),
         };
         let Response::Joined { member, .. } = self.ask(through, request) else {
             panic!("{name} was not taken")
@@ -247,6 +248,7 @@ impl Net {
                 }
                 Effect::Repair { .. }
                 | Effect::Reconfigure { .. }
+                | Effect::Keys(_)
                 | Effect::Peers(_)
                 | Effect::WatchNetworks(_) => {}
             }

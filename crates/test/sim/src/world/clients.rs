@@ -11,7 +11,7 @@ use crate::{
 use standfast_model::{
     config::{ClusterConfig, Timing},
     event::{Event, Reply},
-    request::{Request, Response},
+    request::{JoinOffer, Request, Response},
     time::Micros,
 };
 
@@ -154,6 +154,7 @@ impl World {
         let request = Request::Join {
             node: Scenario::node_name(number),
             addresses: addresses(number),
+            offer: JoinOffer::default(),
         };
         let someone = self.somewhere();
         self.ask_someone(someone, Purpose::Join(number), request);

@@ -53,6 +53,8 @@ impl World {
             }
             Effect::Probe { resource, .. } => self.probe(number, &resource),
             Effect::Repair { .. } | Effect::Reconfigure { .. } => self.hash.add(6),
+            // Nobody shows a certificate here.
+            Effect::Keys(_) => {}
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::Reply(reply) => self.reply(number, *reply),
@@ -133,6 +135,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Probe { .. }
         | Effect::Repair { .. }
         | Effect::Reconfigure { .. }
+        | Effect::Keys(_)
         | Effect::Peers(_)
         | Effect::WatchNetworks(_) => true,
     }

@@ -1,0 +1,133 @@
+//! Machines that join: whether they fit, their number, and what they are told.
+//!
+//! Who may join was settled by the token before. Not for members that come back by themselves
+//! after a lost disk (`deciding`).
+
+use crate::core::Core;
+use standfast_consensus::Refusal as Unproposed;
+use standfast_model::{
+    command::Change,
+    id::{MemberId, NodeId},
+    request::{JoinOffer, Refusal, RefusalKind, Response},
+    state::Member,
+    time::Now,
+};
+
+impl Core {
+    /// Puts a new member into the log. One that was accepted before and never came gets the same
+    /// answer again; one whose old self is offline takes its place under a new number.
+    pub(crate) fn join(
+        &mut self,
+        now: Now,
+        id: u64,
+        (node, addresses): (NodeId, Vec<String>),
+        offer: JoinOffer,
+    ) -> Result<(), Refusal> {
+        let info = Member {
+            node,
+            voter: false,
+            addresses,
+        };
+        self.check_joiner(&info, &offer)?;
+        let node = info.node.clone();
+        let existing = self
+            .state
+            .members
+            .iter()
+            .find(|(_, known)| known.node == node)
+            .map(|(member, known)| (*member, known.addresses == info.addresses));
+        if let Some((member, same_addresses)) = existing {
+            let known = self.state.nodes.get(&node);
+            if known.is_some_and(|known| known.online) {
+                return Err(Self::refusal(
+                    RefusalKind::Exists,
+                    format!(
+                        "a node named {node} is a member and online: choose another --name, or remove that one first \
+                         (`standfast remove {node}`)"
+                    ),
+                ));
+            }
+            let same_key = self
+                .state
+                .keys
+                .get(&node)
+                .is_some_and(|keys| keys.contains(&offer.key));
+            let never_came = known.is_none_or(|known| known.report.version == 0);
+            if same_key && same_addresses && never_came {
+                let response = self.joined(member);
+                self.answer(id, response);
+                return Ok(());
+            }
+            self.remove_member(now, member);
+            self.try_again(id);
+            return Ok(());
+        }
+        let member = MemberId(self.state.next_member.max(1));
+        let change = Change::AddMember {
+            member,
+            info,
+            replaces: None,
+            key: offer.key,
+            witness: offer.witness,
+        };
+        let Some(command) = self.encode(now, Some(id), change) else {
+            return Err(Self::refusal(
+                RefusalKind::Invalid,
+                "the request cannot be written into the log",
+            ));
+        };
+        match self.consensus.propose_add_learner(member, command) {
+            Ok(()) => self.expect_member(id, member),
+            Err(Unproposed::Busy) => self.try_again(id),
+            Err(why @ (Unproposed::NotLeader | Unproposed::Unfit)) => {
+                return Err(Self::refusal(
+                    RefusalKind::NoQuorum,
+                    format!("the cluster cannot take a member just now: {why}; try again"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_joiner(&self, info: &Member, offer: &JoinOffer) -> Result<(), Refusal> {
+        let level = standfast_model::FEATURE_LEVEL;
+        let refuse = |text: String| Err(Self::refusal(RefusalKind::Invalid, text));
+        if offer.feature_level != 0 && offer.feature_level < level {
+            return refuse(format!(
+                "the program on {} speaks feature level {}, this cluster needs {level}: install the cluster's version there first",
+                info.node, offer.feature_level
+            ));
+        }
+        for other in self.state.members.values() {
+            let taken = info
+                .addresses
+                .iter()
+                .find(|address| other.addresses.contains(address));
+            if let Some(address) = taken
+                && other.node != info.node
+            {
+                return refuse(format!(
+                    "{address} is an address of {}: give one of {}'s own",
+                    other.node, info.node
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a new member is told.
+    pub(crate) fn joined(&self, member: MemberId) -> Response {
+        let peers: Vec<(NodeId, Vec<String>)> = self
+            .state
+            .members
+            .values()
+            .map(|info| (info.node.clone(), info.addresses.clone()))
+            .collect();
+        Response::Joined {
+            member,
+            cluster_id: self.state.cluster_id.clone(),
+            peers: peers.into_iter().collect(),
+            voters: self.consensus.voters(),
+        }
+    }
+}

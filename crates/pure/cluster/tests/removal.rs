@@ -1,0 +1,254 @@
+//! Nodes that leave for good, and names that come back.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod net;
+
+use net::Net;
+use standfast_model::{
+    config::{ClusterConfig, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
+    event::Event,
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    plan::INFINITY,
+    request::{JoinOffer, RefusalKind, Request, Response},
+    state::ClusterState,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn offer(key: &str) -> JoinOffer {
+    JoinOffer {
+        key: key.to_owned(),
+        ..JoinOffer::default()
+    }
+}
+
+fn state<'n>(net: &'n Net, node: &str) -> &'n ClusterState {
+    net.core(node).inspect().state
+}
+
+fn remove(net: &mut Net, through: &str, node: &str) -> Response {
+    let request = Request::Remove {
+        node: NodeId::from(node),
+        author: "test".into(),
+    };
+    net.ask(through, request)
+}
+
+fn refusal(response: Response) -> (RefusalKind, String) {
+    match response {
+        Response::Refused(refusal) => (refusal.kind, refusal.text),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn web_prefers(net: &mut Net, node: &str) {
+    let leader = net.leader().unwrap();
+    let mut config: ClusterConfig = state(net, &leader).config.clone();
+    for node in NODES {
+        let nodes = &mut config.nodes;
+        nodes.entry(NodeId::from(node)).or_default();
+    }
+    let web = ResourceId::from("web");
+    let kind = ResourceKind::Process(ProcessConfig {
+        command: vec!["web".into()],
+        ..ProcessConfig::default()
+    });
+    config.resources.insert(
+        web.clone(),
+        ResourceConfig {
+            kind,
+            failure: standfast_model::config::FailurePolicy::default(),
+        },
+    );
+    let group = GroupConfig {
+        members: vec![web],
+        prefer: BTreeMap::from([(NodeId::from(node), 100)]),
+        stickiness: INFINITY,
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("site"), group);
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "test".into(),
+    };
+    assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), [node], "{}", net.log.join("\n"));
+}
+
+#[test]
+fn what_runs_something_is_not_removed_and_its_lease_is_waited_for() {
+    let mut net = Net::cluster(&NODES);
+    let leader = net.leader().unwrap();
+    let node = *NODES.iter().find(|node| **node != leader).unwrap();
+    web_prefers(&mut net, node);
+    let (kind, text) = refusal(remove(&mut net, &leader, node));
+    assert_eq!(kind, RefusalKind::Unsafe);
+    assert!(text.contains("node drain"), "{text}");
+
+    // Cut off, its lease lives on for a while: removing it then would end nothing, so it is refused.
+    net.cut.insert(NodeId::from(node));
+    net.run(100);
+    assert_eq!(
+        refusal(remove(&mut net, &leader, node)).0,
+        RefusalKind::Unsafe
+    );
+    net.run(4000);
+    assert_ne!(net.runs_on("web"), [node]);
+    assert!(matches!(
+        remove(&mut net, &leader, node),
+        Response::Done { .. }
+    ));
+    let state = state(&net, &leader);
+    let node = NodeId::from(node);
+    assert!(state.members.values().all(|info| info.node != node));
+    assert!(!state.nodes.contains_key(&node));
+    assert!(!state.config.nodes.contains_key(&node));
+    assert!(
+        state.config.groups[&GroupId::from("site")]
+            .prefer
+            .is_empty()
+    );
+    // Whatever it still says changes nothing.
+    net.cut.clear();
+    net.run(3000);
+    assert!(net.leader().is_some(), "{}", net.log.join("\n"));
+    let state = self::state(&net, &leader);
+    assert!(!state.nodes.contains_key(&node));
+}
+
+#[test]
+fn a_majority_of_what_is_left_must_be_online() {
+    let mut net = Net::cluster(&NODES);
+    let leader = net.leader().unwrap();
+    let others: Vec<&str> = NODES.into_iter().filter(|node| *node != leader).collect();
+    net.crash(others[0]);
+    net.run(3000);
+    let (kind, text) = refusal(remove(&mut net, &leader, others[1]));
+    assert_eq!(kind, RefusalKind::Unsafe);
+    assert!(text.contains("only 1 of the 2 voters"), "{text}");
+    assert!(matches!(
+        remove(&mut net, &leader, others[0]),
+        Response::Done { .. }
+    ));
+}
+
+#[test]
+fn a_leader_hands_leadership_over_and_is_removed_then() {
+    let mut net = Net::cluster(&NODES);
+    let leader = net.leader().unwrap();
+    let (kind, _) = refusal(remove(&mut net, &leader, &leader));
+    assert_eq!(kind, RefusalKind::Stale);
+    net.run(4000);
+    let next = net.leader().unwrap();
+    assert_ne!(next, leader, "{}", net.log.join("\n"));
+    assert!(matches!(
+        remove(&mut net, &next, &leader),
+        Response::Done { .. }
+    ));
+    net.run(1000);
+    assert_eq!(state(&net, &next).members.len(), 2);
+}
+
+#[test]
+fn the_last_voter_stays_and_strangers_are_named() {
+    let mut net = Net::new("alpha");
+    let (kind, text) = refusal(remove(&mut net, "alpha", "alpha"));
+    assert_eq!(
+        (kind, text.contains("only voter")),
+        (RefusalKind::Unsafe, true)
+    );
+    let (kind, _) = refusal(remove(&mut net, "alpha", "delta"));
+    assert_eq!(kind, RefusalKind::NoSuchItem);
+}
+
+fn join(net: &mut Net, name: &str, key: &str, address: &str) -> Response {
+    let request = Request::Join {
+        node: NodeId::from(name),
+        addresses: vec![address.to_owned()],
+        offer: offer(key),
+    };
+    net.ask("alpha", request)
+}
+
+fn keys(net: &Net, name: &str) -> Option<BTreeSet<String>> {
+    state(net, "alpha").keys.get(&NodeId::from(name)).cloned()
+}
+
+#[test]
+fn a_name_has_only_the_key_that_it_joined_with_last() {
+    let mut net = Net::new("alpha");
+    let Response::Joined { member, .. } = join(&mut net, "beta", "first", "10.0.0.2:1") else {
+        panic!("not taken");
+    };
+    assert_eq!(keys(&net, "beta"), Some(BTreeSet::from(["first".into()])));
+    // The answer got lost: who asks again with the same key is the same node.
+    let Response::Joined { member: again, .. } = join(&mut net, "beta", "first", "10.0.0.2:1")
+    else {
+        panic!("not taken again");
+    };
+    assert_eq!(member, again);
+    // Another machine of that name takes its place, and only its key counts.
+    let Response::Joined { member: other, .. } = join(&mut net, "beta", "second", "10.0.0.2:1")
+    else {
+        panic!("not replaced");
+    };
+    assert!(other > member);
+    assert_eq!(keys(&net, "beta"), Some(BTreeSet::from(["second".into()])));
+    assert!(matches!(
+        remove(&mut net, "alpha", "beta"),
+        Response::Done { .. }
+    ));
+    assert_eq!(keys(&net, "beta"), None);
+    let Response::Joined { member: third, .. } = join(&mut net, "beta", "third", "10.0.0.2:1")
+    else {
+        panic!("not taken after its removal");
+    };
+    assert!(third > other);
+    assert_eq!(keys(&net, "beta"), Some(BTreeSet::from(["third".into()])));
+}
+
+#[test]
+fn joining_is_refused_with_the_difference() {
+    let mut net = Net::new("alpha");
+    assert!(matches!(
+        join(&mut net, "beta", "k", "10.0.0.2:1"),
+        Response::Joined { .. }
+    ));
+    let (_, text) = refusal(join(&mut net, "gamma", "k2", "10.0.0.2:1"));
+    assert!(text.contains("10.0.0.2:1 is an address of beta"), "{text}");
+}
+
+#[test]
+fn a_node_that_most_others_do_not_let_in_knows_that_it_was_removed() {
+    let mut net = Net::cluster(&NODES);
+    let removed = |net: &mut Net| match net.ask("gamma", Request::View) {
+        Response::View(view) => view.removed,
+        other => panic!("{other:?}"),
+    };
+    let says = |peer: &str| Event::NotLetIn {
+        peer: NodeId::from(peer),
+    };
+    net.deliver(&NodeId::from("gamma"), says("alpha"));
+    assert_eq!(removed(&mut net), "", "one alone may not know it yet");
+    net.deliver(&NodeId::from("gamma"), says("beta"));
+    assert_eq!(removed(&mut net), "alpha and beta no longer let it in");
+    net.deliver(
+        &NodeId::from("gamma"),
+        Event::Link {
+            peer: NodeId::from("beta"),
+            link: 0,
+            up: true,
+        },
+    );
+    assert_eq!(removed(&mut net), "");
+    assert!(MemberId(1) < MemberId(2));
+}
