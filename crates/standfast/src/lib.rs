@@ -6,6 +6,8 @@
 
 mod agent;
 pub mod cli;
+mod connection;
 mod demo;
 mod failure;
 pub mod render;
+mod watch;

@@ -6,10 +6,12 @@
 mod support;
 
 use std::{
-    fs, thread,
+    fs,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
-use support::{Node, PATIENCE, SITE, run};
+use support::{Node, PATIENCE, PROGRAM, SITE, run};
 
 #[test]
 fn without_an_agent_each_command_says_so_in_its_own_way() {
@@ -212,4 +214,40 @@ fn pid_of_service(node: &Node) -> Vec<String> {
     }
     assert_eq!(found.len(), 1, "one service");
     found
+}
+
+/// In maintenance the address is never put anywhere.
+#[test]
+fn whoever_works_through_an_address_is_told_before_it_moves() {
+    let mut node = Node::new("ssh");
+    node.start();
+    let resources = "[groups.site]\nmembers = [\"ip\"]\nmaintenance = true\n[resources.ip]\nkind = \"vip\"\naddresses = [\"127.0.77.1/32\"]\ninterface = \"lo\"\n";
+    let file = node.write("cluster.toml", resources);
+    node.ok(&["apply", &file]);
+    let socket = node.path("run/standfast.sock");
+    let ask = |arguments: &[&str], server: &str| {
+        let output = Command::new(PROGRAM)
+            .args(["--socket", &socket])
+            .args(arguments)
+            .env("SSH_CONNECTION", format!("192.0.2.1 50000 {server} 22"))
+            .output()
+            .expect("runs");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), err)
+    };
+    let (code, err) = ask(&["switchover", "site"], "127.0.77.1");
+    assert_eq!(code, Some(107), "{err}");
+    assert!(
+        err.contains("you work through 127.0.77.1, an address of ip in site"),
+        "{err}"
+    );
+    for (arguments, server) in [
+        (&["switchover", "site"][..], "127.0.0.1"),
+        (&["switchover", "site", "--force"], "127.0.77.1"),
+    ] {
+        let (code, err) = ask(arguments, server);
+        assert!(!err.contains("you work through"), "{code:?} {err}");
+    }
+    let empty = node.write("empty.toml", "");
+    node.ok(&["apply", &empty]);
 }

@@ -92,10 +92,13 @@ pub struct StatusArgs {
     /// Print JSON (standfast/status/1)
     #[arg(long)]
     pub json: bool,
-    /// Print again every so many seconds
+    /// Watch: a live view with keys on a terminal, otherwise the text again every so many seconds
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
           default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     pub watch: Option<u64>,
+    /// Socket of the laboratory that makes faults in a demonstration
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub faults: Option<PathBuf>,
 }
 
 /// `apply`
@@ -135,6 +138,9 @@ pub struct SwitchoverArgs {
     /// How long to wait until it runs there; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
+    /// Even if your own connection comes through an address that moves
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON (standfast/switchover/1)
     #[arg(long)]
     pub json: bool,
@@ -158,7 +164,8 @@ pub struct DrainArgs {
     /// How long to wait until it is empty and what ran there runs elsewhere; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
-    /// Even if something that it runs can run nowhere else, and stops
+    /// Even if something that it runs can run nowhere else, and stops; or if your own connection comes through
+    /// an address that moves
     #[arg(long)]
     pub force: bool,
     /// Print JSON (standfast/node/1)

@@ -45,7 +45,7 @@ impl Agent {
     }
 }
 
-pub(super) fn unexpected(response: &Response) -> ClientError {
+pub(crate) fn unexpected(response: &Response) -> ClientError {
     let name = match response {
         Response::View(_) => "a view",
         Response::Plan(_) => "a plan",

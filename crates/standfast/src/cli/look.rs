@@ -7,6 +7,7 @@ use super::{
 };
 use crate::failure::Failure;
 use crate::render::{self, Explanation, Status, Verdict};
+use crate::watch::{self, Watch};
 use standfast_api::ClientError;
 use std::{
     io::{self, IsTerminal as _},
@@ -24,6 +25,14 @@ pub(super) fn status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
         return print(&show(&Status::of(&view), args.json));
     };
     let terminal = io::stdout().is_terminal() && !args.json;
+    if terminal && io::stdin().is_terminal() && !is_dumb() {
+        return watch::run(&Watch {
+            socket,
+            every: Duration::from_secs(seconds),
+            colour: style() != render::Style::default(),
+            faults: args.faults.as_deref(),
+        });
+    }
     loop {
         // An agent that restarts comes back: watching goes on.
         let text = match look(socket) {
@@ -35,6 +44,11 @@ pub(super) fn status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
         print(&format!("{before}{text}"))?;
         thread::sleep(Duration::from_secs(seconds));
     }
+}
+
+/// A terminal that can do nothing but print gets text again and again.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 fn show(status: &Status, json: bool) -> String {

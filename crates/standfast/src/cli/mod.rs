@@ -19,6 +19,8 @@ pub use args::{
     SwitchoverArgs,
 };
 
+pub(crate) use ask::unexpected;
+
 use crate::failure::Failure;
 use clap::Parser as _;
 use std::{

@@ -7,8 +7,8 @@ use super::{
     exit, print,
     wait::until,
 };
-use crate::failure::Failure;
 use crate::render::{self, Explanation, length, other_homes, running_on};
+use crate::{connection, failure::Failure};
 use serde::Serialize;
 use standfast_model::{
     id::{GroupId, NodeId},
@@ -67,6 +67,7 @@ pub(super) fn switchover(socket: &Path, args: &SwitchoverArgs) -> Result<(), Fai
     let group = GroupId::from(args.group.as_str());
     // Only for its message, which names the groups and the nearest of them.
     Explanation::of(&view, &group).map_err(no_such)?;
+    connection::refuse(&view, args.force, |moved| *moved == group)?;
     let from = running_on(&view, &group).cloned();
     let to = args.to.as_deref().map(NodeId::from);
     let start = Instant::now();
@@ -158,6 +159,8 @@ pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
     let node = NodeId::from(args.node.as_str());
     if !args.force {
         refuse_to_stop(&view, &node)?;
+        let here: Vec<&GroupId> = groups_on(&view, &node).collect();
+        connection::refuse(&view, false, |moved| here.contains(&moved))?;
     }
     let start = Instant::now();
     let index = agent.change(&Request::Drain {

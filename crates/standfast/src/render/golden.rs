@@ -48,7 +48,7 @@ const FIRST: PlanNumber = PlanNumber {
     generation: 1,
 };
 
-fn compare(name: &str, given: &str) {
+pub(crate) fn compare(name: &str, given: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.txt"));
     if std::env::var("UPDATE").is_ok() {
         fs::write(&file, given).expect("write");
@@ -139,7 +139,7 @@ fn on_alpha() -> Assignment {
 }
 
 /// Three nodes, one of them a witness; one group, on alpha; the leader is asked.
-fn healthy() -> View {
+pub(crate) fn healthy() -> View {
     let config = standfast_config::parse(CONFIG, "config").expect("config").0;
     let mut state = ClusterState {
         cluster_id: String::from("c0ffee"),
@@ -198,7 +198,7 @@ fn healthy() -> View {
     view
 }
 
-fn known<'v>(view: &'v mut View, name: &str) -> &'v mut NodeState {
+pub(crate) fn known<'v>(view: &'v mut View, name: &str) -> &'v mut NodeState {
     view.state.nodes.get_mut(&NodeId::from(name)).expect("node")
 }
 
@@ -209,7 +209,7 @@ fn set(view: &mut View, node: &str, resource: &str, instance: InstanceReport) {
     holders.insert(node.into());
 }
 
-fn lose(view: &mut View, name: &str) {
+pub(crate) fn lose(view: &mut View, name: &str) {
     let lost = known(view, name);
     lost.online = false;
     lost.offline_reason = String::from("not heard for 812 ms, and its lease is over");

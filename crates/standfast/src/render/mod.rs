@@ -28,9 +28,13 @@ pub use history::{history, history_json};
 pub(crate) use metrics::{Form, Local, metrics};
 pub use preview::{PreviewReport, preview};
 pub use status::status;
+pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};
 pub use style::Style;
+pub(crate) use style::Tone;
 pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status};
+pub(crate) use table::Cell;
+pub(crate) use text::utc;
 pub use text::{json, length};
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;

@@ -22,6 +22,7 @@ pub fn status(status: &Status, style: Style) -> String {
         return text;
     }
     text.push_str(&heading(status));
+    text.push_str("\n\n");
     text.push_str("Nodes\n");
     text.push_str(&nodes(style, status));
     if !status.groups.is_empty() {
@@ -37,19 +38,28 @@ pub fn status(status: &Status, style: Style) -> String {
     text
 }
 
-fn heading(status: &Status) -> String {
+/// What is in force, as one line.
+pub(crate) fn heading(status: &Status) -> String {
     let leader = match &status.leader {
         Some(leader) => format!("leader {leader}"),
         None => String::from("no leader"),
     };
     format!(
-        "Cluster {}, configuration {}, plan {}, {leader} in term {}, seen from {}.\n\n",
+        "Cluster {}, configuration {}, plan {}, {leader} in term {}, seen from {}.",
         status.cluster, status.config_version, status.plan, status.term, status.asked
     )
 }
 
 fn nodes(style: Style, status: &Status) -> String {
-    let headings = ["NAME", "STATE", "ROLE", "LINKS", "LEASE LEFT", "GUARDS"];
+    table(style, &NODE_HEADINGS, node_rows(status))
+}
+
+/// Headings of [`node_rows`].
+pub(crate) const NODE_HEADINGS: [&str; 6] =
+    ["NAME", "STATE", "ROLE", "LINKS", "LEASE LEFT", "GUARDS"];
+
+/// One row for each node.
+pub(crate) fn node_rows(status: &Status) -> Vec<Vec<Cell>> {
     let rows = status.nodes.iter().map(|node| {
         vec![
             Cell::from(node.name.as_str()),
@@ -63,7 +73,7 @@ fn nodes(style: Style, status: &Status) -> String {
             guards_of(node),
         ]
     });
-    table(style, &headings, rows.collect())
+    rows.collect()
 }
 
 fn dash() -> String {
@@ -124,20 +134,27 @@ fn guards_of(node: &NodeLine) -> Cell {
 }
 
 fn resources(style: Style, status: &Status) -> String {
-    let headings = [
-        "GROUP",
-        "RESOURCE",
-        "KIND",
-        "NODE",
-        "PHASE",
-        "SINCE",
-        "PREDICTED RTO",
-    ];
+    table(style, &RESOURCE_HEADINGS, resource_rows(status))
+}
+
+/// Headings of [`resource_rows`].
+pub(crate) const RESOURCE_HEADINGS: [&str; 7] = [
+    "GROUP",
+    "RESOURCE",
+    "KIND",
+    "NODE",
+    "PHASE",
+    "SINCE",
+    "PREDICTED RTO",
+];
+
+/// One row for each resource, group by group; the group's own cells are in its first row.
+pub(crate) fn resource_rows(status: &Status) -> Vec<Vec<Cell>> {
     let rows = status.groups.iter().flat_map(|group| {
         let lines = group.resources.iter().enumerate();
         lines.map(|(index, line)| row(status, group, line, index == 0))
     });
-    table(style, &headings, rows.collect())
+    rows.collect()
 }
 
 fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {

@@ -5,8 +5,8 @@ use super::style::{Style, Tone};
 /// A cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
-    text: String,
-    tone: Tone,
+    pub(crate) text: String,
+    pub(crate) tone: Tone,
 }
 
 impl Cell {
