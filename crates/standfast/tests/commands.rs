@@ -224,6 +224,7 @@ fn whoever_works_through_an_address_is_told_before_it_moves() {
     let resources = "[groups.site]\nmembers = [\"ip\"]\nmaintenance = true\n[resources.ip]\nkind = \"vip\"\naddresses = [\"127.0.77.1/32\"]\ninterface = \"lo\"\n";
     let file = node.write("cluster.toml", resources);
     node.ok(&["apply", &file]);
+    node.wait_for("plan", |node| node.ask(&["explain", "site"]).code == 0);
     let socket = node.path("run/standfast.sock");
     let ask = |arguments: &[&str], server: &str| {
         let output = Command::new(PROGRAM)
