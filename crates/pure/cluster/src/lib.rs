@@ -24,6 +24,7 @@ mod lead;
 mod leading;
 mod local;
 mod outages;
+mod refound;
 mod removal;
 mod reporting;
 mod running;
@@ -34,6 +35,7 @@ mod voting;
 
 pub use crate::core::Core;
 pub use apply::apply;
+pub use refound::{NewCluster, Survey, longest_lease, refound, survey};
 
 use standfast_model::{
     event::Restored,

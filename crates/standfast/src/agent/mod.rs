@@ -10,6 +10,7 @@ mod convert;
 mod input;
 mod metrics;
 mod realtime;
+pub(crate) mod recovery;
 pub(crate) mod setup;
 
 use crate::failure::Failure;
@@ -193,8 +194,20 @@ fn start_edges(
     inputs: &Sender<Input>,
     guards: &GuardSupport,
 ) -> Result<Edges, Failure> {
+    recovery::finish_keys(&options.state, &identity.cluster_id)?;
     let credentials = Credentials::load(&setup::pki_dir(&options.state))
         .map_err(|error| Failure::cannot("read this node's keys", &error))?;
+    if credentials.cluster().as_str() != identity.cluster_id {
+        return Err(Failure::new(
+            78,
+            format!(
+                "the state in {} is of cluster {}, its keys are of {}: one of them was put there from elsewhere",
+                options.state.display(),
+                identity.cluster_id,
+                credentials.cluster()
+            ),
+        ));
+    }
     let mut config = Config::new(credentials, links.to_vec());
     config.feature_level = standfast_model::FEATURE_LEVEL;
     if options.realtime {

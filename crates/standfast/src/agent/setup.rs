@@ -45,7 +45,7 @@ pub(crate) fn init(
     addresses: &[SocketAddr],
 ) -> Result<String, Failure> {
     let node = node_name(name)?;
-    let cluster_id = format!("{cluster}-{:08x}", random_u64()? >> 32);
+    let cluster_id = new_cluster_id(cluster)?;
     let id = ClusterId::new(&cluster_id)
         .map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
     let mut storage = open_unused(state)?;
@@ -82,6 +82,11 @@ pub(crate) fn init(
         .initialise(&identity, &batch)
         .map_err(|error| Failure::cannot("write the first state", &error))?;
     Ok(cluster_id)
+}
+
+/// An identity that no cluster has had.
+pub(crate) fn new_cluster_id(name: &str) -> Result<String, Failure> {
+    Ok(format!("{name}-{:08x}", random_u64()? >> 32))
 }
 
 fn first_state(
@@ -161,7 +166,7 @@ pub(crate) fn join(
 }
 
 /// Opens a state directory that no member's state is in.
-fn open_unused(state: &Path) -> Result<Storage, Failure> {
+pub(crate) fn open_unused(state: &Path) -> Result<Storage, Failure> {
     std::fs::create_dir_all(state)
         .map_err(|error| Failure::cannot(&format!("make {}", state.display()), &error))?;
     let (storage, restored) = Storage::open(state)

@@ -75,6 +75,14 @@ pub enum Command {
     Join(JoinArgs),
     /// Take a node out of the cluster for good
     Remove(RemoveArgs),
+    /// Write the cluster's state (configuration, members, journal; no keys) to a file
+    Backup(BackupArgs),
+    /// Make a new cluster from a backup, with this machine as its first node
+    Restore(RestoreArgs),
+    /// After the loss of a majority for good: make a new cluster from this node alone
+    Recover(RecoverArgs),
+    /// Take away everything that this machine knows of its cluster
+    Destroy(DestroyArgs),
     /// Run the agent (what the service does)
     Agent(AgentArgs),
     /// Restart this node's agent without touching what it runs; its supervisor starts it again
@@ -324,6 +332,65 @@ pub struct JoinArgs {
     /// File with the token that `standfast token` printed; - reads the standard input
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON (standfast/backup/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON (standfast/restore/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `recover`
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Yes, this one: there is no other way to recover
+    #[arg(long, required = true)]
+    pub force_new_cluster: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON (standfast/recover/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `destroy`
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,

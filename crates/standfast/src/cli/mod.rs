@@ -4,8 +4,10 @@
 //! one into the other. Nothing here decides: the agent answers, `render` says it.
 
 mod apply;
+mod archive;
 mod args;
 mod ask;
+mod disaster;
 pub(crate) mod exit;
 mod local;
 mod look;
@@ -19,6 +21,7 @@ pub use args::{
     SwitchoverArgs,
 };
 
+pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
 
 use crate::failure::Failure;
@@ -86,6 +89,10 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Resource { command } => match command {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
         },
+        Command::Backup(args) => disaster::backup(socket, args),
+        Command::Restore(args) => disaster::restore(args),
+        Command::Recover(args) => disaster::recover(args),
+        Command::Destroy(args) => disaster::destroy(args),
         Command::Remove(args) => membership::remove(socket, args),
         Command::Restart => operate::restart(socket),
     }

@@ -13,6 +13,7 @@ mod history;
 mod metrics;
 mod nodes;
 mod preview;
+pub(crate) mod recovery;
 mod status;
 mod style;
 mod summary;
@@ -33,6 +34,7 @@ pub use style::Style;
 pub(crate) use style::Tone;
 pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status};
 pub(crate) use table::Cell;
+pub(crate) use text::count;
 pub(crate) use text::utc;
 pub use text::{json, length};
 
