@@ -116,8 +116,7 @@ impl Connection {
             let text = String::from("machines join over the network, with a token");
             return self.refuse(FaultKind::Malformed, text);
         }
-        let looks_only = matches!(request, Request::View | Request::Plan { .. });
-        if !looks_only && !self.peer.may_change {
+        if !request.looks_only() && !self.peer.may_change {
             let text = format!(
                 "{} may look, but only root and the agent's own user may change things",
                 self.peer.name

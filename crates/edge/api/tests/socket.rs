@@ -109,6 +109,8 @@ fn a_large_configuration_fits_and_a_larger_one_is_refused() {
         text: "x".repeat(size),
         based_on: None,
         author: String::new(),
+        reason: String::new(),
+        draft: None,
     };
     let mut client = Client::connect(&place.socket()).expect("client");
     assert!(client.call(&apply(3 << 20), SOON).is_ok());

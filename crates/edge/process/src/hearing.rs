@@ -70,7 +70,7 @@ impl Worker {
             ready,
             ready_by: started + start_timeout,
             start_timeout,
-            environment: spec::environment(&self.settings, resource, config),
+            environment: spec::environment_of_checks(running.handle.spec()),
             directory: config.directory.clone(),
             user: config.user.clone(),
         };

@@ -1,6 +1,6 @@
 //! One resource's process, as the driver's thread knows it: what a keeper's word means at each stage.
 
-use crate::check::Checker;
+use crate::{check::Checker, secret};
 use standfast_guard::{Exit, KeeperHandle, LeaseState, Phase, Reason, Status, clock::boot_now_ns};
 use standfast_model::{config::ProcessConfig, event::InstanceChange, plan::PlanNumber};
 use std::{
@@ -180,6 +180,7 @@ impl Running {
         let tail = self.handle.output_tail(TAIL_BYTES).unwrap_or_default();
         match tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
             Some(line) => {
+                let line = secret::hide(self, line);
                 let shown = line.chars().filter(|letter| !letter.is_control());
                 let line: String = shown.take(LINE_CHARACTERS).collect();
                 format!("{why}; its last output: {line}")

@@ -1,6 +1,6 @@
 //! From a resource's configuration to what a keeper is asked to run.
 
-use crate::driver::ProcessSettings;
+use crate::{driver::ProcessSettings, secret};
 use standfast_guard::{KeeperSpec, Output, StopRequest};
 use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -14,15 +14,19 @@ pub(crate) const CONFIRM_MS: u64 = 1000;
 const SINCE: &str = "STANDFAST_SINCE";
 
 /// What the keeper is asked to run.
+///
+/// # Errors
+/// A secret file that cannot be read.
 pub(crate) fn keeper_spec(
     settings: &ProcessSettings,
     resource: &ResourceId,
     config: &ProcessConfig,
     since: PlanNumber,
-) -> KeeperSpec {
+) -> Result<KeeperSpec, String> {
     let mut environment = environment(settings, resource, config);
+    environment.extend(secret::read(config)?);
     environment.insert(SINCE.to_owned(), since.to_string());
-    KeeperSpec {
+    Ok(KeeperSpec {
         name: resource.to_string(),
         run_dir: run_dir(settings, resource),
         command: config.command.clone(),
@@ -42,11 +46,11 @@ pub(crate) fn keeper_spec(
             signal: config.stop_signal,
         },
         confirm_ms: CONFIRM_MS,
-    }
+    })
 }
 
 /// A small clean environment, who it is, and what the configuration adds.
-pub(crate) fn environment(
+fn environment(
     settings: &ProcessSettings,
     resource: &ResourceId,
     config: &ProcessConfig,
@@ -60,6 +64,13 @@ pub(crate) fn environment(
         ("STANDFAST_RESOURCE".to_owned(), resource.to_string()),
     ]);
     environment.extend(config.environment.clone());
+    environment
+}
+
+/// What checks get: the environment of the process as it was started, secrets included.
+pub(crate) fn environment_of_checks(spec: &KeeperSpec) -> BTreeMap<String, String> {
+    let mut environment = spec.environment.clone();
+    environment.remove(SINCE);
     environment
 }
 

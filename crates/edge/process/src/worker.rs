@@ -141,7 +141,10 @@ impl Worker {
         }
         let now = (Instant::now(), SystemTime::now());
         let until = now.0 + Duration::from_micros(config.start_timeout.0) + CHECKER_LATE;
-        let spec = spec::keeper_spec(&self.settings, resource, &config, since);
+        let spec = match spec::keeper_spec(&self.settings, resource, &config, since) {
+            Ok(spec) => spec,
+            Err(why) => return self.on_no_start(resource, &KeeperError::Invalid(why)),
+        };
         match self.keepers.spawn(&spec, deadline.saturating_mul(1000)) {
             Ok(handle) => {
                 let mut running = Running::new(handle, config, Stage::Starting(until));

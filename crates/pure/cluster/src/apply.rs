@@ -1,8 +1,11 @@
 //! `apply`: how a command changes the replicated state. Pure, the same on every node, and the only
 //! place where the state changes. Not for deciding which commands there are.
 
-use crate::outages::note;
-use crate::removal;
+use crate::{
+    configure::{self, By, New, configure},
+    outages::note,
+    removal,
+};
 use standfast_model::{
     command::{Change, Command, Decision},
     id::{GroupId, MemberId, NodeId, ResourceId},
@@ -31,30 +34,40 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             text,
             based_on,
             author,
+            reason,
+            draft,
         } => {
-            if *based_on != state.config_version {
-                return Err(stale_config(*based_on, state.config_version));
-            }
-            state.config = config.as_ref().clone();
-            state.config_text.clone_from(text);
-            state.config_version += 1;
-            let text = format!(
-                "configuration version {} applied by {author}",
-                state.config_version
-            );
-            forget_removed_resources(state);
-            entry.write(state, "config", text, Vec::new());
+            let new = New {
+                config,
+                text,
+                based_on: *based_on,
+                draft: draft.as_deref(),
+            };
+            configure(state, &mut entry, new, By { author, reason })?;
+        }
+        Change::Draft {
+            name,
+            text,
+            author,
+            reason,
+        } => {
+            let by = By { author, reason };
+            configure::draft(state, &mut entry, (name, text.as_deref()), by)?;
         }
         Change::Decide(decision) => decide(state, &mut entry, decision),
         Change::Report { node, report } => accept_report(state, &mut entry, node, report),
-        Change::ForgetFailures { resource, node } => {
+        Change::ForgetFailures { resource, node, by } => {
             let record = state
                 .failures
                 .get_mut(resource)
                 .and_then(|records| records.get_mut(node));
             if let Some(record) = record {
                 record.count = 0;
-                let text = format!("failures of {resource} on {node} no longer count");
+                let by = by.as_ref().map_or_else(
+                    || String::from(", being old enough"),
+                    |by| format!(": cleaned up by {by}"),
+                );
+                let text = format!("failures of {resource} on {node} no longer count{by}");
                 entry.write(state, "failure", text, Vec::new());
             }
         }
@@ -68,16 +81,6 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
     }
     note(state, &mut entry, &command.change);
     Ok(())
-}
-
-fn stale_config(based_on: u64, in_force: u64) -> Refusal {
-    refuse(
-        RefusalKind::Stale,
-        format!(
-            "the configuration has changed since you read it: yours is based on version {based_on}, \
-             version {in_force} is in force; look at the difference with `plan` and apply again"
-        ),
-    )
 }
 
 /// What an operator asked for.
@@ -137,7 +140,7 @@ fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
 
 /// The journal entry that a command writes.
 pub(crate) struct Entry {
-    index: u64,
+    pub(crate) index: u64,
     pub(crate) wall_ms: u64,
 }
 
@@ -163,12 +166,12 @@ impl Entry {
     }
 }
 
-fn refuse(kind: RefusalKind, text: String) -> Refusal {
+pub(crate) fn refuse(kind: RefusalKind, text: String) -> Refusal {
     Refusal { kind, text }
 }
 
 /// A resource that left the configuration keeps its holders until they released it, and nothing else.
-fn forget_removed_resources(state: &mut ClusterState) {
+pub(crate) fn forget_removed_resources(state: &mut ClusterState) {
     let known: BTreeSet<&ResourceId> = state.config.resources.keys().collect();
     state
         .failures
@@ -384,6 +387,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
             remove_member(state, entry, *member, by.as_deref());
         }
         Change::Configure { .. }
+        | Change::Draft { .. }
         | Change::Decide(_)
         | Change::Report { .. }
         | Change::ForgetFailures { .. }

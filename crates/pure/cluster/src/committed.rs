@@ -112,7 +112,7 @@ impl Core {
             }
             settle_holders(&mut self.state);
         }
-        if let Change::ForgetFailures { resource, node } = &command.change
+        if let Change::ForgetFailures { resource, node, .. } = &command.change
             && *node == self.node
             && let Some(local) = self.locals.get_mut(resource)
         {

@@ -451,7 +451,15 @@ impl Core {
             }
         }
         for (resource, node) in old {
-            self.propose(now, None, Change::ForgetFailures { resource, node });
+            self.propose(
+                now,
+                None,
+                Change::ForgetFailures {
+                    resource,
+                    node,
+                    by: None,
+                },
+            );
         }
     }
 

@@ -14,6 +14,8 @@
 mod apply;
 mod checks;
 mod committed;
+mod configure;
+mod configuring;
 mod core;
 mod deciding;
 mod disk;
@@ -24,6 +26,7 @@ mod lead;
 mod leading;
 mod local;
 mod outages;
+mod preview;
 mod refound;
 mod removal;
 mod reporting;

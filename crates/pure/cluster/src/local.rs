@@ -27,6 +27,9 @@ pub(crate) struct Local {
     pub(crate) last_failure: String,
     pub(crate) began: Now,
     pub(crate) start_took: Micros,
+    /// When its stop was first ordered.
+    pub(crate) stopping: Option<Now>,
+    pub(crate) stop_took: Micros,
     /// It may not be started (or stopped again) before.
     pub(crate) not_before: Option<WaitUntil>,
     /// Failures in a row, for damping; forgotten after a quiet window.
@@ -64,6 +67,8 @@ impl Local {
             last_failure: String::new(),
             began: now,
             start_took: Micros::ZERO,
+            stopping: None,
+            stop_took: Micros::ZERO,
             not_before: None,
             recent: 0,
             recent_at: None,
@@ -97,7 +102,7 @@ impl Local {
                 self.phase = Phase::Failed;
                 Changed::Yes
             }
-            InstanceChange::Stopped => self.on_stopped(),
+            InstanceChange::Stopped => self.on_stopped(now),
             InstanceChange::StopFailed(why) => self.on_stop_failed(now, why),
             InstanceChange::Exited(why) => match self.phase {
                 Phase::Active | Phase::Starting => {
@@ -105,7 +110,7 @@ impl Local {
                     self.phase = Phase::Failed;
                     Changed::Yes
                 }
-                Phase::Stopping | Phase::StopFailed | Phase::Lapsed => self.on_stopped(),
+                Phase::Stopping | Phase::StopFailed | Phase::Lapsed => self.on_stopped(now),
                 Phase::Inactive | Phase::Failed => Changed::No,
             },
             InstanceChange::Unhealthy(why) => {
@@ -122,7 +127,7 @@ impl Local {
                 | Phase::Active
                 | Phase::Stopping
                 | Phase::StopFailed
-                | Phase::Lapsed => self.on_stopped(),
+                | Phase::Lapsed => self.on_stopped(now),
             },
             InstanceChange::Adopted { since, .. } => {
                 if !self.probing {
@@ -158,7 +163,11 @@ impl Local {
         if new { Changed::Yes } else { Changed::No }
     }
 
-    fn on_stopped(&mut self) -> Changed {
+    fn on_stopped(&mut self, now: Now) -> Changed {
+        let began = self.stopping.take();
+        if let (Some(began), Phase::Stopping) = (began, self.phase) {
+            self.stop_took = now.held_since(began);
+        }
         self.probing = false;
         self.lease_ending = false;
         self.to_restart = false;
@@ -229,9 +238,15 @@ impl Local {
             since: self.since,
             failures: self.failures,
             last_failure: self.last_failure.clone(),
-            start_took: Micros(self.start_took.0.div_ceil(10_000).saturating_mul(10_000)),
+            start_took: in_steps(self.start_took),
+            stop_took: in_steps(self.stop_took),
         }
     }
+}
+
+/// Rounded up to 10 ms: a report changes only when it says something new.
+const fn in_steps(length: Micros) -> Micros {
+    Micros(length.0.div_ceil(10_000).saturating_mul(10_000))
 }
 
 /// What to do next in a group.

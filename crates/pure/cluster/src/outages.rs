@@ -65,6 +65,7 @@ fn begin(
         }
         Change::Report { .. }
         | Change::Configure { .. }
+        | Change::Draft { .. }
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
         | Change::Drain { .. }
@@ -223,6 +224,7 @@ mod tests {
             failures,
             last_failure: String::from("exit 1"),
             start_took: Micros::ZERO,
+            stop_took: Micros::ZERO,
         };
         let report = NodeReport {
             incarnation: Incarnation(7),

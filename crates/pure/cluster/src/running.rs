@@ -203,6 +203,7 @@ impl Core {
         local.since = since;
         local.kind = Some(kind.clone());
         local.began = now;
+        local.stopping = None;
         local.lease_ending = false;
         local.to_restart = false;
         local.not_before = None;
@@ -255,6 +256,7 @@ impl Core {
             | Phase::StopFailed
             | Phase::Failed => Phase::Stopping,
         };
+        local.stopping.get_or_insert(now);
         local.not_before = Some(WaitUntil {
             from: now,
             length: Micros::from_millis(2000),

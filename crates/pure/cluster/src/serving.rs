@@ -69,7 +69,13 @@ impl Core {
                     response: preview,
                 })));
             }
+            Request::Text { of, .. } => {
+                let response = self.text(&of).unwrap_or_else(Response::Refused);
+                self.out
+                    .push(Effect::Reply(Box::new(Reply { id, response })));
+            }
             Request::Apply { .. }
+            | Request::Draft { .. }
             | Request::Switchover { .. }
             | Request::Drain { .. }
             | Request::Cleanup { .. }
@@ -214,20 +220,8 @@ impl Core {
         request: Request,
     ) -> Result<(), Refusal> {
         let change = match request {
-            Request::Apply {
-                config,
-                text,
-                based_on,
-                author,
-            } => {
-                self.check_config(&config)?;
-                let based_on = based_on.unwrap_or(self.state.config_version);
-                Change::Configure {
-                    config,
-                    text,
-                    based_on,
-                    author,
-                }
+            request @ (Request::Apply { .. } | Request::Draft { .. }) => {
+                self.config_change(request)?
             }
             Request::Switchover { group, to, author } => {
                 self.check_move(&group, to.as_ref())?;
@@ -270,7 +264,7 @@ impl Core {
                 addresses,
                 offer,
             } => return self.join(now, id, (node, addresses), offer),
-            Request::View | Request::Token | Request::Plan { .. } => {
+            Request::View | Request::Token | Request::Plan { .. } | Request::Text { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
                     "this request is answered by the node that is asked",
@@ -310,28 +304,24 @@ impl Core {
             .get(group)
             .map(|group| group.members.clone())
             .unwrap_or_default();
-        let mut last = None;
+        let mut changes = Vec::new();
         for resource in members {
-            let nodes: Vec<NodeId> = self
-                .state
-                .failures
-                .get(&resource)
-                .map(|records| records.keys().cloned().collect())
-                .unwrap_or_default();
-            for node in nodes {
-                last = Some(Change::ForgetFailures {
-                    resource: resource.clone(),
-                    node: node.clone(),
-                });
-                self.propose(
-                    now,
-                    None,
-                    Change::ForgetFailures {
+            let records = self.state.failures.get(&resource);
+            changes.extend(
+                records
+                    .into_iter()
+                    .flatten()
+                    .map(|(node, _)| Change::ForgetFailures {
                         resource: resource.clone(),
-                        node,
-                    },
-                );
-            }
+                        node: node.clone(),
+                        by: Some(author.to_owned()),
+                    }),
+            );
+        }
+        // The last one is what the client waits for.
+        let last = changes.pop();
+        for change in changes {
+            self.propose(now, None, change);
         }
         self.log(Level::Info, format!("{author} cleaned up {group}"));
         match last {

@@ -1,48 +1,32 @@
-//! What a client is shown: the view of this node, the preview of a configuration, predictions.
+//! What a client is shown: the view of this node, and predictions.
 //!
-//! Changes nothing. Not for requests that do (`serving`).
+//! Changes nothing. Not for requests that do (`serving`), and not for previews (`preview`).
 
-use crate::{
-    core::Core,
-    deciding::{facts, plan_from},
-};
+use crate::core::Core;
 use standfast_model::{
-    config::{ClusterConfig, ResourceKind},
-    id::{GroupId, NodeId, ResourceId},
-    request::{PlanPreview, RtoPrediction, View},
-    state::NodeReport,
+    config::ClusterConfig,
+    id::{GroupId, ResourceId},
+    request::{RtoPrediction, View},
+    state::{ClusterState, NodeReport},
     time::{Micros, Now},
 };
-use standfast_schedule::{actions, place, rto};
+use standfast_schedule::rto;
 use std::collections::BTreeMap;
 
 impl Core {
-    pub(crate) fn preview(&self, config: &ClusterConfig) -> PlanPreview {
-        let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
-        let placements = place(&facts(&self.state, config, &online));
-        let after = plan_from(&self.state, config, placements, self.consensus.term());
-        let changed = config.resources.iter().filter(|(resource, new)| {
-            self.state
-                .config
-                .resources
-                .get(*resource)
-                .is_some_and(|old| old.kind != new.kind)
-        });
-        let live_changes = changed
-            .map(|(resource, new)| match &new.kind {
-                ResourceKind::Vip(_) => format!("{resource}: addresses change live"),
-                ResourceKind::Process(_) => format!("{resource}: restarts where it runs"),
-            })
-            .collect();
-        PlanPreview {
-            based_on: self.state.config_version,
-            differences: Vec::new(),
-            actions: actions(&self.state.plan, &after),
-            live_changes,
-            rto_before: self.predictions(&self.state.config),
-            rto_after: self.predictions(config),
-            warnings: Vec::new(),
+    /// The state as clients are shown it: texts are asked for one at a time.
+    fn without_texts(&self) -> ClusterState {
+        let mut state = self.state.clone();
+        state.config_text.clear();
+        for record in &mut state.config_history {
+            if let Some(text) = &mut record.text {
+                text.clear();
+            }
         }
+        for draft in state.drafts.values_mut() {
+            draft.text.clear();
+        }
+        state
     }
 
     pub(crate) fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
@@ -123,7 +107,7 @@ impl Core {
             leader: leader.filter(|_| quorum),
             term: self.consensus.term(),
             quorum,
-            state: self.state.clone(),
+            state: self.without_texts(),
             lease_left,
             links,
             predicted_rto: self.predictions(&self.state.config),

@@ -62,6 +62,8 @@ fn apply(net: &mut Net, timing: Timing) {
         text: String::new(),
         based_on: None,
         author: "test".into(),
+        reason: String::new(),
+        draft: None,
     };
     let leader = net.leader().unwrap();
     let response = net.ask(&leader, request);
@@ -107,6 +109,8 @@ fn a_transfer_that_fails_is_given_up_before_leases_end() {
         text: String::new(),
         based_on: None,
         author: "test".into(),
+        reason: String::new(),
+        draft: None,
     };
     net.ask("alpha", request);
     until(&mut net, "web: start");
@@ -323,6 +327,8 @@ fn a_new_resource_whose_driver_hangs_holds_up_nothing_else() {
         text: String::new(),
         based_on: None,
         author: "test".into(),
+        reason: String::new(),
+        draft: None,
     };
     assert!(matches!(net.ask("beta", request), Response::Done { .. }));
     net.run(5000);

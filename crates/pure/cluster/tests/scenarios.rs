@@ -60,6 +60,8 @@ fn apply(net: &mut Net, through: &str, prefer: &str) {
         text: String::new(),
         based_on: None,
         author: "test".into(),
+        reason: String::new(),
+        draft: None,
     };
     assert!(matches!(net.ask(through, request), Response::Done { .. }));
     net.run(2000);

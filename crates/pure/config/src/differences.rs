@@ -220,6 +220,12 @@ fn process(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
             list(&changed)
         ));
     }
+    let files = |process: &ProcessConfig| {
+        let files = process.secret_environment.iter();
+        let files: Vec<String> = files.map(|(name, file)| format!("{name}={file}")).collect();
+        list(&files)
+    };
+    lines.value("secret files of the environment", &files(old), &files(new));
     lines.value(
         "readiness",
         &check(old.readiness.as_ref()),

@@ -30,10 +30,12 @@ mod process;
 mod references;
 mod resources;
 mod section;
+mod text;
 mod timing;
 
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
+pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;
 use section::Section;

@@ -1,14 +1,15 @@
 //! Settings of resources of kind `process`, with their checks.
 
 use crate::{
+    HIDDEN,
     mistake::{Mistake, Report},
-    section::{Found, Section, string_of},
+    section::{Found, Section, string_of, wrong_type},
 };
 use standfast_model::{
     config::{CheckConfig, CheckKind, ProcessConfig},
     time::Micros,
 };
-use std::collections::BTreeMap;
+use toml::{Spanned, de::DeValue};
 
 /// Signals that end a process gracefully, with their numbers on Linux.
 const SIGNALS: [(&str, i32); 7] = [
@@ -37,7 +38,7 @@ pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessC
         absolute(report, &found);
         found.value
     });
-    process.environment = read_environment(table, report);
+    read_environment(table, report, &mut process);
     process.readiness = read_check(table, report, "readiness", (50, 500, 1));
     process.health = read_check(table, report, "health", (1000, 1000, 2));
     if let Some(found) = table.millis(report, "start_timeout_ms", 1..=DAY_MS) {
@@ -68,10 +69,10 @@ fn absolute(report: &mut Report<'_>, found: &Found<String>) {
     }
 }
 
-fn read_environment(table: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMap<String, String> {
-    let mut environment = BTreeMap::new();
+/// Variables by value, and variables by file: `NAME = "value"`, `NAME = { secret_file = "/path" }`.
+fn read_environment(table: &mut Section<'_>, report: &mut Report<'_>, process: &mut ProcessConfig) {
     let Some(section) = table.section(report, "environment") else {
-        return environment;
+        return;
     };
     for (name, value) in section.entries() {
         let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -79,13 +80,48 @@ fn read_environment(table: &mut Section<'_>, report: &mut Report<'_>) -> BTreeMa
         {
             let mistake = Mistake::new(&name.path, "is no name of a variable");
             let allowed = "letters, digits and _, not beginning with a digit";
-            report.mistake(name.at, mistake.allowed(allowed));
+            report.mistake(name.at.clone(), mistake.allowed(allowed));
         }
-        if let Some(text) = string_of(value, name.path, report) {
-            environment.insert(name.value, text.value);
+        match value.get_ref() {
+            DeValue::Table(_) => {
+                if let Some(file) = read_secret_file(value, &name, report) {
+                    process.secret_environment.insert(name.value, file);
+                }
+            }
+            DeValue::String(text) if text.as_ref() == HIDDEN => {
+                let problem = "is hidden: this text was shown without its values";
+                let mistake = Mistake::new(&name.path, problem);
+                let allowed = "the value itself; `config edit` and `config show --reveal` have it";
+                report.mistake(value.span(), mistake.allowed(allowed));
+            }
+            DeValue::String(_) => {
+                if let Some(text) = string_of(value, name.path, report) {
+                    process.environment.insert(name.value, text.value);
+                }
+            }
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => {
+                let wanted = "a text in quotes, or { secret_file = \"/path\" }";
+                wrong_type(report, value, &name.path, wanted);
+            }
         }
     }
-    environment
+}
+
+fn read_secret_file(
+    value: &Spanned<DeValue<'_>>,
+    name: &Found<String>,
+    report: &mut Report<'_>,
+) -> Option<String> {
+    let mut table = Section::of(value, name.path.clone(), report)?;
+    let file = table.required_string(report, "secret_file");
+    table.finish(report);
+    let file = file?;
+    absolute(report, &file);
+    Some(file.value)
 }
 
 /// A check with its defaults for interval and timeout in milliseconds and for failures.

@@ -37,6 +37,24 @@ pub enum Change {
         based_on: u64,
         /// Who.
         author: String,
+        /// Why; may be empty.
+        #[serde(default)]
+        reason: String,
+        /// The draft that it was, and is no more.
+        #[serde(default)]
+        draft: Option<String>,
+    },
+    /// A draft is saved in place of one of the same name, or thrown away.
+    Draft {
+        /// Its name.
+        name: String,
+        /// Its text; none throws it away.
+        text: Option<String>,
+        /// Who.
+        author: String,
+        /// What for; may be empty.
+        #[serde(default)]
+        reason: String,
     },
     /// The leader's decision.
     Decide(Decision),
@@ -53,6 +71,9 @@ pub enum Change {
         resource: ResourceId,
         /// The node.
         node: NodeId,
+        /// Who asked; none when they are old enough.
+        #[serde(default)]
+        by: Option<String>,
     },
     /// An operator asks for a group to move.
     Move {

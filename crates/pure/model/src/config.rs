@@ -160,6 +160,10 @@ pub struct ProcessConfig {
     pub user: Option<String>,
     /// Environment, besides a small clean one.
     pub environment: BTreeMap<String, String>,
+    /// More of it: variables whose values are read on the node at each start, from these files. The values
+    /// are never replicated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_environment: BTreeMap<String, String>,
     /// Working directory.
     pub directory: Option<String>,
     /// Asked after a start until it succeeds; the resource is active only then.

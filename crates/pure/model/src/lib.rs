@@ -15,6 +15,7 @@ pub mod config;
 pub mod effect;
 pub mod event;
 pub mod guards;
+pub mod history;
 pub mod id;
 pub mod message;
 pub mod outage;

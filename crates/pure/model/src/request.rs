@@ -21,6 +21,13 @@ pub enum Request {
         /// The configuration.
         config: Box<ClusterConfig>,
     },
+    /// A configuration as its author wrote it, from the node that is asked. Changes nothing.
+    Text {
+        /// Which one.
+        of: TextOf,
+        /// With what is hidden otherwise; only for whoever may change things.
+        reveal: bool,
+    },
     /// Put this configuration in force.
     Apply {
         /// The configuration.
@@ -31,6 +38,24 @@ pub enum Request {
         based_on: Option<u64>,
         /// Who.
         author: String,
+        /// Why; may be empty.
+        #[serde(default)]
+        reason: String,
+        /// The draft that it was: dropped with the same command.
+        #[serde(default)]
+        draft: Option<String>,
+    },
+    /// Save a draft, or throw it away.
+    Draft {
+        /// Its name.
+        name: String,
+        /// Its text; none throws it away.
+        text: Option<String>,
+        /// Who.
+        author: String,
+        /// What for; may be empty.
+        #[serde(default)]
+        reason: String,
     },
     /// Move a group.
     Switchover {
@@ -90,6 +115,29 @@ pub struct JoinOffer {
     pub witness: bool,
 }
 
+impl Request {
+    /// Whether it changes nothing, so that whoever may look may ask it.
+    #[must_use]
+    pub const fn looks_only(&self) -> bool {
+        matches!(
+            self,
+            Self::View | Self::Plan { .. } | Self::Text { reveal: false, .. }
+        )
+    }
+}
+
+/// A text that is kept in the replicated state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextOf {
+    /// The configuration in force.
+    Present,
+    /// That of a version.
+    Version(u64),
+    /// A draft.
+    Draft(String),
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,6 +146,13 @@ pub enum Response {
     View(Box<View>),
     /// What would be done.
     Plan(Box<PlanPreview>),
+    /// A text, and the version that it is, or that the draft was made from.
+    Text {
+        /// The text.
+        text: String,
+        /// The version.
+        version: u64,
+    },
     /// Done: committed at this index.
     Done {
         /// Index of the command.
@@ -203,6 +258,9 @@ pub struct PlanPreview {
     pub differences: Vec<String>,
     /// Every action it would cause, in order.
     pub actions: Vec<Action>,
+    /// What is interrupted, and for how long.
+    #[serde(default)]
+    pub interruptions: Vec<Interruption>,
     /// Changes that need no restart.
     pub live_changes: Vec<String>,
     /// Predicted RTO before and after.
@@ -211,4 +269,42 @@ pub struct PlanPreview {
     pub rto_after: BTreeMap<GroupId, RtoPrediction>,
     /// Warnings.
     pub warnings: Vec<String>,
+}
+
+/// A group that does not run for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// Which.
+    pub group: GroupId,
+    /// Where it runs now.
+    pub from: NodeId,
+    /// Where it runs afterwards; none when it stops for good.
+    pub to: Option<NodeId>,
+    /// From the first stop to the last start, estimated; none when it stops for good.
+    pub length: Option<Micros>,
+    /// What that adds up from.
+    pub parts: Vec<InterruptionPart>,
+}
+
+/// A part of an interruption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterruptionPart {
+    /// What takes the time: `stop web on alpha`.
+    pub what: String,
+    /// How long.
+    pub length: Micros,
+    /// Where the figure is from.
+    pub source: Source,
+}
+
+/// Where the length of a part is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Seen on this node.
+    Measured(NodeId),
+    /// Never seen: the longest that the configuration allows.
+    Limit,
+    /// Never seen, and nothing is configured: the usual value.
+    Usual,
 }

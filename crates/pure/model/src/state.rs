@@ -4,6 +4,7 @@
 use crate::{
     config::ClusterConfig,
     guards::GuardSupport,
+    history::{ConfigRecord, Draft},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     outage::Service,
     plan::{Plan, PlanNumber},
@@ -28,6 +29,12 @@ pub struct ClusterState {
     pub config_version: u64,
     /// The configuration as its author wrote it.
     pub config_text: String,
+    /// Configurations that were put in force, the present one last.
+    #[serde(default)]
+    pub config_history: VecDeque<ConfigRecord>,
+    /// Configurations that are not in force yet, by name.
+    #[serde(default)]
+    pub drafts: BTreeMap<String, Draft>,
     /// Consensus members.
     pub members: BTreeMap<MemberId, Member>,
     /// Number for the next member; never reused.
@@ -135,6 +142,9 @@ pub struct InstanceReport {
     pub last_failure: String,
     /// How long its last start took.
     pub start_took: Micros,
+    /// How long its last stop took; zero when none was seen in this incarnation.
+    #[serde(default)]
+    pub stop_took: Micros,
 }
 
 /// What a resource is doing on a node.

@@ -29,6 +29,39 @@ pub fn actions(before: &Plan, after: &Plan) -> Vec<Action> {
     list.actions
 }
 
+/// Adds the restart of what runs on where its command has changed: the first changed member and all
+/// that come after it stop in reverse order, then start again.
+pub fn restart(
+    list: &mut Vec<Action>,
+    assignment: &Assignment,
+    changed: &dyn Fn(&ResourceId) -> bool,
+) {
+    let Some(node) = &assignment.node else { return };
+    let Some(first) = assignment.members.iter().position(changed) else {
+        return;
+    };
+    let idle = |member: &&ResourceId| list.iter().all(|action| action.resource != **member);
+    let members: Vec<ResourceId> = assignment
+        .members
+        .iter()
+        .skip(first)
+        .filter(idle)
+        .cloned()
+        .collect();
+    let stops = members.iter().rev().map(|m| (ActionKind::Stop, m));
+    let starts = members.iter().map(|m| (ActionKind::Start, m));
+    let mut previous = None;
+    for (kind, member) in stops.chain(starts) {
+        list.push(Action {
+            kind,
+            resource: member.clone(),
+            node: node.clone(),
+            after: previous.into_iter().collect(),
+        });
+        previous = Some(list.len() - 1);
+    }
+}
+
 fn active_groups(plan: &Plan) -> impl Iterator<Item = (&GroupId, &Assignment)> {
     plan.groups.iter().filter(|(_, a)| !a.maintenance)
 }

@@ -14,10 +14,11 @@
 #![warn(missing_docs)]
 
 mod actions;
+pub mod interruption;
 mod place;
 pub mod rto;
 mod score;
 
-pub use actions::actions;
+pub use actions::{actions, restart};
 pub use place::{Facts, NodeFacts, Placement, place};
 pub use score::add;

@@ -3,6 +3,7 @@
 use super::{
     addresses::{Addresses, Order, Terms},
     convert,
+    shown::Shown,
 };
 use prost::Message as _;
 use standfast_api::ReplyHandle;
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// A client on the local socket.
-    Client(ReplyHandle),
+    Client(ReplyHandle, Shown),
     /// A machine that wants to join.
     Joiner(JoinRequest),
     /// A program that watches.
@@ -186,7 +187,7 @@ impl Edges {
 
     fn reply(&mut self, id: u64, response: Response) {
         match self.waiting.remove(&id) {
-            Some(Waiting::Client(handle)) => handle.send(response),
+            Some(Waiting::Client(handle, shown)) => handle.send(shown.answer(response)),
             Some(Waiting::Joiner(request)) => admit(request, response),
             Some(Waiting::Watcher(asked)) => {
                 if let Response::View(view) = response {
@@ -217,7 +218,11 @@ fn admit(request: JoinRequest, response: Response) {
             }
         }
         Response::Refused(refusal) => request.refuse(&refusal.text),
-        Response::View(_) | Response::Plan(_) | Response::Done { .. } | Response::Token { .. } => {
+        Response::View(_)
+        | Response::Plan(_)
+        | Response::Text { .. }
+        | Response::Done { .. }
+        | Response::Token { .. } => {
             request.refuse("the member answered something else; try again");
         }
     }

@@ -12,11 +12,13 @@ mod metrics;
 mod realtime;
 pub(crate) mod recovery;
 pub(crate) mod setup;
+mod shown;
 
 use crate::failure::Failure;
 use addresses::Addresses;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
+use shown::Shown;
 use standfast_cluster::{Core, Init};
 use standfast_guard::{status::Guard, support};
 use standfast_model::{
@@ -325,7 +327,7 @@ fn main_loop(
             Ok(Input::Event(event)) => event,
             Ok(Input::Client(incoming)) => {
                 next_id = next_id.wrapping_add(1);
-                match accept_client(&mut edges, incoming, next_id, links, options) {
+                match accept_client(&mut edges, &core, incoming, (next_id, links, options)) {
                     Some(event) => event,
                     None => continue,
                 }
@@ -379,18 +381,16 @@ fn stall(before: Now, now: Now, wait: Micros) -> Micros {
 /// A client's request as an event, unless it is answered right here.
 fn accept_client(
     edges: &mut Edges,
+    core: &Core,
     incoming: standfast_api::Incoming,
-    id: u64,
-    links: &[SocketAddr],
-    options: &Options,
+    (id, links, options): (u64, &[SocketAddr], &Options),
 ) -> Option<Event> {
     let standfast_api::Incoming {
         request,
         peer,
         reply,
     } = incoming;
-    let reads = matches!(request, Request::View | Request::Plan { .. });
-    if !reads && !peer.may_change {
+    if !request.looks_only() && !peer.may_change {
         let text = format!("{} may look but not change anything; ask root", peer.name);
         reply.send(Response::Refused(Refusal {
             kind: RefusalKind::Unsafe,
@@ -402,8 +402,10 @@ fn accept_client(
         reply.send(make_token(edges, links, options));
         return None;
     }
-    let request = with_author(request, &peer.name);
-    edges.waiting.insert(id, Waiting::Client(reply));
+    let who = format!("{}@{}", peer.name, edges.identity.node);
+    let request = with_author(request, &who);
+    let shown = Shown::of(&request, core.inspect().state);
+    edges.waiting.insert(id, Waiting::Client(reply, shown));
     Some(Event::Request { id, request })
 }
 
@@ -436,12 +438,24 @@ fn with_author(request: Request, who: &str) -> Request {
             config,
             text,
             based_on,
+            reason,
+            draft,
             ..
         } => Request::Apply {
             config,
             text,
             based_on,
             author,
+            reason,
+            draft,
+        },
+        Request::Draft {
+            name, text, reason, ..
+        } => Request::Draft {
+            name,
+            text,
+            author,
+            reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
         Request::Drain { node, drained, .. } => Request::Drain {
@@ -453,6 +467,7 @@ fn with_author(request: Request, who: &str) -> Request {
         Request::Remove { node, .. } => Request::Remove { node, author },
         other @ (Request::View
         | Request::Plan { .. }
+        | Request::Text { .. }
         | Request::Restart
         | Request::Token
         | Request::Join { .. }) => other,

@@ -1,17 +1,19 @@
-//! `apply` and `plan`: from a file to a configuration in force, or to every mistake in it.
+//! `apply` and `plan`: from a text to a configuration in force, or to every mistake in it. Rollbacks, drafts
+//! and the editor come through here as well.
 
 use super::{
     ApplyArgs, PlanArgs,
     ask::{Agent, look_at_state, unexpected},
+    config_args::HowArgs,
     exit, print,
 };
 use crate::failure::Failure;
 use crate::render::{self, PreviewReport};
 use serde::Serialize;
-use standfast_config::{Mistake, differences};
+use standfast_config::Mistake;
 use standfast_model::{
     config::ClusterConfig,
-    request::{PlanPreview, Request, Response, View},
+    request::{PlanPreview, Request, Response, TextOf},
 };
 use std::{
     fs,
@@ -46,76 +48,124 @@ struct MistakeLine<'m> {
     nearest: Option<&'m str>,
 }
 
+/// A text that is to be put in force.
+pub(super) struct Proposal {
+    /// As it was read.
+    pub(super) config: ClusterConfig,
+    pub(super) text: String,
+    /// The draft that it is.
+    pub(super) draft: Option<String>,
+    pub(super) how: HowArgs,
+}
+
 pub(super) fn plan(socket: &Path, args: &PlanArgs) -> Result<(), Failure> {
     let (config, _) = read(&args.file, args.json)?;
-    let (mut agent, view) = look_at_state(socket)?;
-    let preview = preview(&mut agent, &view, &config)?;
-    show(preview, args.json)
+    let (mut agent, _) = look_at_state(socket)?;
+    show(preview(&mut agent, &config)?, args.json, "apply FILE")
 }
 
 pub(super) fn apply(socket: &Path, args: &ApplyArgs) -> Result<(), Failure> {
-    let (config, text) = read(&args.file, args.json)?;
-    let (mut agent, view) = look_at_state(socket)?;
-    let preview = preview(&mut agent, &view, &config)?;
-    if args.dry_run {
-        return show(preview, args.json);
+    let (config, text) = read(&args.file, args.how.json)?;
+    let (mut agent, _) = look_at_state(socket)?;
+    let proposal = Proposal {
+        config,
+        text,
+        draft: None,
+        how: args.how.clone(),
+    };
+    propose(&mut agent, proposal, "apply FILE")
+}
+
+/// Shows what a proposal does, and does it. `command` is how it can be done later.
+pub(super) fn propose(agent: &mut Agent, proposal: Proposal, command: &str) -> Result<(), Failure> {
+    let preview = preview(agent, &proposal.config)?;
+    check_base(proposal.how.based_on, preview.based_on)?;
+    if proposal.how.dry_run {
+        return show(preview, proposal.how.json, command);
     }
-    let state = &view.state;
-    let changed = config != state.config || text != state.config_text;
+    carry_out(agent, proposal, preview)
+}
+
+/// What `plan` saw has to be what is in force.
+fn check_base(based_on: Option<u64>, in_force: u64) -> Result<(), Failure> {
+    match based_on.filter(|version| *version != in_force) {
+        None => Ok(()),
+        Some(version) => {
+            let text = format!(
+                "the configuration has changed since: this is based on version {version}, version {in_force} is \
+                 in force; nothing was changed; `standfast config diff {version}` says what is different, and \
+                 `plan` what applying would do now"
+            );
+            Err(Failure::new(exit::TRY_AGAIN, text))
+        }
+    }
+}
+
+/// Does what was previewed, and nothing else.
+pub(super) fn carry_out(
+    agent: &mut Agent,
+    proposal: Proposal,
+    preview: PlanPreview,
+) -> Result<(), Failure> {
+    let json = proposal.how.json;
+    let report = PreviewReport::of(preview);
+    let based_on = report.preview.based_on;
+    let mut same = || -> Result<bool, Failure> {
+        let (text, _) = agent.text(TextOf::Version(based_on), true)?;
+        Ok(text == proposal.text)
+    };
+    let changed = !report.unchanged || proposal.draft.is_some() || based_on == 0 || !same()?;
     if changed {
         agent.change(&Request::Apply {
-            config: Box::new(config),
-            text,
-            based_on: Some(preview.based_on),
+            config: Box::new(proposal.config),
+            text: proposal.text,
+            based_on: Some(based_on),
             author: String::new(),
+            reason: proposal.how.reason,
+            draft: proposal.draft,
         })?;
     }
-    let version = preview.based_on + u64::from(changed);
-    if args.json {
+    let version = based_on + u64::from(changed);
+    if json {
         return print(&render::json(&Applied {
             schema: "standfast/apply/1",
             version,
             changed,
-            differences: preview.differences,
+            differences: report.preview.differences,
         }));
     }
-    let mut text = render::preview(&PreviewReport::of(preview));
-    text.push_str(&if changed {
-        format!("\nConfiguration {version} is in force.\n")
-    } else {
-        String::new()
-    });
+    let mut text = render::preview(&report);
+    if changed {
+        text.push_str(&format!("\nConfiguration {version} is in force.\n"));
+    }
     print(&text)
 }
 
-fn show(preview: PlanPreview, json: bool) -> Result<(), Failure> {
+/// `command` is how to put it in force.
+pub(super) fn show(preview: PlanPreview, json: bool, command: &str) -> Result<(), Failure> {
     let report = PreviewReport::of(preview);
-    let text = if json {
-        render::json(&report)
-    } else {
-        render::preview(&report)
-    };
+    if json {
+        return print(&render::json(&report));
+    }
+    let mut text = render::preview(&report);
+    if !report.unchanged {
+        text.push_str(&render::how_to_apply(&report, command));
+    }
     print(&text)
 }
 
-fn preview(agent: &mut Agent, view: &View, config: &ClusterConfig) -> Result<PlanPreview, Failure> {
+pub(super) fn preview(agent: &mut Agent, config: &ClusterConfig) -> Result<PlanPreview, Failure> {
     let request = Request::Plan {
         config: Box::new(config.clone()),
     };
-    let mut preview = match agent.ask(&request)? {
-        Response::Plan(preview) => *preview,
-        other => return Err(unexpected(&other).into()),
-    };
-    if preview.based_on != view.state.config_version {
-        let text = "somebody else changes the configuration at this moment; try again";
-        return Err(Failure::new(exit::TRY_AGAIN, text));
+    match agent.ask(&request)? {
+        Response::Plan(preview) => Ok(*preview),
+        other => Err(unexpected(&other).into()),
     }
-    preview.differences = differences(&view.state.config, config);
-    Ok(preview)
 }
 
 /// Reads and checks a file; warnings go to the error output.
-fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), Failure> {
+pub(super) fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), Failure> {
     let name = if file == Path::new("-") {
         String::from("(standard input)")
     } else {
@@ -128,12 +178,18 @@ fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), Failure> {
         };
         Failure::new(code, format!("cannot read {name}: {error}"))
     })?;
-    match standfast_config::parse(&text, &name) {
+    let config = check(&text, &name, json)?;
+    Ok((config, text))
+}
+
+/// Checks a text; warnings go to the error output.
+pub(super) fn check(text: &str, name: &str, json: bool) -> Result<ClusterConfig, Failure> {
+    match standfast_config::parse(text, name) {
         Ok((config, warnings)) => {
             for warning in warnings {
                 writeln!(io::stderr(), "{warning}").ok();
             }
-            Ok((config, text))
+            Ok(config)
         }
         Err(mistakes) => Err(refuse(&mistakes, json)),
     }

@@ -1,5 +1,6 @@
 //! The one definition of the flags: parser, help, manual and completions come from it.
 
+use super::config_args::{ConfigCommand, HowArgs};
 use clap::{Args, Parser, Subcommand};
 use std::{
     net::{AddrParseError, SocketAddr},
@@ -47,6 +48,12 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Say what applying a configuration file would do; changes nothing
     Plan(PlanArgs),
+    /// The configuration: show, edit, history, differences, drafts
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Move a group to another node
     Switchover(SwitchoverArgs),
     /// Drain a node, or let it work again
@@ -115,12 +122,9 @@ pub struct ApplyArgs {
     /// The file; - reads the standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Say what would be done and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print JSON (standfast/apply/1; standfast/plan/1 with --dry-run)
-    #[arg(long)]
-    pub json: bool,
+    /// How.
+    #[command(flatten)]
+    pub how: HowArgs,
 }
 
 /// `plan`

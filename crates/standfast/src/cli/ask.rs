@@ -3,7 +3,7 @@
 use super::exit;
 use crate::failure::Failure;
 use standfast_api::{Client, ClientError};
-use standfast_model::request::{Request, Response, View};
+use standfast_model::request::{Request, Response, TextOf, View};
 use std::{path::Path, time::Duration};
 
 /// Longer than the core's own patience with a request, so that its answer is always the one that counts.
@@ -36,6 +36,14 @@ impl Agent {
         }
     }
 
+    /// A text, and the version that it is.
+    pub(super) fn text(&mut self, of: TextOf, reveal: bool) -> Result<(String, u64), Failure> {
+        match self.ask(&Request::Text { of, reveal })? {
+            Response::Text { text, version } => Ok((text, version)),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+
     /// Anything else.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Response, Failure> {
         match self.client.call(request, PATIENCE)? {
@@ -49,6 +57,7 @@ pub(crate) fn unexpected(response: &Response) -> ClientError {
     let name = match response {
         Response::View(_) => "a view",
         Response::Plan(_) => "a plan",
+        Response::Text { .. } => "a text",
         Response::Done { .. } => "done",
         Response::Token { .. } => "a token",
         Response::Joined { .. } => "joined",

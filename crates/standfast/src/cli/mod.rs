@@ -7,7 +7,10 @@ mod apply;
 mod archive;
 mod args;
 mod ask;
+mod config;
+mod config_args;
 mod disaster;
+mod edit;
 pub(crate) mod exit;
 mod local;
 mod look;
@@ -77,6 +80,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => crate::demo::run(args),
         Command::Apply(args) => apply::apply(socket, args),
         Command::Plan(args) => apply::plan(socket, args),
+        Command::Config { command } => config::dispatch(socket, command),
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
         Command::Explain(args) => look::explain(socket, args),

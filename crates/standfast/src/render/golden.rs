@@ -83,6 +83,7 @@ fn instance(phase: Phase) -> InstanceReport {
         failures: 0,
         last_failure: String::new(),
         start_took: Micros::from_millis(60),
+        stop_took: Micros::ZERO,
     }
 }
 

@@ -6,6 +6,7 @@
 //! Not for asking the agent and not for writing anywhere: that is `cli`.
 
 mod check;
+mod config;
 mod explain;
 mod groups;
 mod health;
@@ -22,12 +23,13 @@ mod text;
 mod warnings;
 
 pub use check::{Verdict, check};
+pub use config::{config_history, config_history_json, drafts, drafts_json};
 pub use explain::{Explanation, explain};
 pub use groups::running_on;
 pub use health::other_homes;
 pub use history::{history, history_json};
 pub(crate) use metrics::{Form, Local, metrics};
-pub use preview::{PreviewReport, preview};
+pub use preview::{PreviewReport, how_to_apply, preview};
 pub use status::status;
 pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};
 pub use style::Style;

@@ -1,10 +1,10 @@
 //! `plan`: what applying a file would do.
 
-use super::text::length;
+use super::text::{count, length};
 use serde::Serialize;
 use standfast_model::{
     plan::{Action, ActionKind},
-    request::{PlanPreview, RtoPrediction},
+    request::{Interruption, PlanPreview, RtoPrediction, Source},
 };
 
 /// `standfast/plan/1`: the core's preview with its place in a versioned document.
@@ -49,12 +49,16 @@ pub fn preview(report: &PreviewReport) -> String {
         text.push_str("  none: nothing is started or stopped\n");
     }
     section(&mut text, p.actions.iter().enumerate().map(action));
+    if !p.interruptions.is_empty() {
+        text.push_str("\nInterrupted\n");
+        section(&mut text, p.interruptions.iter().flat_map(interruption));
+    }
     if !p.live_changes.is_empty() {
         text.push_str("\nChanges where it runs\n");
         section(&mut text, p.live_changes.iter().cloned());
     }
     let rto: Vec<String> = rto(p);
-    if !rto.is_empty() {
+    if !p.rto_after.is_empty() {
         text.push_str("\nPredicted RTO\n");
         section(&mut text, rto.into_iter());
     }
@@ -90,10 +94,51 @@ fn action((index, action): (usize, &Action)) -> String {
     )
 }
 
-/// Only groups whose prediction changes.
+/// How long it is away, then what that is made of.
+fn interruption(of: &Interruption) -> Vec<String> {
+    let group = &of.group;
+    let Some(all) = of.length else {
+        return vec![format!(
+            "{group} stops on {} and does not run again",
+            of.from
+        )];
+    };
+    let certain = of
+        .parts
+        .iter()
+        .all(|part| !matches!(part.source, Source::Limit));
+    let about = if certain { "about" } else { "at most" };
+    let place = match &of.to {
+        Some(to) if *to != of.from => format!("moves from {} to {to}", of.from),
+        _ => format!("restarts on {}", of.from),
+    };
+    let mut lines = vec![format!("{group} {place}: away for {about} {}", length(all))];
+    lines.extend(of.parts.iter().map(|part| {
+        let source = match &part.source {
+            Source::Measured(node) if part.what.ends_with(&format!(" on {node}")) => {
+                String::from("measured")
+            }
+            Source::Measured(node) => format!("measured on {node}"),
+            Source::Limit => String::from("never measured: its time limit"),
+            Source::Usual => String::from("usual"),
+        };
+        format!("  {}: {} ({source})", part.what, length(part.length))
+    }));
+    lines
+}
+
+/// How to apply exactly what is shown.
+#[must_use]
+pub fn how_to_apply(report: &PreviewReport, command: &str) -> String {
+    let version = report.preview.based_on;
+    format!("\nTo apply exactly this: standfast {command} --based-on {version}\n")
+}
+
+/// Groups whose prediction changes; the others in one line.
 fn rto(p: &PlanPreview) -> Vec<String> {
     let say = |rto: &RtoPrediction| length(rto.node_lost);
     let mut lines = Vec::new();
+    let mut same = 0;
     for (group, after) in &p.rto_after {
         match p.rto_before.get(group) {
             None => lines.push(format!("{group}: {}", say(after))),
@@ -104,8 +149,11 @@ fn rto(p: &PlanPreview) -> Vec<String> {
                     say(before)
                 ));
             }
-            Some(_) => {}
+            Some(_) => same += 1,
         }
+    }
+    if same > 0 {
+        lines.push(format!("{} as before", count(same, "group")));
     }
     lines
 }

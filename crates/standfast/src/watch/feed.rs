@@ -3,7 +3,7 @@
 use super::{maintenance, screen::Order};
 use crate::failure::Failure;
 use standfast_api::Client;
-use standfast_model::request::{Request, Response, View};
+use standfast_model::request::{Request, Response, TextOf, View};
 use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -107,14 +107,16 @@ fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String,
             (request, said)
         }
         Order::Maintenance(group, on) => {
-            let view = look(socket)?;
-            let switched = maintenance::switched(&view.state.config_text, group.as_ref(), on);
+            let (text, version) = text_in_force(socket)?;
+            let switched = maintenance::switched(&text, group.as_ref(), on);
             let (text, config) = switched.map_err(|why| Failure::new(1, why))?;
             let request = Request::Apply {
                 config: Box::new(config),
                 text,
-                based_on: Some(view.state.config_version),
+                based_on: Some(version),
                 author,
+                reason: String::from("key of the live view"),
+                draft: None,
             };
             let state = if on { "begins" } else { "is over" };
             (request, format!("maintenance {state}"))
@@ -122,6 +124,19 @@ fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String,
     };
     match Client::connect(socket)?.call(&request, PATIENCE)? {
         Response::Done { .. } => Ok(said),
+        Response::Refused(refusal) => Err(refusal.into()),
+        other => Err(crate::cli::unexpected(&other).into()),
+    }
+}
+
+/// The configuration as its author wrote it, to be changed: with everything in it.
+fn text_in_force(socket: &Path) -> Result<(String, u64), Failure> {
+    let request = Request::Text {
+        of: TextOf::Present,
+        reveal: true,
+    };
+    match Client::connect(socket)?.call(&request, PATIENCE)? {
+        Response::Text { text, version } => Ok((text, version)),
         Response::Refused(refusal) => Err(refusal.into()),
         other => Err(crate::cli::unexpected(&other).into()),
     }

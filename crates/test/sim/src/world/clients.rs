@@ -127,6 +127,8 @@ impl World {
             text: String::new(),
             based_on: None,
             author: "operator".to_owned(),
+            reason: String::new(),
+            draft: None,
         };
         let someone = self.somewhere();
         self.ask_someone(someone, Purpose::Ordinary, request);
@@ -249,6 +251,7 @@ fn brief(response: &Response) -> String {
     match response {
         Response::View(_) => "view".to_owned(),
         Response::Plan(_) => "plan".to_owned(),
+        Response::Text { .. } => "text".to_owned(),
         Response::Token { .. } => "token".to_owned(),
         other @ (Response::Done { .. } | Response::Joined { .. } | Response::Refused(_)) => {
             format!("{other:?}")

@@ -1,0 +1,147 @@
+//! What applying a configuration would do: actions, what they interrupt and for how long, predictions.
+//! Changes nothing.
+//!
+//! Not for the differences between two files: that is the configuration crate's work.
+
+use crate::{
+    core::Core,
+    deciding::{facts, plan_from},
+};
+use standfast_model::{
+    config::{ClusterConfig, ResourceKind, Timing},
+    id::{NodeId, ResourceId},
+    plan::{ActionKind, Assignment, Plan},
+    request::PlanPreview,
+    time::Micros,
+};
+use standfast_schedule::{
+    actions,
+    interruption::{Measured, interruptions},
+    place, restart,
+};
+
+impl Core {
+    pub(crate) fn preview(&self, config: &ClusterConfig) -> PlanPreview {
+        let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
+        let placements = place(&facts(&self.state, config, &online));
+        let before = &self.state.plan;
+        let after = plan_from(&self.state, config, placements, self.consensus.term());
+        let mut list = actions(before, &after);
+        let stays = |assignment: &&Assignment| {
+            !assignment.maintenance
+                && before
+                    .groups
+                    .values()
+                    .any(|old| old.since == assignment.since && old.node == assignment.node)
+        };
+        for assignment in after.groups.values().filter(stays) {
+            let changed = |member: &ResourceId| self.needs_restart(config, member);
+            restart(&mut list, assignment, &changed);
+        }
+        let decide = self.decision_takes();
+        let configs = (&self.state.config, config);
+        let nodes = &self.state.nodes;
+        let measured = |node: &NodeId, resource: &ResourceId, kind: ActionKind| {
+            let known = |node: &NodeId| {
+                let report = &nodes.get(node)?.report;
+                let seen = report.instances.get(resource)?;
+                let took = match kind {
+                    ActionKind::Start => seen.start_took,
+                    ActionKind::Stop => seen.stop_took,
+                };
+                (took > Micros::ZERO).then(|| (node.clone(), took))
+            };
+            known(node).or_else(|| nodes.keys().find_map(known))
+        };
+        let measured: &Measured<'_> = &measured;
+        PlanPreview {
+            based_on: self.state.config_version,
+            differences: Vec::new(),
+            interruptions: interruptions((before, &after), &list, configs, decide, measured),
+            actions: list,
+            live_changes: self.live_changes(config),
+            rto_before: self.predictions(&self.state.config),
+            rto_after: self.predictions(config),
+            warnings: self.warnings(config, &after),
+        }
+    }
+
+    /// Addresses are changed where they are; a command can only be started anew.
+    fn needs_restart(&self, config: &ClusterConfig, resource: &ResourceId) -> bool {
+        let old = self.state.config.resources.get(resource);
+        let new = config.resources.get(resource);
+        match (old.map(|old| &old.kind), new.map(|new| &new.kind)) {
+            (Some(old), Some(new @ ResourceKind::Process(_))) => old != new,
+            (_, Some(ResourceKind::Vip(_))) | (None, _) | (_, None) => false,
+        }
+    }
+
+    fn live_changes(&self, config: &ClusterConfig) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (resource, new) in &config.resources {
+            let old = self.state.config.resources.get(resource);
+            let Some((ResourceKind::Vip(old), ResourceKind::Vip(new))) =
+                old.map(|old| (&old.kind, &new.kind))
+            else {
+                continue;
+            };
+            if old == new {
+                continue;
+            }
+            let without = |all: &[String], some: &[String]| {
+                let rest = all.iter().filter(|address| !some.contains(address));
+                rest.cloned().collect::<Vec<_>>()
+            };
+            let added = without(&new.addresses, &old.addresses);
+            let removed = without(&old.addresses, &new.addresses);
+            let mut parts = Vec::new();
+            if !added.is_empty() {
+                parts.push(format!("{} added", added.join(", ")));
+            }
+            if !removed.is_empty() {
+                parts.push(format!("{} removed", removed.join(", ")));
+            }
+            if parts.is_empty() {
+                parts.push(String::from("interface or gateway change"));
+            }
+            lines.push(format!("{resource}: {}", parts.join("; ")));
+        }
+        lines
+    }
+
+    /// Two durable writes and a round trip lie between a stop's report and the next start.
+    fn decision_takes(&self) -> Micros {
+        let slowest = self.state.nodes.values().map(|node| node.report.fsync);
+        let slowest = slowest.max().unwrap_or(Micros::ZERO);
+        slowest.plus(slowest).plus(Micros::from_millis(1))
+    }
+
+    fn warnings(&self, config: &ClusterConfig, after: &Plan) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Err(refusal) = self.check_config(config) {
+            warnings.push(format!("apply would refuse this: {}", refusal.text));
+        }
+        for (group, assignment) in &after.groups {
+            if assignment.node.is_none() && !assignment.maintenance {
+                warnings.push(format!("{group} would run nowhere: no node can run it"));
+            }
+        }
+        let elections =
+            |timing: &Timing| (timing.heartbeat, timing.election_min, timing.election_max);
+        if elections(&self.state.config.timing) != elections(&config.timing) {
+            warnings.push(String::from(
+                "election timeouts are fixed when an agent starts: run `standfast restart` on each node, \
+                 one after the other",
+            ));
+        }
+        for (node, new) in &config.nodes {
+            let old = self.state.config.nodes.get(node);
+            if old.is_some_and(|old| old.addresses != new.addresses) {
+                warnings.push(format!(
+                    "{node} binds its addresses when its agent starts: run `standfast restart` there"
+                ));
+            }
+        }
+        warnings
+    }
+}

@@ -1,0 +1,321 @@
+//! Configurations by version, drafts, the editor and secrets, against a real agent: a cluster of one on
+//! loopback.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use support::{Node, PROGRAM, SITE, Said};
+
+/// A group whose process has been given something to keep to itself, and does not.
+const TALKER: &str = r#"
+[resources.talker]
+kind = "process"
+command = ["/bin/sh", "-c", "echo my password is $PASSWORD and $TOKEN; sleep 0.2; exit 3"]
+environment = { PASSWORD = "planted-secret-one", TOKEN = { secret_file = "FILE" } }
+"#;
+
+impl Node {
+    fn fails(&self, arguments: &[&str], code: i32, says: &str) -> Said {
+        let said = self.ask(arguments);
+        assert_eq!(said.code, code, "{arguments:?}: {said:?}");
+        assert!(said.err.contains(says), "{arguments:?}: {said:?}");
+        said
+    }
+
+    /// `config edit` with this script as the editor; `$1` is the file.
+    fn edit(&self, script: &str) -> Said {
+        let editor = self.path("editor");
+        fs::write(&editor, format!("#!/bin/sh\n{script}\n")).expect("editor");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&editor, mode).expect("mode");
+        let output = Command::new(PROGRAM)
+            .args(["--socket", &self.path("run/standfast.sock")])
+            .args(["config", "edit", "--yes", "--reason", "by hand"])
+            .env("EDITOR", &editor)
+            .env_remove("VISUAL")
+            .env("TMPDIR", self.folder.path())
+            .env("STANDFAST", PROGRAM)
+            .env("SOCKET", self.path("run/standfast.sock"))
+            .output()
+            .expect("runs");
+        Said {
+            code: output.status.code().expect("exit code"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    fn kept_edits(&self) -> usize {
+        let entries = fs::read_dir(self.folder.path()).expect("folder");
+        let names = entries.map(|entry| entry.expect("entry").file_name());
+        let edits = names.filter(|name| name.to_string_lossy().starts_with("standfast-edit-"));
+        edits.count()
+    }
+}
+
+#[test]
+fn versions_are_compared_and_come_back_and_nobody_overwrites_another() {
+    let mut node = Node::new("versions");
+    node.start();
+    assert!(
+        node.ok(&["config", "show"]).contains("[nodes.alpha]"),
+        "a cluster that was just made has a text to start from"
+    );
+    assert!(node.ok(&["config", "history"]).contains("No configuration"));
+    let one = node.write("one.toml", SITE);
+    let two = node.write("two.toml", &SITE.replace("100000", "200000"));
+    node.ok(&["apply", &one, "--reason", "first\nof all"]);
+    node.wait_for("running group", Node::runs);
+
+    let plan = node.ok(&["plan", &two]);
+    assert!(
+        plan.contains("1. stop web on alpha\n  2. start web on alpha, after 1"),
+        "{plan}"
+    );
+    assert!(plan.contains("site restarts on alpha: away for "), "{plan}");
+    assert!(plan.contains("start web on alpha: "), "{plan}");
+    assert!(
+        plan.contains("To apply exactly this: standfast apply FILE --based-on 1"),
+        "{plan}"
+    );
+    node.fails(
+        &["apply", &two, "--based-on", "0"],
+        75,
+        "version 1 is in force",
+    );
+    node.ok(&["apply", &two, "--based-on", "1", "--reason", "longer"]);
+    node.fails(
+        &["apply", &one, "--based-on", "1"],
+        75,
+        "standfast config diff 1",
+    );
+
+    let history = node.ok(&["config", "history"]);
+    assert!(history.contains("root@alpha"), "{history}");
+    assert!(history.contains("first of all"), "one line: {history}");
+    assert!(history.contains("in force  longer"), "{history}");
+    let diff = node.ok(&["config", "diff", "1"]);
+    assert!(diff.contains("100000] -> [/bin/sleep, 200000]"), "{diff}");
+    assert!(
+        node.ok(&["config", "diff", "1", "1"])
+            .contains("are the same")
+    );
+    assert_eq!(
+        node.ok(&["config", "show", "--version", "1"]),
+        fs::read_to_string(&one).expect("file")
+    );
+    node.fails(
+        &["config", "show", "--version", "9"],
+        105,
+        "there are: 1, 2",
+    );
+
+    let plan = node.ok(&["config", "rollback", "1", "--dry-run"]);
+    assert!(plan.contains("config rollback 1 --based-on 2"), "{plan}");
+    node.ok(&["config", "rollback", "1", "--reason", "too long"]);
+    let history = node.ok(&["config", "history", "--json"]);
+    assert!(history.contains("back to version 1: too long"), "{history}");
+    assert!(history.contains("\"version\": 3"), "{history}");
+    assert!(
+        node.ok(&["config", "diff", "1", "3"])
+            .contains("are the same")
+    );
+    assert!(
+        node.ok(&["history"])
+            .contains("configuration version 3 applied by root@alpha: back to version 1")
+    );
+}
+
+#[test]
+fn drafts_wait_are_looked_at_and_applied_once() {
+    let mut node = Node::new("drafts");
+    node.start();
+    let one = node.write("one.toml", SITE);
+    let wrong = node.write("wrong.toml", &SITE.replace("kind", "kin"));
+    node.ok(&["apply", &node.write("empty.toml", "")]);
+    assert!(node.ok(&["config", "draft", "list"]).contains("no drafts"));
+    node.fails(
+        &["config", "draft", "save", "x", &wrong],
+        78,
+        "nothing was changed",
+    );
+    node.fails(
+        &["config", "draft", "save", "../x", &one],
+        78,
+        "no name of a draft",
+    );
+    node.ok(&[
+        "config",
+        "draft",
+        "save",
+        "web",
+        &one,
+        "--reason",
+        "for monday",
+    ]);
+    let list = node.ok(&["config", "draft", "list"]);
+    assert!(
+        list.contains("for monday") && list.contains("root@alpha"),
+        "{list}"
+    );
+    assert_eq!(
+        node.ok(&["config", "draft", "show", "web"]),
+        fs::read_to_string(&one).expect("file")
+    );
+    assert!(
+        node.ok(&["config", "draft", "plan", "web"])
+            .contains("1. start web on alpha")
+    );
+    assert!(
+        !node.ok(&["status"]).contains("web"),
+        "a draft changes nothing"
+    );
+
+    // Somebody else is quicker: the draft says so, and is applied only when its author insists.
+    node.ok(&["apply", &node.write("other.toml", "# other\n")]);
+    node.fails(
+        &["config", "draft", "apply", "web"],
+        75,
+        "version 2 is in force",
+    );
+    let plan = node.ok(&["config", "draft", "plan", "web"]);
+    assert!(plan.contains("needs --based-on 2"), "{plan}");
+    node.ok(&["config", "draft", "apply", "web", "--based-on", "2"]);
+    node.wait_for("running group", Node::runs);
+    assert!(node.ok(&["config", "draft", "list"]).contains("no drafts"));
+    node.fails(&["config", "draft", "apply", "web"], 105, "there are none");
+    let history = node.ok(&["history"]);
+    assert!(
+        history.contains("applied by root@alpha, from the draft web"),
+        "{history}"
+    );
+    node.ok(&["config", "draft", "save", "web", &one]);
+    node.ok(&["config", "draft", "drop", "web"]);
+    node.fails(&["config", "draft", "drop", "web"], 105, "no draft web");
+}
+
+#[test]
+fn an_edit_is_applied_or_kept_and_mistakes_come_back() {
+    let mut node = Node::new("edit");
+    node.start();
+    node.ok(&["apply", &node.write("one.toml", SITE)]);
+
+    let said = node.edit("sed -i s/100000/200000/ $1");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("Configuration 2 is in force"), "{said:?}");
+    assert!(node.ok(&["config", "history"]).contains("by hand"));
+    assert!(
+        node.edit("stat -c %a $1 $(dirname $1) >$(dirname $0)/mode")
+            .out
+            .contains("Nothing was changed")
+    );
+    assert_eq!(
+        fs::read_to_string(node.path("mode")).expect("mode"),
+        "600\n700\n"
+    );
+    let said = node.edit("echo x >>$1; exit 1");
+    assert_eq!((said.code, said.out.as_str()), (69, ""), "{said:?}");
+
+    // Wrong first; then the editor opens again, with the mistakes in the file.
+    let said = node.edit(
+        "if grep -q 'did you mean' $1; then sed -i s/^member./members\\ / $1; else sed -i s/^members/member/ $1; fi",
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("unknown key"), "{said:?}");
+    assert!(
+        said.out.contains("Nothing was changed"),
+        "as it was before: {said:?}"
+    );
+    assert_eq!(node.kept_edits(), 0);
+    let said = node.edit("sed -i s/^members/member/ $1");
+    assert_eq!(said.code, 78, "given up: {said:?}");
+    assert!(said.err.contains("your text is kept in"), "{said:?}");
+    assert_eq!(node.kept_edits(), 1);
+
+    // Somebody else applies while the editor is open.
+    node.write("other.toml", "# other\n");
+    let said = node.edit(
+        "sed -i s/200000/300000/ $1; $STANDFAST --socket $SOCKET apply $(dirname $0)/other.toml",
+    );
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.err.contains("somebody else"), "{said:?}");
+    assert_eq!(node.kept_edits(), 2);
+    assert!(!node.ok(&["config", "show"]).contains("300000"));
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    let mut node = Node::new("secret");
+    let file = node.path("token");
+    fs::write(&file, "planted-secret-two\n").expect("secret");
+    node.start();
+    let one = node.write("one.toml", &TALKER.replace("FILE", &file));
+    let two = TALKER.replace("FILE", &file).replace("-one", "-three");
+    let two = node.write("two.toml", &two);
+    let mut shown = String::new();
+    for command in [
+        &["plan", &one][..],
+        &["plan", "--json", &one],
+        &["apply", &one],
+        &["plan", &two],
+        &["config", "draft", "save", "d", &two],
+        &["config", "draft", "show", "d"],
+        &["config", "draft", "show", "--json", "d"],
+        &["config", "draft", "plan", "d"],
+        &["config", "draft", "list", "--json"],
+        &["config", "draft", "apply", "d"],
+        &["config", "diff", "1"],
+        &["config", "diff", "1", "--json"],
+        &["config", "rollback", "1", "--dry-run"],
+    ] {
+        shown += &format!("{:?}", node.ask(command));
+    }
+    // Its last words, which were given the secrets, are in the reports.
+    node.wait_for("failure", |node| {
+        node.ok(&["history"]).contains("(hidden) and (hidden)")
+    });
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["history", "-n", "500"],
+        &["history", "-n", "500", "--json"],
+        &["explain", "talker"],
+        &["explain", "--json", "talker"],
+        &["check"],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["config", "show", "--version", "1"],
+        &["config", "history", "--json"],
+    ] {
+        shown += &format!("{:?}", node.ask(command));
+    }
+    shown += &fs::read_to_string(node.path("log")).expect("log");
+    assert!(
+        shown.contains("environment of [PASSWORD] differs"),
+        "{shown}"
+    );
+    assert!(shown.contains("PASSWORD = \\\"(hidden)\\\""), "{shown}");
+    assert!(!shown.contains("planted-secret"), "{shown}");
+    // The state itself has only what stands in the file, never what stands in the secret's file.
+    let raw = node.ok(&["config", "show", "--reveal"]);
+    assert!(
+        raw.contains("planted-secret-three") && !raw.contains("planted-secret-two"),
+        "{raw}"
+    );
+    let state = Command::new("grep")
+        .args(["-rl", "planted-secret-two", &node.path("state")])
+        .output();
+    let found = String::from_utf8(state.expect("grep").stdout).expect("text");
+    assert!(
+        found.lines().all(|file| file.contains("/output/")),
+        "{found}"
+    );
+
+    fs::remove_file(&file).expect("secret");
+    node.ok(&["resource", "cleanup", "talker"]);
+    node.wait_for("reason", |node| {
+        node.ok(&["history"])
+            .contains("cannot read the secret file")
+    });
+}
