@@ -47,6 +47,8 @@ fn web_on(net: &mut Net, node: &str) {
         text: String::new(),
         based_on: None,
         author: "test".into(),
+        reason: String::new(),
+        draft: None,
     };
     assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
     net.run(2000);
