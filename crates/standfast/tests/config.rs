@@ -297,6 +297,17 @@ fn a_secret_is_shown_nowhere() {
     );
     assert!(shown.contains("PASSWORD = \\\"(hidden)\\\""), "{shown}");
     assert!(!shown.contains("planted-secret"), "{shown}");
+    kept_where_it_is_needed(&node);
+
+    fs::remove_file(&file).expect("secret");
+    node.ok(&["resource", "cleanup", "talker"]);
+    node.wait_for("reason", |node| {
+        node.ok(&["history"])
+            .contains("cannot read the secret file")
+    });
+}
+
+fn kept_where_it_is_needed(node: &Node) {
     // The state itself has only what stands in the file, never what stands in the secret's file.
     let raw = node.ok(&["config", "show", "--reveal"]);
     assert!(
@@ -312,10 +323,12 @@ fn a_secret_is_shown_nowhere() {
         "{found}"
     );
 
-    fs::remove_file(&file).expect("secret");
-    node.ok(&["resource", "cleanup", "talker"]);
-    node.wait_for("reason", |node| {
-        node.ok(&["history"])
-            .contains("cannot read the secret file")
-    });
+    // A backup has to start things again, so it has everything; its file is its owner's alone.
+    let backup = node.path("backup");
+    node.ok(&["backup", &backup]);
+    let kept = fs::read_to_string(&backup).expect("backup");
+    assert!(kept.contains("planted-secret-three") && kept.contains("planted-secret-one"));
+    assert!(!kept.contains("planted-secret-two"));
+    let mode = fs::metadata(&backup).expect("backup").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

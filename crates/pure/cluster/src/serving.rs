@@ -62,6 +62,13 @@ impl Core {
                 self.out
                     .push(Effect::Reply(Box::new(Reply { id, response: view })));
             }
+            Request::Backup => {
+                let mut view = self.view(now);
+                view.state = self.state.clone();
+                let response = Response::View(Box::new(view));
+                self.out
+                    .push(Effect::Reply(Box::new(Reply { id, response })));
+            }
             Request::Plan { config } => {
                 let preview = Response::Plan(Box::new(self.preview(&config)));
                 self.out.push(Effect::Reply(Box::new(Reply {
@@ -264,7 +271,7 @@ impl Core {
                 addresses,
                 offer,
             } => return self.join(now, id, (node, addresses), offer),
-            Request::View | Request::Token | Request::Plan { .. } | Request::Text { .. } => {
+            Request::View | Request::Backup | Request::Token | Request::Plan { .. } | Request::Text { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
                     "this request is answered by the node that is asked",

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 pub enum Request {
     /// The whole picture, from the node that is asked, as far as it knows.
     View,
+    /// The same with every text and value in it, for a backup; only for whoever may change things.
+    Backup,
     /// What applying this configuration would do. Changes nothing.
     Plan {
         /// The configuration.

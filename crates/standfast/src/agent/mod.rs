@@ -466,6 +466,7 @@ fn with_author(request: Request, who: &str) -> Request {
         Request::Cleanup { group, .. } => Request::Cleanup { group, author },
         Request::Remove { node, .. } => Request::Remove { node, author },
         other @ (Request::View
+        | Request::Backup
         | Request::Plan { .. }
         | Request::Text { .. }
         | Request::Restart

@@ -13,7 +13,7 @@ use standfast_model::{
 pub(crate) struct Shown {
     /// How the configuration that was asked about differs from the one in force.
     differences: Vec<String>,
-    /// The text as it is, for whoever may change it.
+    /// As it is, for whoever may change it.
     reveal: bool,
     /// The text in force lacks the nodes that joined since: these.
     nodes: Option<Box<ClusterConfig>>,
@@ -26,6 +26,7 @@ impl Shown {
         if let Request::Plan { config } = request {
             shown.differences = differences(&state.config, config);
         }
+        shown.reveal = matches!(request, Request::Backup);
         if let Request::Text { of, reveal } = request {
             shown.reveal = *reveal;
             let present = matches!(of, standfast_model::request::TextOf::Present);
@@ -37,7 +38,7 @@ impl Shown {
     /// The answer as it goes out.
     pub(crate) fn answer(self, response: Response) -> Response {
         match response {
-            Response::View(mut view) => {
+            Response::View(mut view) if !self.reveal => {
                 hide(&mut view.state.config);
                 Response::View(view)
             }

@@ -4,7 +4,7 @@
 use super::{
     archive,
     args::{BackupArgs, DestroyArgs, RecoverArgs, RestoreArgs},
-    ask::look_at_state,
+    ask::{look_at_state, unexpected},
     exit, print,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     render::{self, recovery as say},
 };
 use serde::Serialize;
+use standfast_model::request::{Request, Response};
 use std::{
     io::{self, IsTerminal as _},
     path::Path,
@@ -67,7 +68,12 @@ pub(super) fn recover(args: &RecoverArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn backup(socket: &Path, args: &BackupArgs) -> Result<(), Failure> {
-    let (_, view) = look_at_state(socket)?;
+    // What is hidden elsewhere is in a backup: without it nothing could be started from it.
+    let (mut agent, _) = look_at_state(socket)?;
+    let view = match agent.ask(&Request::Backup)? {
+        Response::View(view) => *view,
+        other => return Err(unexpected(&other).into()),
+    };
     let mut notes = Vec::new();
     if !view.quorum {
         notes.push(format!(
