@@ -11,6 +11,7 @@ mod input;
 mod metrics;
 mod realtime;
 pub(crate) mod recovery;
+mod service;
 pub(crate) mod setup;
 mod shown;
 
@@ -19,6 +20,7 @@ use addresses::Addresses;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
 use shown::Shown;
+use service::Service;
 use standfast_cluster::{Core, Init};
 use standfast_guard::{status::Guard, support};
 use standfast_model::{
@@ -318,7 +320,10 @@ fn main_loop(
     let (mut core, effects) = Core::new(init, clock::now());
     let mut ends = edges.carry_out(effects);
     let mut next_id = setup::random_u64()?;
+    let mut service = Service::from_environment();
+    service.tell("READY=1");
     while !ends {
+        service.feed();
         let before = clock::now();
         let wait = core.next_wakeup(before);
         let event = match queue.recv_timeout(Duration::from_micros(
@@ -369,6 +374,7 @@ fn main_loop(
         }
         ends |= edges.carry_out(core.step(now, event));
     }
+    service.tell("STOPPING=1");
     tracing::info!("agent ends for its planned restart; its leases run on");
     Ok(())
 }

@@ -99,6 +99,9 @@ pub enum Command {
     /// Keep one resource (started by the agent)
     #[command(hide = true)]
     Keeper(KeeperArgs),
+    /// Write manual pages and shell completions into a folder (what the package is made with)
+    #[command(hide = true)]
+    Pages(PagesArgs),
 }
 
 /// `status`
@@ -432,6 +435,14 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 pub struct KeeperArgs {
     /// Folder that the agent has prepared
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `pages`
+#[derive(Debug, Args)]
+pub struct PagesArgs {
+    /// The folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 }

@@ -16,11 +16,12 @@ mod local;
 mod look;
 mod membership;
 mod operate;
+mod pages;
 mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs, HistoryArgs,
-    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PlanArgs, ResourceCommand, ResumeArgs, StatusArgs,
+    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand, ResumeArgs, StatusArgs,
     SwitchoverArgs,
 };
 
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Join(args) => local::join(args),
         // Has its own exit code, and has been dealt with.
         Command::Keeper(_) => Ok(()),
+        Command::Pages(args) => pages::write(&args.folder),
         Command::Demo(args) => crate::demo::run(args),
         Command::Apply(args) => apply::apply(socket, args),
         Command::Plan(args) => apply::plan(socket, args),
