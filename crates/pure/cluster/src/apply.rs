@@ -71,7 +71,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
                 entry.write(state, "failure", text, Vec::new());
             }
         }
-        Change::Move { .. } | Change::Drain { .. } => operate(state, &mut entry, &command.change),
+        Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => operate(state, &mut entry, &command.change),
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }
@@ -106,6 +106,14 @@ fn operate(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
             format!("{node} was {what} by {by}"),
             Vec::new(),
         );
+    }
+    if let Change::Leave { node, incarnation } = change {
+        let known = state.nodes.entry(node.clone()).or_default();
+        if known.leaving != Some(*incarnation) {
+            known.leaving = Some(*incarnation);
+            let text = format!("{node} shuts down; what it runs moves away");
+            entry.write(state, "node", text, Vec::new());
+        }
     }
 }
 
@@ -393,6 +401,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
         | Change::Drain { .. }
+        | Change::Leave { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. } => {}
     }

@@ -87,6 +87,8 @@ pub struct Core {
     /// The state has changed: what edges are told of it is looked at again.
     pub(crate) republish: bool,
     pub(crate) restart_asked: Option<Now>,
+    /// This agent was told to end.
+    pub(crate) leave_asked: Option<Now>,
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
@@ -163,6 +165,7 @@ impl Core {
             local_due: None,
             republish: true,
             restart_asked: None,
+            leave_asked: None,
             watched: Vec::new(),
             peers: init.peers,
             keys: BTreeMap::new(),

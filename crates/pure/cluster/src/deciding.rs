@@ -10,7 +10,7 @@ use standfast_model::{
     effect::Level,
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     plan::{Assignment, Plan, PlanNumber},
-    state::{ClusterState, Member},
+    state::{ClusterState, Member, NodeState},
     time::{Micros, Now},
 };
 use standfast_schedule::{Facts, NodeFacts, Placement, place};
@@ -35,6 +35,7 @@ pub(crate) fn facts<'a>(
             let facts = NodeFacts {
                 online: online(node),
                 drained: known.is_some_and(|known| known.drained),
+                leaving: known.is_some_and(NodeState::is_leaving),
                 witness: settings.witness,
                 sick_interfaces: known
                     .map(|known| known.report.sick_interfaces.clone())
@@ -474,24 +475,28 @@ impl Core {
                 .values()
                 .any(|assignment| assignment.node.as_ref() == Some(node))
         };
-        let calm = now.waited_since(lead.began) > CALM
-            && now.waited_since(lead.last_change) > CALM
+        let ends = self.leave_asked.is_some() && !self.runs_anything();
+        let length = if ends { timing.leadership } else { CALM };
+        let calm = now.waited_since(lead.began) > length
+            && now.waited_since(lead.last_change) > length
             && lead.pending.is_none()
-            && self.state.restart_grants.is_empty();
-        if !calm || !busy(&self.node) {
+            && (ends || self.state.restart_grants.is_empty());
+        if !calm || !(ends || busy(&self.node)) {
             return;
         }
         let heir = self.consensus.voters().into_iter().find(|member| {
             *member != self.member
                 && self.consensus.matched(*member) == Some(self.consensus.last_index())
                 && self.node_of(*member).is_some_and(|node| {
-                    !busy(&node)
+                    (ends || !busy(&node))
                         && lead.is_heard(&node, now, &timing)
                         && self
                             .state
                             .nodes
                             .get(&node)
-                            .is_some_and(|known| known.online && !known.drained)
+                            .is_some_and(|known| {
+                                known.online && !known.is_leaving() && (ends || !known.drained)
+                            })
                 })
         });
         let Some(heir) = heir else { return };

@@ -38,6 +38,7 @@ impl Core {
             self.update_report();
         }
         self.finish_restart(now);
+        self.finish_leaving(now);
         self.send_report(now);
         self.ask_for_leases(now);
         if self.local_due.is_none() {

@@ -24,6 +24,7 @@ mod holding;
 mod joining;
 mod lead;
 mod leading;
+mod leaving;
 mod local;
 mod outages;
 mod preview;

@@ -87,6 +87,7 @@ impl Core {
             | Request::Drain { .. }
             | Request::Cleanup { .. }
             | Request::Restart
+            | Request::Leave
             | Request::Token
             | Request::Remove { .. }
             | Request::Join { .. } => {
@@ -94,6 +95,9 @@ impl Core {
                     self.restart_asked = Some(now);
                     self.clients.restart = Some(id);
                     self.clients.restart_index = None;
+                }
+                if matches!(request, Request::Leave) {
+                    self.leave_asked.get_or_insert(now);
                 }
                 self.wait_for(now, id, None, request);
             }
@@ -266,6 +270,11 @@ impl Core {
                 }
             }
             Request::Remove { node, author } => return self.remove(now, id, &node, &author),
+            Request::Leave => {
+                let node = origin.unwrap_or_else(|| self.node.clone());
+                let incarnation = self.incarnation_of(&node);
+                Change::Leave { node, incarnation }
+            }
             Request::Join {
                 node,
                 addresses,

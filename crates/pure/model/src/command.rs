@@ -109,6 +109,13 @@ pub enum Change {
         /// Index of the command that granted it: a later one is not over.
         index: u64,
     },
+    /// A node's agent was told to end: what it runs moves away. A later run of it is not meant.
+    Leave {
+        /// Which node.
+        node: NodeId,
+        /// The run of its agent.
+        incarnation: Incarnation,
+    },
     /// A member joins (or comes back under a new number) as a learner.
     AddMember {
         /// Its number.

@@ -73,6 +73,11 @@ pub enum Effect {
         /// `CLOCK_BOOTTIME` microseconds.
         deadline: u64,
     },
+    /// The agent was told to end, and may: nothing runs here any more, or it took too long.
+    Left {
+        /// Why it may, as a sentence for the log.
+        text: String,
+    },
     /// For the log.
     Log {
         /// How bad it is.

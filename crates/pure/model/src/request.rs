@@ -86,6 +86,9 @@ pub enum Request {
     },
     /// This node's agent is about to restart: let its leases run on.
     Restart,
+    /// This node's agent was told to end, as at a shutdown of the machine: move away what it runs, then let it end. May be
+    /// repeated until it does.
+    Leave,
     /// A one-time token with which a machine may join. Answered by the agent's own transport.
     Token,
     /// A node leaves for good: its certificate is worth nothing from then on.

@@ -88,8 +88,19 @@ pub struct NodeState {
     pub offline_reason: String,
     /// Drained by an operator: runs nothing.
     pub drained: bool,
+    /// The run of its agent that was told to end: runs nothing. Void as soon as another run reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Incarnation>,
     /// Its last report.
     pub report: NodeReport,
+}
+
+impl NodeState {
+    /// Whether its present agent was told to end.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving == Some(self.report.incarnation)
+    }
 }
 
 /// What a node says of itself. Complete every time, so that a lost one does not matter.

@@ -44,6 +44,8 @@ pub struct NodeFacts {
     pub online: bool,
     /// An operator drained it.
     pub drained: bool,
+    /// Its agent was told to end.
+    pub leaving: bool,
     /// It votes and runs nothing.
     pub witness: bool,
     /// Interfaces whose client network does not work, with the reason.
@@ -149,6 +151,9 @@ impl<'a> Candidate<'a> {
         }
         if known.is_some_and(|n| n.drained) {
             candidate.exclude(format!("{node} is drained"));
+        }
+        if known.is_some_and(|n| n.leaving) {
+            candidate.exclude(format!("{node} is shutting down"));
         }
         for member in &group.members {
             candidate.exclude_failures(facts, member);

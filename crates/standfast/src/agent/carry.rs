@@ -55,7 +55,7 @@ pub(crate) enum Kind {
 }
 
 impl Edges {
-    /// Carries out effects in order. True: the agent may end, its restart grant is in force.
+    /// Carries out effects in order. True: the agent may end.
     pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) -> bool {
         let mut ends = false;
         for effect in effects {
@@ -109,7 +109,14 @@ impl Edges {
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
-                Effect::RestartReady { .. } => ends = true,
+                Effect::RestartReady { .. } => {
+                    tracing::info!("agent ends for its planned restart; its leases run on");
+                    ends = true;
+                }
+                Effect::Left { text } => {
+                    tracing::info!("agent ends: {text}");
+                    ends = true;
+                }
                 Effect::Log { level, text } => log(level, &text),
             }
         }

@@ -102,6 +102,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             set_aside.display()
         );
     }
+    service::watch_signals()
+        .map_err(|error| Failure::cannot("be told to end by a signal", &error))?;
     let (inputs, queue) = channel::<Input>();
     let guards = probe_guards(options);
     let core = Init {
@@ -326,40 +328,13 @@ fn main_loop(
         service.feed();
         let before = clock::now();
         let wait = core.next_wakeup(before);
-        let event = match queue.recv_timeout(Duration::from_micros(
-            wait.0.clamp(SHORTEST_SLEEP, 1_000_000),
-        )) {
-            Ok(Input::Event(event)) => event,
-            Ok(Input::Client(incoming)) => {
+        let length = Duration::from_micros(wait.0.clamp(SHORTEST_SLEEP, 1_000_000));
+        let event = match queue.recv_timeout(length) {
+            Ok(input) => {
                 next_id = next_id.wrapping_add(1);
-                match accept_client(&mut edges, &core, incoming, (next_id, links, options)) {
+                match event_of(&mut edges, &core, input, (next_id, links, options)) {
                     Some(event) => event,
                     None => continue,
-                }
-            }
-            Ok(Input::Join(request)) => {
-                next_id = next_id.wrapping_add(1);
-                let event = Event::Request {
-                    id: next_id,
-                    request: Request::Join {
-                        node: NodeId::from(request.name.as_str()),
-                        addresses: request.addresses.iter().map(ToString::to_string).collect(),
-                        offer: JoinOffer {
-                            key: request.key.clone(),
-                            feature_level: request.feature_level,
-                            witness: request.witness,
-                        },
-                    },
-                };
-                edges.waiting.insert(next_id, Waiting::Joiner(request));
-                event
-            }
-            Ok(Input::Watcher(asked)) => {
-                next_id = next_id.wrapping_add(1);
-                edges.waiting.insert(next_id, Waiting::Watcher(asked));
-                Event::Request {
-                    id: next_id,
-                    request: Request::View,
                 }
             }
             Err(RecvTimeoutError::Timeout) => Event::Timer,
@@ -368,6 +343,12 @@ fn main_loop(
             }
         };
         let now = clock::now();
+        if service.is_told_to_end() {
+            let request = Request::Leave;
+            next_id = next_id.wrapping_add(1);
+            let id = next_id;
+            ends |= edges.carry_out(core.step(now, Event::Request { id, request }));
+        }
         let late = stall(before, now, wait);
         if late > STALL {
             ends |= edges.carry_out(core.step(now, Event::Paused(late)));
@@ -375,8 +356,37 @@ fn main_loop(
         ends |= edges.carry_out(core.step(now, event));
     }
     service.tell("STOPPING=1");
-    tracing::info!("agent ends for its planned restart; its leases run on");
     Ok(())
+}
+
+/// An input as an event; who waits for its answer is noted under `id`. None when it was answered right here.
+fn event_of(
+    edges: &mut Edges,
+    core: &Core,
+    input: Input,
+    (id, links, options): (u64, &[SocketAddr], &Options),
+) -> Option<Event> {
+    let (waiting, request) = match input {
+        Input::Event(event) => return Some(event),
+        Input::Client(incoming) => {
+            return accept_client(edges, core, incoming, (id, links, options));
+        }
+        Input::Join(asked) => {
+            let request = Request::Join {
+                node: NodeId::from(asked.name.as_str()),
+                addresses: asked.addresses.iter().map(ToString::to_string).collect(),
+                offer: JoinOffer {
+                    key: asked.key.clone(),
+                    feature_level: asked.feature_level,
+                    witness: asked.witness,
+                },
+            };
+            (Waiting::Joiner(asked), request)
+        }
+        Input::Watcher(asked) => (Waiting::Watcher(asked), Request::View),
+    };
+    edges.waiting.insert(id, waiting);
+    Some(Event::Request { id, request })
 }
 
 /// How much later than asked for this thread woke up.
@@ -476,6 +486,7 @@ fn with_author(request: Request, who: &str) -> Request {
         | Request::Plan { .. }
         | Request::Text { .. }
         | Request::Restart
+        | Request::Leave
         | Request::Token
         | Request::Join { .. }) => other,
     }

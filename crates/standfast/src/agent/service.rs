@@ -19,19 +19,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The loop is told again of a signal after this time.
+const REMIND: Duration = Duration::from_secs(1);
+
 /// Set by the handler of SIGTERM and SIGINT; looked at by the agent's loop, which comes round several times a second.
 static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
-
-/// Whether this process has been told to end.
-pub(crate) fn asked_to_end() -> bool {
-    ASKED_TO_END.load(Ordering::Relaxed)
-}
 
 extern "C" fn on_signal(_: libc::c_int) {
     ASKED_TO_END.store(true, Ordering::Relaxed);
 }
 
-/// From now on SIGTERM and SIGINT only ask; see [`asked_to_end`]. What this process executes gets the default again.
+/// From now on SIGTERM and SIGINT only ask; see [`Service::is_told_to_end`]. What this process executes gets the default again.
 ///
 /// # Errors
 /// The system's answer.
@@ -56,6 +54,8 @@ pub(crate) struct Service {
     /// How often it wants a sign of life.
     watchdog: Option<Duration>,
     fed: Instant,
+    /// When the loop was last told of a signal.
+    told: Option<Instant>,
 }
 
 impl Service {
@@ -85,6 +85,7 @@ impl Service {
             socket,
             watchdog: watchdog.map(|length| length / 3),
             fed: Instant::now(),
+            told: None,
         }
     }
 
@@ -95,6 +96,20 @@ impl Service {
         {
             tracing::debug!(%error, "the service manager was not told");
         }
+    }
+
+    /// Whether this process has been told to end: true at first and then once in a while, because whoever hears it may
+    /// not be able to do anything about it at that moment.
+    pub(crate) fn is_told_to_end(&mut self) -> bool {
+        let again = self.told.is_none_or(|at| at.elapsed() >= REMIND);
+        let told = ASKED_TO_END.load(Ordering::Relaxed) && again;
+        if told {
+            if self.told.is_none() {
+                self.tell("STOPPING=1\nSTATUS=Moving away what runs here");
+            }
+            self.told = Some(Instant::now());
+        }
+        told
     }
 
     /// A sign of life, when one is due. Called by the loop that decides: it is what the sign stands for.
