@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test test-long bench-failover setup clean
+.PHONY: help demo deb test test-long bench-failover setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,11 @@ demo: ## three agents on this machine, an address, and what happens when things 
 	@scripts/setup demo
 	@cargo build --release --locked --quiet
 	@target/release/standfast demo
+
+deb: ## the Debian package, in target/debian
+	@scripts/setup deb
+	@cargo build --release --locked --quiet -p standfast
+	@packaging/build-deb
 
 test: ## all checks, as in CI
 	@scripts/setup test

@@ -71,7 +71,9 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
                 entry.write(state, "failure", text, Vec::new());
             }
         }
-        Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => operate(state, &mut entry, &command.change),
+        Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
+            operate(state, &mut entry, &command.change)
+        }
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }

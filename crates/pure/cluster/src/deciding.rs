@@ -490,13 +490,9 @@ impl Core {
                 && self.node_of(*member).is_some_and(|node| {
                     (ends || !busy(&node))
                         && lead.is_heard(&node, now, &timing)
-                        && self
-                            .state
-                            .nodes
-                            .get(&node)
-                            .is_some_and(|known| {
-                                known.online && !known.is_leaving() && (ends || !known.drained)
-                            })
+                        && self.state.nodes.get(&node).is_some_and(|known| {
+                            known.online && !known.is_leaving() && (ends || !known.drained)
+                        })
                 })
         });
         let Some(heir) = heir else { return };

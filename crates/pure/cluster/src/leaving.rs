@@ -32,7 +32,8 @@ impl Core {
         };
         self.leave_asked = None;
         let text = text.to_owned();
-        self.out.push(Effect::Left { text });
+        let idle = self.locals.values().all(|local| !local.phase.may_run());
+        self.out.push(Effect::Left { text, idle });
     }
 
     /// Whether something may be running here that is to be moved away; in maintenance nothing is.

@@ -69,6 +69,7 @@ fn begin(
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
         | Change::Drain { .. }
+        | Change::Leave { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. }
         | Change::AddMember { .. }
@@ -96,7 +97,10 @@ fn decided(
         return (Cause::Failover, silent);
     }
     let wanted = decision.moves_done.contains(group)
-        || state.nodes.get(from).is_some_and(|known| known.drained);
+        || state
+            .nodes
+            .get(from)
+            .is_some_and(|known| known.drained || known.is_leaving());
     let members = state.config.groups.get(group).map(|g| g.members.as_slice());
     let failed = members.unwrap_or_default().iter().any(|member| {
         let record = state.failures.get(member).and_then(|r| r.get(from));

@@ -77,6 +77,8 @@ pub enum Effect {
     Left {
         /// Why it may, as a sentence for the log.
         text: String,
+        /// Nothing runs here: what guards addresses may go as well.
+        idle: bool,
     },
     /// For the log.
     Log {

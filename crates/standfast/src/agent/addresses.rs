@@ -91,6 +91,14 @@ impl Addresses {
         drop(self.orders.send(order));
     }
 
+    /// Takes the guards away: nothing is left to guard, and perhaps nobody comes back to do it.
+    pub(crate) fn uninstall(&self) {
+        let Some(driver) = &self.driver else { return };
+        if let Err(error) = driver.uninstall() {
+            tracing::warn!(%error, "the address guard's tables stay");
+        }
+    }
+
     /// Lets the guards of a resource run until the deadline, `CLOCK_BOOTTIME` microseconds.
     pub(crate) fn extend(&self, resource: &ResourceId, deadline: u64) {
         let Some(driver) = &self.driver else { return };

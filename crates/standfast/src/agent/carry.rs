@@ -113,8 +113,11 @@ impl Edges {
                     tracing::info!("agent ends for its planned restart; its leases run on");
                     ends = true;
                 }
-                Effect::Left { text } => {
+                Effect::Left { text, idle } => {
                     tracing::info!("agent ends: {text}");
+                    if idle {
+                        self.addresses.uninstall();
+                    }
                     ends = true;
                 }
                 Effect::Log { level, text } => log(level, &text),

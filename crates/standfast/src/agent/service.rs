@@ -1,9 +1,6 @@
 //! The service manager: readiness, watchdog and state by the protocol of sd_notify(3), and its SIGTERM. Not for what
 //! a node does before it ends.
-#![allow(
-    unsafe_code,
-    reason = "a signal handler, which no safe wrapper offers"
-)]
+#![allow(unsafe_code, reason = "a signal handler, which no safe wrapper offers")]
 
 use std::{
     ffi::OsString,

@@ -21,8 +21,8 @@ mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs, HistoryArgs,
-    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand, ResumeArgs, StatusArgs,
-    SwitchoverArgs,
+    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand, ResumeArgs,
+    StatusArgs, SwitchoverArgs,
 };
 
 pub(crate) use archive::Head;

@@ -237,7 +237,7 @@ impl Net {
                     self.extend(node, resource, deadline);
                 }
                 Effect::Probe { resource, .. } => self.probe(node, resource),
-                Effect::RestartReady { .. } => {
+                Effect::RestartReady { .. } | Effect::Left { .. } => {
                     self.may_end.insert(node.clone());
                 }
                 Effect::Reply(reply) => {

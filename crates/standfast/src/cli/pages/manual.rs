@@ -155,7 +155,11 @@ mod tests {
 
     #[test]
     fn tables_become_tagged_paragraphs() {
-        let page = page("x", 5, "| key | meaning | default |\n|---|---|---|\n| `a-b` | what | `\"c\"` |\n");
+        let page = page(
+            "x",
+            5,
+            "| key | meaning | default |\n|---|---|---|\n| `a-b` | what | `\"c\"` |\n",
+        );
         let expected = ".TP\n\\fBa\\-b\\fR\nwhat\n.br\ndefault: \\fB\\(dqc\\(dq\\fR\n";
         assert!(page.contains(expected), "{page}");
     }

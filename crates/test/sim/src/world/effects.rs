@@ -59,7 +59,8 @@ impl World {
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
-            Effect::Log { .. } => {}
+            // No scenario shuts a machine down in order yet.
+            Effect::Log { .. } | Effect::Left { .. } => {}
         }
     }
 
@@ -127,7 +128,8 @@ fn is_repeatable(effect: &Effect) -> bool {
         Effect::Send { .. }
         | Effect::Reply(_)
         | Effect::Log { .. }
-        | Effect::RestartReady { .. } => false,
+        | Effect::RestartReady { .. }
+        | Effect::Left { .. } => false,
         Effect::Persist(_)
         | Effect::Start(_)
         | Effect::Stop { .. }
