@@ -484,15 +484,15 @@ impl Core {
         if !calm || !(ends || busy(&self.node)) {
             return;
         }
+        let fit =
+            |known: &NodeState| known.online && !known.is_leaving() && (ends || !known.drained);
         let heir = self.consensus.voters().into_iter().find(|member| {
             *member != self.member
                 && self.consensus.matched(*member) == Some(self.consensus.last_index())
                 && self.node_of(*member).is_some_and(|node| {
                     (ends || !busy(&node))
                         && lead.is_heard(&node, now, &timing)
-                        && self.state.nodes.get(&node).is_some_and(|known| {
-                            known.online && !known.is_leaving() && (ends || !known.drained)
-                        })
+                        && self.state.nodes.get(&node).is_some_and(fit)
                 })
         });
         let Some(heir) = heir else { return };

@@ -280,7 +280,11 @@ impl Core {
                 addresses,
                 offer,
             } => return self.join(now, id, (node, addresses), offer),
-            Request::View | Request::Backup | Request::Token | Request::Plan { .. } | Request::Text { .. } => {
+            Request::View
+            | Request::Backup
+            | Request::Token
+            | Request::Plan { .. }
+            | Request::Text { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,
                     "this request is answered by the node that is asked",

@@ -19,8 +19,8 @@ use crate::failure::Failure;
 use addresses::Addresses;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
-use shown::Shown;
 use service::Service;
+use shown::Shown;
 use standfast_cluster::{Core, Init};
 use standfast_guard::{status::Guard, support};
 use standfast_model::{

@@ -1,5 +1,6 @@
 //! The package on a machine with a real systemd as process 1: installed, started, restarted, killed, upgraded, stopped,
 //! removed and purged. Not for what several nodes do together: that is the laboratory's.
+#![allow(clippy::expect_used, reason = "tests")]
 
 mod machine;
 
