@@ -38,6 +38,8 @@ fn web_on(node: &str, names: &[&str]) -> Net {
         text: String::new(),
         based_on: None,
         author: "test".to_owned(),
+        reason: String::new(),
+        draft: None,
     };
     net.ask(&leader, request);
     net.run(2000);
