@@ -11,7 +11,7 @@ use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect, Level},
     id::{MemberId, NodeId},
-    message::{Body, LogSnapshot},
+    message::{Acknowledged, Body, LogSnapshot},
     planted::Planted,
     state::ClusterState,
     time::Now,
@@ -46,6 +46,9 @@ impl Core {
                 self.state.applied = snapshot.index;
                 self.after_apply(now);
             }
+            if !output.committed.is_empty() {
+                self.remember_acknowledged();
+            }
             for entry in output.committed {
                 self.on_committed(now, entry.index, entry.term, &entry.data);
             }
@@ -63,6 +66,25 @@ impl Core {
                     None,
                 );
                 self.out.extend(effect);
+            }
+        }
+    }
+
+    /// A leader remembers at once who has acknowledged what it commits: a round says so to the others
+    /// later, and who acknowledged it may have lost its disk by then.
+    fn remember_acknowledged(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        let term = self.consensus.term();
+        let members: Vec<MemberId> = self.state.members.keys().copied().collect();
+        for member in members {
+            if let Some(index) = self.consensus.matched(member).filter(|index| *index > 0) {
+                self.voter.remember(Acknowledged {
+                    member: member.0,
+                    index,
+                    term,
+                });
             }
         }
     }

@@ -190,6 +190,9 @@ impl Core {
         if self.planted(Planted::VoteAfterStart) {
             self.voter.forget_start();
         }
+        if self.planted(Planted::LostDiskVotes) {
+            self.voter.standing = Standing::Full;
+        }
         #[cfg(feature = "planted")]
         if let Some(bug) = self.planted {
             self.consensus.set_planted(bug);
@@ -274,6 +277,7 @@ impl Core {
             applied: self.state.applied,
             promise: self.promise,
             votes: self.voter.takes_part(),
+            asks: matches!(self.voter.standing, Standing::Asking(_)),
             member: self.member,
         }
     }
@@ -469,7 +473,7 @@ impl Core {
             Some(Body::Forward(forward)) => self.on_forward(now, from, forward.id, &forward.json),
             Some(Body::Answer(answer)) => self.on_answer(answer.id, &answer.json),
             Some(Body::MemoryQuery(MemoryQuery {})) => self.on_memory_query(from, sender),
-            Some(Body::MemoryAnswer(answer)) => self.on_memory(from, &answer),
+            Some(Body::MemoryAnswer(answer)) => self.on_memory(now, from, &answer),
             Some(Body::Rejoin(rejoin)) => {
                 self.on_rejoin(now, from, (sender, incarnation), &rejoin.why)
             }

@@ -88,6 +88,8 @@ pub struct Inspect<'a> {
     pub promise: PlanNumber,
     /// Whether it takes part in consensus.
     pub votes: bool,
+    /// Whether it has started and still asks the others what they remember of it.
+    pub asks: bool,
     /// Its consensus identity.
     pub member: MemberId,
 }

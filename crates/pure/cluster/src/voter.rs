@@ -30,6 +30,7 @@ pub(crate) enum Standing {
 /// A voter's promises and memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Voter {
+    started: Now,
     no_vote: WaitUntil,
     term: u64,
     round: u64,
@@ -67,6 +68,7 @@ impl Voter {
             }
         };
         Self {
+            started: now,
             no_vote: WaitUntil {
                 from: now,
                 length: restored.vote_cap,
@@ -199,7 +201,17 @@ impl Voter {
         self.memory.values().copied().collect()
     }
 
-    /// Another node's answer to "what do you remember of me?". `own` is this voter's term and last
+    /// So many of the other voters have to answer before this one takes part: all of them, because it
+    /// may be any of them that remembers. After `patience` half of them are enough: some may be gone.
+    pub(crate) fn answers_needed(&self, now: Now, others: usize, patience: Micros) -> usize {
+        if now.waited_since(self.started) < patience {
+            others
+        } else {
+            others.div_ceil(2)
+        }
+    }
+
+    /// Another voter's answer to "what do you remember of me?". `own` is this voter's term and last
     /// index on disk at its start, `needed` how many answers make sure.
     pub(crate) fn on_memory(
         &mut self,

@@ -167,10 +167,6 @@ impl Core {
             self.voter.nobody_to_ask();
             return;
         }
-        if self.planted(Planted::LostDiskVotes) {
-            self.voter.nobody_to_ask();
-            return;
-        }
         for node in self.others() {
             self.send(&node, Class::Stream, Body::MemoryQuery(MemoryQuery {}));
         }
@@ -186,7 +182,7 @@ impl Core {
         self.send(from, Class::Stream, Body::MemoryAnswer(answer));
     }
 
-    pub(crate) fn on_memory(&mut self, from: &NodeId, answer: &MemoryAnswer) {
+    pub(crate) fn on_memory(&mut self, now: Now, from: &NodeId, answer: &MemoryAnswer) {
         let remembered = answer.remembered;
         if answer.current_member > self.member.0
             && matches!(self.voter.standing, Standing::Asking(_))
@@ -210,7 +206,9 @@ impl Core {
         {
             return;
         }
-        let needed = self.consensus.voters().len() / 2;
+        let others = self.consensus.voters().len().saturating_sub(1);
+        let patience = Micros(self.timing().heartbeat.0.saturating_mul(3));
+        let needed = self.voter.answers_needed(now, others, patience);
         self.voter
             .on_memory(from, remembered, self.restored_at, needed);
         if let Standing::Lost(why) = &self.voter.standing {

@@ -2,7 +2,7 @@
 
 use crate::{
     coverage::Coverage,
-    measure,
+    directed, measure,
     planted::{self, Caught},
     run::{Case, Outcome},
     seeds, shrink,
@@ -36,7 +36,7 @@ pub struct Options {
     /// Threads [default: one for each core].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Print everything that happens in the run of this seed.
+    /// Print everything that happens in the run of this seed; with a planted bug, in its directed run.
     #[arg(long, value_name = "SEED")]
     trace: Option<u64>,
     /// Print messages a second by number of nodes, up to this many.
@@ -63,7 +63,7 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if let Some(seed) = options.trace {
-        return trace(seed, out);
+        return trace(seed, options.planted.as_deref(), out);
     }
     if let Some(nodes) = options.messages {
         return messages(nodes, options.json, out);
@@ -84,8 +84,15 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
     Ok(summary.is_well())
 }
 
-fn trace(seed: u64, out: &mut dyn Write) -> io::Result<bool> {
-    let case = Case::of_seed(seed);
+fn trace(seed: u64, planted: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
+    let bug = planted.and_then(Planted::from_name);
+    let case = match bug {
+        Some(planted) => Case {
+            planted: bug,
+            ..directed::case(planted, seed)
+        },
+        None => Case::of_seed(seed),
+    };
     let (outcome, lines) = case.explain(usize::MAX);
     for line in lines {
         writeln!(out, "{line}")?;
@@ -125,24 +132,14 @@ fn messages(most: usize, json: bool, out: &mut dyn Write) -> io::Result<bool> {
 
 fn hunt(name: &str, options: &Options, jobs: usize, out: &mut dyn Write) -> io::Result<bool> {
     if name == "list" {
-        for planted in Planted::PROVED {
+        for planted in Planted::ALL {
             writeln!(out, "{}", planted.name())?;
-        }
-        for planted in Planted::OPEN {
-            writeln!(
-                out,
-                "{}  (not caught yet; not part of `all`)",
-                planted.name()
-            )?;
         }
         return Ok(true);
     }
     let all = name == "all";
-    let proved = Planted::PROVED
-        .into_iter()
-        .filter(|each| all || each.name() == name);
-    let open = Planted::OPEN.into_iter().filter(|each| each.name() == name);
-    let wanted: Vec<Planted> = proved.chain(open).collect();
+    let fits = |each: &Planted| all || each.name() == name;
+    let wanted: Vec<Planted> = Planted::ALL.into_iter().filter(fits).collect();
     if wanted.is_empty() {
         writeln!(
             out,

@@ -142,6 +142,8 @@ pub(crate) struct Disk {
     pub(crate) began: u64,
     /// An older copy, put back by a rollback.
     pub(crate) copy: Option<Image>,
+    /// True time at which it was made.
+    pub(crate) copied: u64,
 }
 
 impl Disk {
@@ -158,6 +160,7 @@ impl Disk {
             in_flight: 0,
             began: 0,
             copy: None,
+            copied: 0,
         }
     }
 
@@ -180,7 +183,9 @@ impl Disk {
     /// Writes a batch for good.
     pub(crate) fn write(&mut self, batch: &Batch) {
         self.durable.write(batch);
-        if self.condition == DiskCondition::Fresh || batch.reset.is_some() {
+        // Whoever votes with it has taken it for a disk of its own, rightly or (planted bug) not.
+        let votes = batch.reset.is_some() || batch.hard_state.is_some();
+        if self.condition == DiskCondition::Fresh || votes {
             self.condition = DiskCondition::Intact;
         }
     }

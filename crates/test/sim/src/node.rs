@@ -56,7 +56,7 @@ pub(crate) enum Taint {
     None,
     /// Its content is gone, and it knows.
     Lost,
-    /// It is as it was earlier, and does not know.
+    /// It is as it was earlier, and does not know yet.
     RolledBack,
 }
 
@@ -106,6 +106,8 @@ pub(crate) struct Node {
     pub(crate) asleep_since: u64,
     /// It asks to be taken in, again and again until it is.
     pub(crate) joining: bool,
+    /// True time of the last start of its agent.
+    pub(crate) started: u64,
     /// True time from which it may ask again: an answer may take a while.
     pub(crate) join_after: u64,
     /// What happened to its disk, until it is a voter again.

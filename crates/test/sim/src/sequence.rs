@@ -104,14 +104,15 @@ impl Scene<'_> {
         ]
     }
 
-    /// The others forget their promises, by dying, while a holder is out of reach.
+    /// The others forget their promises, by dying; a holder has just told them what it remembers of
+    /// them when it gets out of reach.
     fn voters_forget_by_dying(&mut self) -> Vec<Fault> {
+        let gone = self.rng.range(10 * MS, 90 * MS);
         let apart = Kind::Isolate(Way::Both, None);
-        let mut all = vec![self.fault(0, 3 * SECOND, self.first, apart)];
-        let after = self.rng.below(20 * MS);
+        let mut all = vec![self.fault(gone, 3 * SECOND, self.first, apart)];
         for other in self.others {
-            let down = self.rng.spread(MS, 30 * MS);
-            all.push(self.fault(after, down, other, Kind::AgentKilled));
+            let down = self.rng.spread(MS, gone);
+            all.push(self.fault(0, down, other, Kind::AgentKilled));
         }
         all
     }
@@ -133,16 +134,19 @@ impl Scene<'_> {
         all
     }
 
-    /// One does not see what the other two commit; then one of the two forgets it.
+    /// One does not see what the other two commit; then one of the two forgets it, and the other is cut off.
     fn one_of_two_forgets(&mut self) -> Vec<Fault> {
         let apart = self.rng.spread(2 * SECOND, 6 * SECOND);
-        let [forgets, remembers] = self.others;
-        let cut = Kind::Isolate(Way::Both, None);
+        let [forgets, leads] = self.others;
+        let Target::Node(lags) = self.first else {
+            return Vec::new();
+        };
+        let back = Kind::DiskRolledBack(apart * 3 / 4);
         vec![
-            self.fault(0, apart, self.first, cut),
+            self.fault(0, apart + 5 * SECOND, leads, Kind::CutPair(lags, Way::Both)),
             self.fault(apart / 2, 1, forgets, Kind::Apply(Edit::Prefer(0))),
-            self.fault(apart - 60 * MS, 20 * MS, forgets, Kind::DiskLost),
-            self.fault(apart - 50 * MS, 4 * SECOND, remembers, cut),
+            self.fault(apart - 300 * MS, 100 * MS, forgets, back),
+            self.fault(apart, 4 * SECOND, leads, Kind::Isolate(Way::Both, None)),
         ]
     }
 

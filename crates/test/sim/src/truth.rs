@@ -86,6 +86,8 @@ pub(crate) struct Truth {
     /// For each resource: the machine on which it last ran, and until when.
     pub(crate) last_ran: Vec<Option<usize>>,
     pub(crate) committed: BTreeMap<u64, Committed>,
+    /// True time of the last of them.
+    pub(crate) committed_at: u64,
     /// Committed plans.
     pub(crate) plans: BTreeMap<PlanNumber, Plan>,
     /// Committed requests: request number to index.

@@ -52,7 +52,8 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     same_state(world, node, applied);
 }
 
-/// A disk that was lost or rolled back no longer matters once its machine votes and knows everything.
+/// A disk that was lost or rolled back no longer matters once its machine votes and knows everything; one
+/// that was rolled back either finds out by asking, or has forgotten nothing that mattered.
 fn is_well_again(world: &mut World, node: usize) {
     let newest = world.truth.committed.keys().next_back();
     let newest = newest.copied().unwrap_or(0);
@@ -61,9 +62,17 @@ fn is_well_again(world: &mut World, node: usize) {
     };
     let seen = core.inspect();
     let member = seen.state.members.get(&seen.member);
-    if seen.votes && seen.applied >= newest && member.is_some_and(|member| member.voter) {
-        world.nodes[node].disk_taint = Taint::None;
-        world.hit(crate::coverage::Case::MemberRejoined);
+    let well = seen.votes && seen.applied >= newest && member.is_some_and(|member| member.voter);
+    let (asks, votes) = (seen.asks, seen.votes);
+    match world.nodes[node].disk_taint {
+        Taint::RolledBack if !asks => {
+            world.nodes[node].disk_taint = if votes { Taint::None } else { Taint::Lost };
+        }
+        Taint::Lost if well => {
+            world.nodes[node].disk_taint = Taint::None;
+            world.hit(crate::coverage::Case::MemberRejoined);
+        }
+        Taint::None | Taint::Lost | Taint::RolledBack => {}
     }
 }
 
@@ -139,6 +148,7 @@ fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogE
         world.broken(3, text);
         return;
     }
+    world.truth.committed_at = world.time;
     match world.truth.commit(entry) {
         News::Nothing => {}
         News::RestartGrant(name, run, length) => {

@@ -5,7 +5,7 @@ use crate::{
     coverage::Case,
     invariants,
     kernel::Work,
-    node::{Agent, Disturbance, Held, Machine},
+    node::{Agent, Disturbance, Held, Machine, Taint},
 };
 use standfast_cluster::{Core, Init};
 use standfast_model::{effect::Effect, event::Event, id::Incarnation, time::Now};
@@ -20,6 +20,11 @@ impl World {
         if machine.machine != Machine::Off {
             return;
         }
+        if machine.disk_taint == Taint::RolledBack && !self.reaches_everybody(node) {
+            self.later(50_000, Happening::Boot(node));
+            return;
+        }
+        let machine = &mut self.nodes[node];
         machine.machine = Machine::On;
         let reading = self.draw_node.range(1_000_000, 30_000_000);
         let raw = reading + self.draw_node.below(100_000);
@@ -53,6 +58,7 @@ impl World {
             Agent::Running
         };
         node.incarnation = Incarnation(self.draw_node.next() | 1);
+        node.started = self.time;
         node.restarting = None;
         if let Some(member) = node.disk.durable.member {
             node.member = member;

@@ -2,20 +2,25 @@
 //!
 //! A bound, documented because the design needs one: of three voters or more, one disk at a time is
 //! lost or rolled back, until its machine votes again; two of three disks that forget are a lost
-//! majority. A disk that is rolled back does not know it, so the others have to: it happens only while
-//! all of them are up, connected and know what is committed, and they stay so until it votes again.
+//! majority. A disk that is rolled back does not know it, so the others have to: none of them restarts
+//! from when the copy was made until its machine has asked them, and it reaches all of them then. What
+//! a leader has committed and not yet told anybody, within a heartbeat, only its own disk knows: a
+//! leader's disk is rolled back when nothing was committed just before.
 
 use super::{Happening, World};
 use crate::{
     coverage::Case,
     disk::{Ailment, Disk},
     fault::{Edit, Fault, Kind, Target, Way},
-    node::{Agent, Disturbance, Machine, Taint},
+    node::{Agent, Disturbance, Machine, Node, Taint},
 };
 use standfast_model::{
     event::{DiskCondition, Event, InstanceChange},
     id::MemberId,
 };
+
+/// Within this time a leader has told the others who has acknowledged what it committed.
+const TOLD: u64 = 1_000_000;
 
 impl World {
     pub(super) fn begin_fault(&mut self, number: usize) {
@@ -68,12 +73,46 @@ impl World {
         if forgetful {
             let honest = self.nodes.iter().all(|node| node.disk_taint == Taint::None);
             let rollback = matches!(fault.kind, Kind::DiskRolledBack(_));
-            let copy = self.nodes[target].disk.copy.is_some();
-            let enough = self.voters() >= 3;
-            return honest && enough && (!rollback || (copy && self.is_calm()));
+            return honest && self.voters() >= 3 && (!rollback || self.others_remember(target));
         }
-        let unaware = |node: &crate::node::Node| node.disk_taint == Taint::RolledBack;
-        !is_structural(fault.kind) || !self.nodes.iter().any(unaware)
+        let unaware = |node: &&Node| node.disk_taint == Taint::RolledBack;
+        match self.nodes.iter().find(unaware) {
+            None => true,
+            Some(node) if node.machine == Machine::Off => !is_a_crash(fault.kind),
+            Some(_) => !is_structural(fault.kind),
+        }
+    }
+
+    /// Whether whatever a machine acknowledged since its disk was copied is still remembered elsewhere.
+    fn others_remember(&self, target: usize) -> bool {
+        let disk = &self.nodes[target].disk;
+        let told = self.time > self.truth.committed_at + TOLD || self.leader() != Some(target);
+        let since = |node: &Node| node.agent != Agent::Down && node.started < disk.copied;
+        disk.copy.is_some() && told && self.all_others(target, since)
+    }
+
+    /// Whether a machine that starts now is answered by all others: they are up, and no link is cut.
+    pub(super) fn reaches_everybody(&self, target: usize) -> bool {
+        let well = |node: &Node| {
+            let asks = node.core.as_ref().is_none_or(|core| core.inspect().asks);
+            node.agent == Agent::Running
+                && node.is_awake()
+                && node.disturbance == Disturbance::None
+                && node.restarting.is_none()
+                && !asks
+        };
+        let quiet = self.network.extra_loss == 0 && self.network.extra_delay == 0;
+        let mut links = (0..self.nodes.len()).filter(|other| *other != target);
+        quiet
+            && self.all_others(target, well)
+            && links.all(|other| self.network.stream_is_up(target, other))
+    }
+
+    fn all_others(&self, target: usize, well: impl Fn(&Node) -> bool) -> bool {
+        let others = self.nodes.iter().enumerate();
+        others
+            .filter(|(number, node)| *number != target && node.member != MemberId(0))
+            .all(|(_, node)| well(node))
     }
 
     /// Members that vote, as the newest state has them.
@@ -85,35 +124,6 @@ impl World {
         states.max_by_key(|state| state.applied).map_or(0, |state| {
             state.members.values().filter(|member| member.voter).count()
         })
-    }
-
-    /// Everybody votes, is up, and knows what is committed; nothing keeps them apart.
-    fn is_calm(&self) -> bool {
-        let structural = |number: &usize| is_structural(self.faults[*number].kind);
-        let newest = self
-            .truth
-            .committed
-            .keys()
-            .next_back()
-            .copied()
-            .unwrap_or(0);
-        let members = self.nodes.iter().filter(|node| node.member != MemberId(0));
-        !self.active_faults.keys().any(structural)
-            && self.network.extra_loss == 0
-            && self.network.extra_delay == 0
-            && members.clone().count() >= 3
-            && members.clone().all(|node| {
-                let seen = node.core.as_ref().map(standfast_cluster::Core::inspect);
-                let well = seen.is_some_and(|seen| {
-                    seen.applied == newest
-                        && seen
-                            .state
-                            .members
-                            .get(&node.member)
-                            .is_some_and(|member| member.voter)
-                });
-                node.agent == Agent::Running && node.is_awake() && well
-            })
     }
 
     /// Faults that happen once.
@@ -289,13 +299,14 @@ impl World {
 
     pub(super) fn copy_disks(&mut self) {
         for node in &mut self.nodes {
+            node.disk.copied = self.time;
             node.disk.copy = Some(node.disk.durable.clone());
         }
     }
 
     /// A new machine is unpacked and asks to join.
     fn install_new(&mut self) {
-        let absent = |node: &crate::node::Node| node.machine == Machine::Absent && !node.joining;
+        let absent = |node: &Node| node.machine == Machine::Absent && !node.joining;
         if let Some(number) = self.nodes.iter().position(absent) {
             self.nodes[number].joining = true;
             self.ask_to_join(number);
@@ -330,7 +341,13 @@ impl World {
     /// One agent after the other.
     pub(super) fn roll(&mut self, number: usize) {
         if number < self.nodes.len() && self.time < self.scenario.quiet_from {
-            self.ask_restart(number, 500_000);
+            if self
+                .nodes
+                .iter()
+                .all(|node| node.disk_taint != Taint::RolledBack)
+            {
+                self.ask_restart(number, 500_000);
+            }
             self.later(4_000_000, Happening::Roll(number + 1));
         }
     }
@@ -344,6 +361,22 @@ fn goes(way: Way, from: usize, to: usize, target: usize, other: Option<usize>) -
         Way::Out => out,
         Way::In => into,
     }
+}
+
+/// Faults after which an agent starts anew, and has forgotten what it did not write.
+const fn is_a_crash(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::AgentKilled
+            | Kind::AgentKilledInStep
+            | Kind::PowerLoss
+            | Kind::PlannedRestart
+            | Kind::RollingRestart
+            | Kind::TotalOutage
+            | Kind::AllKilled
+            | Kind::Join
+            | Kind::Reinstall
+    )
 }
 
 /// Faults that take a machine, or its word, away from the others.
