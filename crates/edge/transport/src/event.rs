@@ -15,6 +15,17 @@ pub struct Peer {
     pub addresses: Vec<SocketAddr>,
 }
 
+/// A message for a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The member.
+    pub peer: NodeName,
+    /// The payload: at most `MAX_STREAM_BYTES` on a stream, else `MAX_DATAGRAM_BYTES`.
+    pub bytes: Bytes,
+    /// In order with the others on the best link, or at once on every link.
+    pub stream: bool,
+}
+
 /// Something that happened on the network. Only authenticated members cause the first four.
 #[derive(Debug)]
 pub enum TransportEvent {

@@ -24,6 +24,7 @@ mod hub;
 mod limits;
 mod name;
 mod quic;
+mod runtime;
 mod session;
 mod slot;
 mod tls;
@@ -33,6 +34,6 @@ pub mod join;
 pub mod pki;
 
 pub use config::{Config, MAX_DATAGRAM_BYTES, MAX_LINKS, MAX_STREAM_BYTES};
-pub use event::{EventSink, Peer, TransportEvent};
+pub use event::{EventSink, Outgoing, Peer, TransportEvent};
 pub use name::{ClusterId, NameError, NodeName};
 pub use transport::{SendError, Transport, TransportError};

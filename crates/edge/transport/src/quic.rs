@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::runtime::QuietRuntime;
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
     congestion::{Controller, ControllerFactory},
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
@@ -173,6 +173,6 @@ pub(crate) fn endpoint(bound: Bound, server: ServerConfig) -> io::Result<Endpoin
         EndpointConfig::default(),
         Some(server),
         bound.socket,
-        Arc::new(TokioRuntime),
+        Arc::new(QuietRuntime),
     )
 }

@@ -19,14 +19,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::{
-    Config, EventSink, MAX_DATAGRAM_BYTES, MAX_LINKS, MAX_STREAM_BYTES, NodeName, Peer,
-    hub::{Control, Hub, Outgoing},
+    Config, EventSink, MAX_DATAGRAM_BYTES, MAX_LINKS, MAX_STREAM_BYTES, NodeName, Outgoing, Peer,
+    hub::{Control, Hub},
     join::{JoinDesk, JoinError, JoinToken},
     pki::{Authority, Credentials},
     quic, tls,
 };
 
-/// Messages handed over but not yet taken by the transport's thread.
+/// Parcels handed over but not yet taken by the transport's thread.
 const MAX_HANDED_OVER: usize = 4096;
 /// Bytes handed over but not yet taken by the transport's thread.
 const MAX_HANDED_OVER_BYTES: usize = 4 * MAX_STREAM_BYTES;
@@ -74,7 +74,7 @@ pub enum SendError {
 
 /// A running transport. Dropping it closes all connections and ends its thread.
 pub struct Transport {
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Vec<Outgoing>>,
     control: mpsc::UnboundedSender<Control>,
     handed_over_bytes: Arc<AtomicUsize>,
     members: tls::Members,
@@ -173,33 +173,42 @@ impl Transport {
     /// Sends a datagram of at most [`MAX_DATAGRAM_BYTES`] on every link of `peer` at once. It is
     /// dropped where it cannot leave at once; it may arrive several times, in any order, or not at all.
     pub fn send_datagram(&self, peer: &NodeName, bytes: Bytes) -> Result<(), SendError> {
-        check_length(&bytes, MAX_DATAGRAM_BYTES)?;
-        self.hand_over(Outgoing {
+        self.send_together(vec![Outgoing {
             peer: peer.clone(),
             bytes,
             stream: false,
-        })
+        }])
     }
 
     /// Sends a message of at most [`MAX_STREAM_BYTES`] to `peer` on its best link, in order with the
     /// others. What waits for a peer without a link is dropped after a second, the oldest first.
     pub fn send_stream(&self, peer: &NodeName, bytes: Bytes) -> Result<(), SendError> {
-        check_length(&bytes, MAX_STREAM_BYTES)?;
-        self.hand_over(Outgoing {
+        self.send_together(vec![Outgoing {
             peer: peer.clone(),
             bytes,
             stream: true,
-        })
+        }])
     }
 
-    fn hand_over(&self, message: Outgoing) -> Result<(), SendError> {
-        let len = message.bytes.len();
+    /// Sends several messages, each as [`Self::send_datagram`] or [`Self::send_stream`] would. The
+    /// transport's thread wakes up once for all of them, and datagrams for one peer share a packet.
+    pub fn send_together(&self, messages: Vec<Outgoing>) -> Result<(), SendError> {
+        let mut len = 0;
+        for message in &messages {
+            let max = if message.stream {
+                MAX_STREAM_BYTES
+            } else {
+                MAX_DATAGRAM_BYTES
+            };
+            check_length(&message.bytes, max)?;
+            len += message.bytes.len();
+        }
         let before = self.handed_over_bytes.fetch_add(len, Ordering::Relaxed);
         let result = if before + len > MAX_HANDED_OVER_BYTES {
             Err(SendError::Busy)
         } else {
             self.outgoing
-                .try_send(message)
+                .try_send(messages)
                 .map_err(|error| match error {
                     mpsc::error::TrySendError::Full(_) => SendError::Busy,
                     mpsc::error::TrySendError::Closed(_) => SendError::Stopped,

@@ -7,6 +7,7 @@ use crate::{
     apply::{apply, settle_holders},
     core::Core,
 };
+use standfast_consensus::is_heartbeat;
 use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect, Level},
@@ -90,8 +91,14 @@ impl Core {
     }
 
     fn send_to_member(&mut self, message: standfast_model::message::Consensus) {
+        // Heartbeats travel with the rounds. They may be lost, come twice and overtake others.
+        let class = if is_heartbeat(&message) {
+            Class::Datagram
+        } else {
+            Class::Stream
+        };
         if let Some(node) = self.node_of(MemberId(message.to)) {
-            self.send(&node, Class::Stream, Body::Consensus(message));
+            self.send(&node, class, Body::Consensus(message));
         }
     }
 

@@ -33,7 +33,8 @@ use standfast_model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Consensus ticks in a heartbeat.
+/// Consensus ticks in a heartbeat. They are counted, not slept: a node wakes up for a tick only when
+/// something may come of it.
 pub(crate) const TICKS: u64 = 4;
 /// Messages of this node to itself within one event; more would be a loop.
 const SELF_MESSAGES: u32 = 100;
@@ -211,6 +212,7 @@ impl Core {
 
     /// Takes one event.
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.tick(now);
         match event {
             Event::Timer => {}
             Event::Message { from, message, .. } => self.on_message(now, &from, *message),
@@ -259,7 +261,7 @@ impl Core {
     /// How long until it wants `Event::Timer`, if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self, now: Now) -> Micros {
-        let tick = self.tick_length().minus(now.waited_since(self.last_tick));
+        let tick = self.next_tick(now);
         let disk = self.disk.retry_left(now).unwrap_or(Micros::MAX);
         tick.min(disk)
             .min(self.next_holding(now))
@@ -313,7 +315,6 @@ impl Core {
     fn settle(&mut self, now: Now) {
         let retries = self.disk.retries(now);
         self.out.extend(retries);
-        self.tick(now);
         let mut own = 0;
         loop {
             self.drain_consensus(now);
@@ -336,27 +337,48 @@ impl Core {
         self.publish_peers();
     }
 
-    /// At most one tick for each call: time that this agent slept through is not made up, or it
-    /// would stand for election because it overslept.
+    /// Counts the ticks that have passed, before anything that happened after them is looked at. At
+    /// most a heartbeat's worth for each call: time that this agent slept through is not made up, or
+    /// it would stand for election because it overslept. A leader's ticks come with its rounds.
     fn tick(&mut self, now: Now) {
         let length = self.tick_length();
         let waited = now.waited_since(self.last_tick);
-        if waited < length {
+        let passed = if !self.leads() {
+            (waited.0 / length.0.max(1)).min(TICKS)
+        } else if self.round_is_due(now) {
+            TICKS
+        } else {
+            0
+        };
+        if passed == 0 {
             return;
         }
-        let late = waited.minus(length);
-        self.last_tick = if late < length {
-            Now {
-                boot: now.boot.saturating_sub(late.0),
-                raw: now.raw.saturating_sub(late.0),
-            }
-        } else {
-            now
+        let before = self.last_tick;
+        let at = |tick: u64| Now {
+            boot: before.boot.saturating_add(length.0.saturating_mul(tick)),
+            raw: before.raw.saturating_add(length.0.saturating_mul(tick)),
         };
-        if self.voter.takes_part() {
-            let may = self.voter.may_vote(now) && !self.awaits_votes(now);
+        self.last_tick = at(passed);
+        if self.leads() || now.waited_since(self.last_tick) >= length {
+            self.last_tick = now;
+        }
+        if !self.voter.takes_part() {
+            return;
+        }
+        let patient = self.awaits_votes(now);
+        for tick in 1..=passed {
+            let may = self.voter.may_vote(at(tick)) && !patient;
             self.consensus.tick(may);
         }
+    }
+
+    /// How long until the next tick that something may come of, and never longer than a heartbeat.
+    fn next_tick(&self, now: Now) -> Micros {
+        if self.leads() && self.lead.is_some() {
+            return Micros::MAX;
+        }
+        let ticks = u64::from(self.consensus.quiet_ticks()).min(TICKS);
+        Micros(self.tick_length().0.saturating_mul(ticks)).minus(now.waited_since(self.last_tick))
     }
 
     /// Whether an election under way still has a chance, by how long votes take to reach the disks:

@@ -48,13 +48,12 @@ impl Core {
 
     /// How long until a holder has something to do.
     pub(crate) fn next_holding(&self, now: Now) -> Micros {
-        let heartbeat = self.timing().heartbeat;
         let silent = self.may_not_ask();
         let request = match (&self.holder.leader, self.holder.last_sent) {
             (Some(_), _) if silent => Micros::MAX,
             (None, _) => Micros::MAX,
             (Some(_), None) => Micros::ZERO,
-            (Some(_), Some(at)) => heartbeat.minus(now.held_since(at)),
+            (Some(_), Some(at)) => self.patience().minus(now.held_since(at)),
         };
         let local = match self.local_due {
             Some((at, left)) => left.minus(now.held_since(at)),
@@ -233,6 +232,23 @@ impl Core {
         !self.holder.learned || self.state.applied == 0 || ending
     }
 
+    /// How long after a request the next one follows by itself. A request answers the leader's round, so
+    /// that both travel together and everybody wakes up once for both; only when that round is late
+    /// does it not wait any longer.
+    fn patience(&self) -> Micros {
+        let heartbeat = self.timing().heartbeat;
+        Micros(heartbeat.0.saturating_add(heartbeat.0 / 16))
+    }
+
+    fn request_is_due(&self, now: Now) -> bool {
+        let Some(at) = self.holder.last_sent else {
+            return true;
+        };
+        let since = now.held_since(at);
+        let answers_round = self.holder.leader_heard == Some(now);
+        since >= self.patience() || (answers_round && since.0 >= self.timing().heartbeat.0 / 2)
+    }
+
     fn ask_for_leases(&mut self, now: Now) {
         let Some((_, leader)) = self.holder.leader.clone() else {
             return;
@@ -240,10 +256,7 @@ impl Core {
         if self.may_not_ask() {
             return;
         }
-        let due = self
-            .holder
-            .last_sent
-            .is_none_or(|at| now.held_since(at) >= self.timing().heartbeat);
+        let due = self.request_is_due(now);
         let wants = if due || self.holder.wants_stale {
             self.wants(now)
         } else {

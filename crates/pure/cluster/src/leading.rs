@@ -74,14 +74,17 @@ impl Core {
 
     /// Sends a leadership round when one is due.
     pub(crate) fn lead_round(&mut self, now: Now) -> bool {
-        let due = self
-            .last_round
-            .is_none_or(|at| now.held_since(at) >= self.timing().heartbeat);
+        let due = self.round_is_due(now);
         if due {
             self.last_round = Some(now);
             self.send_round(now);
         }
         due
+    }
+
+    pub(crate) fn round_is_due(&self, now: Now) -> bool {
+        self.last_round
+            .is_none_or(|at| now.held_since(at) >= self.timing().heartbeat)
     }
 
     /// How long until a leader has something to do.

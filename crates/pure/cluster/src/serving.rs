@@ -410,6 +410,8 @@ impl Core {
         }
         let response = match (outcome, waiting.member) {
             (Err(refusal), _) => Response::Refused(refusal.clone()),
+            // Only the leader knows which member a joiner has become: its answer is waited for.
+            (Ok(()), None) if matches!(waiting.request, Request::Join { .. }) => return,
             (Ok(()), None) => Response::Done { index },
             (Ok(()), Some(member)) => self.joined(member),
         };

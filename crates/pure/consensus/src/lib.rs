@@ -20,3 +20,4 @@ mod tests;
 
 pub use api::{Committed, ConsensusError, MemberChange, Output, Persist, Refusal, Role, Settings};
 pub use member::Consensus;
+pub use wire::is_heartbeat;

@@ -145,6 +145,17 @@ impl Consensus {
         self.settle();
     }
 
+    /// How many ticks at least have to pass on this node before an election may begin, if no message
+    /// comes; at least 1. Of no meaning on a leader.
+    #[must_use]
+    pub fn quiet_ticks(&self) -> u32 {
+        if self.is_only_voter() {
+            return 1;
+        }
+        let left = self.timeout.saturating_sub(self.node.raft.election_elapsed);
+        u32::try_from(left).unwrap_or(u32::MAX).max(1)
+    }
+
     /// A message came. Without `may_vote`, whatever could make this node vote is dropped, and that
     /// includes its vote for itself.
     pub fn step(&mut self, message: &Message, may_vote: bool) {

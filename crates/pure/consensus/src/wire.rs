@@ -66,6 +66,16 @@ impl Kind {
     }
 }
 
+/// Whether a message is a heartbeat or its answer: repeated all the time, so that one may be lost, come
+/// twice, or overtake others without harm.
+#[must_use]
+pub fn is_heartbeat(message: &Message) -> bool {
+    matches!(
+        Kind::of(message),
+        Some(Kind::Heartbeat | Kind::HeartbeatResponse)
+    )
+}
+
 /// Kinds of entry in `LogEntry::kind`. Numbers are for ever.
 const COMMAND: u32 = 0;
 const MEMBER_CHANGE: u32 = 1;

@@ -16,7 +16,9 @@ use standfast_model::{
 };
 use standfast_process::ProcessDriver;
 use standfast_storage::{Identity, StorageThread};
-use standfast_transport::{MAX_DATAGRAM_BYTES, NodeName, Peer, Transport, join::JoinRequest};
+use standfast_transport::{
+    MAX_DATAGRAM_BYTES, MAX_STREAM_BYTES, NodeName, Outgoing, Peer, Transport, join::JoinRequest,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Somebody who waits for an answer.
@@ -39,6 +41,8 @@ pub(crate) struct Edges {
     pub(crate) processes: ProcessDriver,
     pub(crate) addresses: Addresses,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
+    /// Messages that are to leave together.
+    pub(crate) unsent: Vec<Outgoing>,
     /// Writes that the storage thread had no room for yet.
     pub(crate) backlog: VecDeque<standfast_model::effect::Batch>,
     /// The last write handed to the storage thread, which repeats failed ones by itself.
@@ -127,19 +131,31 @@ impl Edges {
         ends
     }
 
-    fn send(&self, to: &NodeId, class: Class, message: &Message) {
+    fn send(&mut self, to: &NodeId, class: Class, message: &Message) {
         let Ok(name) = NodeName::new(to.as_str()) else {
             return;
         };
         let bytes = message.encode_to_vec();
         let datagram = class == Class::Datagram && bytes.len() <= MAX_DATAGRAM_BYTES;
-        let sent = if datagram {
-            self.transport.send_datagram(&name, bytes.into())
-        } else {
-            self.transport.send_stream(&name, bytes.into())
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%to, %error, "not sent");
+        if bytes.len() > MAX_STREAM_BYTES {
+            tracing::warn!(%to, length = bytes.len(), "a message is too long to be sent");
+            return;
+        }
+        self.unsent.push(Outgoing {
+            peer: name,
+            bytes: bytes.into(),
+            stream: !datagram,
+        });
+    }
+
+    /// Sends what effects have asked for since the last time.
+    pub(crate) fn send_all(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        let messages = std::mem::take(&mut self.unsent);
+        if let Err(error) = self.transport.send_together(messages) {
+            tracing::debug!(%error, "not sent");
         }
     }
 

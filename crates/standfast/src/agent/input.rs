@@ -1,11 +1,15 @@
 //! What reaches the agent's loop, and how edges put it there. Plain translation.
 
+use super::{copies::Copies, queue::Queue};
 use prost::Message as _;
 use standfast_model::{event::Event, id::NodeId, message::Message, time::Micros};
 use standfast_storage::StorageEvent;
 use standfast_transport::{EventSink, TransportEvent, join::JoinRequest};
 use std::{
-    sync::mpsc::{Sender, channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Sender, channel},
+    },
     thread,
 };
 
@@ -24,11 +28,27 @@ pub(crate) enum Input {
 
 /// Takes what the transport tells.
 #[derive(Debug)]
-pub(crate) struct Sink(Sender<Input>);
+pub(crate) struct Sink {
+    inputs: Queue,
+    copies: Mutex<Copies>,
+}
 
 impl Sink {
-    pub(crate) fn new(inputs: Sender<Input>) -> Self {
-        Self(inputs)
+    pub(crate) fn new(inputs: Queue) -> Self {
+        Self {
+            inputs,
+            copies: Mutex::default(),
+        }
+    }
+
+    /// A datagram comes on every link. Only the first copy wakes the loop up.
+    fn datagram(&self, from: &str, link: u8, bytes: &[u8]) {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_copy = copies.is_copy(from, link, bytes);
+        drop(copies);
+        if !is_copy {
+            self.message(from, u32::from(link), bytes);
+        }
     }
 
     fn message(&self, from: &str, link: u32, bytes: &[u8]) {
@@ -39,7 +59,7 @@ impl Sink {
                     link,
                     message: Box::new(message),
                 };
-                drop(self.0.send(Input::Event(event)));
+                self.inputs.send(Input::Event(event));
             }
             Err(error) => tracing::warn!(from, %error, "a message that is none was dropped"),
         }
@@ -51,11 +71,12 @@ impl Sink {
             link: u32::from(link),
             up,
         };
-        drop(self.0.send(Input::Event(event)));
+        self.inputs.send(Input::Event(event));
     }
 
     fn notice(&self, topic: String, text: String) {
-        drop(self.0.send(Input::Event(Event::Notice { topic, text })));
+        self.inputs
+            .send(Input::Event(Event::Notice { topic, text }));
     }
 }
 
@@ -63,7 +84,7 @@ impl EventSink for Sink {
     fn offer(&self, event: TransportEvent) -> Result<(), TransportEvent> {
         match event {
             TransportEvent::Datagram { from, link, bytes } => {
-                self.message(from.as_str(), u32::from(link), &bytes);
+                self.datagram(from.as_str(), link, &bytes);
             }
             TransportEvent::Stream { from, bytes, .. } => self.message(from.as_str(), 0, &bytes),
             TransportEvent::LinkUp { peer, link, .. } => {
@@ -93,9 +114,9 @@ impl EventSink for Sink {
             }
             TransportEvent::NotLetIn { peer } => {
                 let peer = NodeId::from(peer.as_str());
-                drop(self.0.send(Input::Event(Event::NotLetIn { peer })));
+                self.inputs.send(Input::Event(Event::NotLetIn { peer }));
             }
-            TransportEvent::Join(request) => drop(self.0.send(Input::Join(request))),
+            TransportEvent::Join(request) => self.inputs.send(Input::Join(request)),
         }
         Ok(())
     }
@@ -122,15 +143,13 @@ pub(crate) fn storage_event(event: StorageEvent) -> Event {
 ///
 /// # Errors
 /// The system gives no thread.
-pub(crate) fn event_sender(inputs: Sender<Input>) -> std::io::Result<Sender<Event>> {
+pub(crate) fn event_sender(inputs: Queue) -> std::io::Result<Sender<Event>> {
     let (sender, receiver) = channel::<Event>();
     thread::Builder::new()
         .name("events".to_owned())
         .spawn(move || {
             for event in receiver {
-                if inputs.send(Input::Event(event)).is_err() {
-                    return;
-                }
+                inputs.send(Input::Event(event));
             }
         })?;
     Ok(sender)

@@ -1,19 +1,18 @@
 //! Metrics of this agent: the HTTP server asks for the picture like any client, and renders it on its
 //! own thread.
 
-use super::{Options, input::Input, setup::pki_dir};
+use super::{Options, input::Input, queue::Queue, setup::pki_dir};
 use crate::render::{Form, Local, metrics};
 use standfast_web::{Format, Server};
-use std::sync::mpsc::Sender;
 
 /// Serves them. An address that is taken costs the metrics, never the agent.
-pub(super) fn serve(options: &Options, inputs: &Sender<Input>) -> Option<Server> {
+pub(super) fn serve(options: &Options, inputs: &Queue) -> Option<Server> {
     let address = options.metrics?;
     let inputs = inputs.clone();
     let certificates = pki_dir(&options.state);
     let server = Server::start(
         address,
-        move |asked| drop(inputs.send(Input::Watcher(asked))),
+        move |asked| inputs.send(Input::Watcher(asked)),
         move |view, format| {
             let local = Local {
                 certificates: standfast_transport::pki::expiry(&certificates),

@@ -7,8 +7,10 @@ mod addresses;
 mod carry;
 mod clock;
 mod convert;
+mod copies;
 mod input;
 mod metrics;
+mod queue;
 mod realtime;
 pub(crate) mod recovery;
 mod service;
@@ -19,6 +21,7 @@ use crate::failure::Failure;
 use addresses::Addresses;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
+use queue::Queue;
 use service::Service;
 use shown::Shown;
 use standfast_cluster::{Core, Init};
@@ -40,10 +43,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -54,6 +54,8 @@ const WRITES: usize = 4096;
 /// Shortest sleep, microseconds: with real-time priority, a core that always wants to be woken at once
 /// would take the processor for itself.
 const SHORTEST_SLEEP: u64 = 100;
+/// Inputs after which what is to be sent is sent, however many more are waiting.
+const TOGETHER: u32 = 8;
 /// Waking up later than this is a stall worth telling.
 const STALL: Micros = Micros::from_millis(20);
 
@@ -104,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     service::watch_signals()
         .map_err(|error| Failure::cannot("be told to end by a signal", &error))?;
-    let (inputs, queue) = channel::<Input>();
+    let queue = Queue::default();
     let guards = probe_guards(options);
     let core = Init {
         node: NodeId::from(identity.node.as_str()),
@@ -119,13 +121,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     measure_disk(&mut storage);
     let links = own_links(&core, &restored, &identity.node)?;
-    let edges = start_edges(options, identity, storage, &links, &inputs, &guards)?;
-    let api_inputs = inputs.clone();
+    let edges = start_edges(options, identity, storage, &links, &queue, &guards)?;
+    let clients = queue.clone();
     let server = standfast_api::Server::bind(&options.socket, move |incoming| {
-        drop(api_inputs.send(Input::Client(incoming)));
+        clients.send(Input::Client(incoming));
     })
     .map_err(|error| Failure::cannot("serve clients", &error))?;
-    let metrics = metrics::serve(options, &inputs);
+    let metrics = metrics::serve(options, &queue);
     if options.realtime
         && let Err(why) = realtime::raise_this_thread()
     {
@@ -197,7 +199,7 @@ fn start_edges(
     identity: standfast_storage::Identity,
     storage: Storage,
     links: &[SocketAddr],
-    inputs: &Sender<Input>,
+    inputs: &Queue,
     guards: &GuardSupport,
 ) -> Result<Edges, Failure> {
     recovery::finish_keys(&options.state, &identity.cluster_id)?;
@@ -227,7 +229,7 @@ fn start_edges(
         .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
     let stored = inputs.clone();
     let storage = StorageThread::start(storage, WRITES, move |event| {
-        drop(stored.send(Input::Event(input::storage_event(event))));
+        stored.send(Input::Event(input::storage_event(event)));
     })
     .map_err(|error| Failure::cannot("start the storage thread", &error))?;
     let events = input::event_sender(inputs.clone())
@@ -242,7 +244,7 @@ fn start_edges(
     };
     let from_process = inputs.clone();
     let processes = ProcessDriver::new(settings, move |resource, change| {
-        drop(from_process.send(Input::Event(Event::Instance { resource, change })));
+        from_process.send(Input::Event(Event::Instance { resource, change }));
     })
     .map_err(|error| Failure::cannot("start the process driver", &error))?;
     let mut support = standfast_address::probe_support();
@@ -260,6 +262,7 @@ fn start_edges(
         waiting: BTreeMap::new(),
         backlog: VecDeque::new(),
         submitted: 0,
+        unsent: Vec::new(),
         kinds: BTreeMap::new(),
     })
 }
@@ -315,7 +318,7 @@ fn probe_guards(options: &Options) -> GuardSupport {
 fn main_loop(
     init: Init,
     mut edges: Edges,
-    queue: &Receiver<Input>,
+    queue: &Queue,
     links: &[SocketAddr],
     options: &Options,
 ) -> Result<(), Failure> {
@@ -324,23 +327,27 @@ fn main_loop(
     let mut next_id = setup::random_u64()?;
     let mut service = Service::from_environment();
     service.tell("READY=1");
+    let mut steps_unsent = 0;
     while !ends {
         service.feed();
+        // What several inputs had sent leaves together, but does not wait long for more of them.
+        if steps_unsent >= TOGETHER || queue.is_empty() {
+            edges.send_all();
+            steps_unsent = 0;
+        }
+        steps_unsent += 1;
         let before = clock::now();
         let wait = core.next_wakeup(before);
-        let length = Duration::from_micros(wait.0.clamp(SHORTEST_SLEEP, 1_000_000));
-        let event = match queue.recv_timeout(length) {
-            Ok(input) => {
+        let patience = Duration::from_micros(wait.0.clamp(SHORTEST_SLEEP, 1_000_000));
+        let event = match queue.next(patience) {
+            Some(input) => {
                 next_id = next_id.wrapping_add(1);
                 match event_of(&mut edges, &core, input, (next_id, links, options)) {
                     Some(event) => event,
                     None => continue,
                 }
             }
-            Err(RecvTimeoutError::Timeout) => Event::Timer,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::new(70, "every edge of the agent has ended"));
-            }
+            None => Event::Timer,
         };
         let now = clock::now();
         if service.is_told_to_end() {
@@ -355,6 +362,7 @@ fn main_loop(
         }
         ends |= edges.carry_out(core.step(now, event));
     }
+    edges.send_all();
     service.tell("STOPPING=1");
     Ok(())
 }

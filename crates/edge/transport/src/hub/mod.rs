@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,14 +21,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use quinn::{ClientConfig, Endpoint};
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep_until};
 
 use self::peer::{DialFailure, PeerState};
 use crate::{
-    Config, EventSink, NodeName, Peer, TransportError, TransportEvent,
+    Config, EventSink, NodeName, Outgoing, Peer, TransportError, TransportEvent,
     accept::Door,
     join::JoinDesk,
     limits::ReportGate,
@@ -44,14 +44,6 @@ const SHORTEST_TICK: Duration = Duration::from_millis(20);
 const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// Time for the last packets when the transport stops.
 const FAREWELL: Duration = Duration::from_millis(100);
-
-/// A message of the agent.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) peer: NodeName,
-    pub(crate) bytes: Bytes,
-    pub(crate) stream: bool,
-}
 
 /// A request of the agent other than a message.
 #[derive(Debug)]
@@ -198,7 +190,7 @@ impl Hub {
     pub(crate) fn spawn(
         mut self,
         sockets: Vec<Bound>,
-        outgoing: mpsc::Receiver<Outgoing>,
+        outgoing: mpsc::Receiver<Vec<Outgoing>>,
         control: mpsc::UnboundedReceiver<Control>,
     ) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -217,12 +209,12 @@ impl Hub {
 
     async fn run(
         mut self,
-        mut outgoing: mpsc::Receiver<Outgoing>,
+        mut outgoing: mpsc::Receiver<Vec<Outgoing>>,
         mut control: mpsc::UnboundedReceiver<Control>,
     ) {
         let period = self.heartbeat.clamp(SHORTEST_TICK, LONGEST_TICK);
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
+        let mut tick = pin!(sleep_until((ticked + period).into()));
         loop {
             // Messages last: they are the only thing that comes in masses.
             tokio::select! {
@@ -235,8 +227,14 @@ impl Hub {
                     Some(Control::Stop) | None => break,
                 },
                 Some(report) = self.reports.recv() => self.on_report(report),
-                _ = ticks.tick() => self.on_tick(),
-                Some(message) = outgoing.recv() => self.on_outgoing(message),
+                () = &mut tick => {}
+                Some(messages) = outgoing.recv() => self.on_outgoing(messages),
+            }
+            // Awake already, it looks at the links a little early rather than wake up again for that.
+            if ticked.elapsed() >= period * 3 / 4 {
+                ticked = Instant::now();
+                self.on_tick();
+                tick.set(sleep_until((ticked + period).into()));
             }
         }
         self.stop().await;
@@ -254,16 +252,19 @@ impl Hub {
         drop(tokio::time::timeout(FAREWELL, idle).await);
     }
 
-    fn on_outgoing(&mut self, message: Outgoing) {
-        let len = message.bytes.len();
+    fn on_outgoing(&mut self, messages: Vec<Outgoing>) {
+        let now = Instant::now();
+        let len = messages.iter().map(|message| message.bytes.len()).sum();
         self.handed_over_bytes.fetch_sub(len, Ordering::Relaxed);
-        let Some(peer) = self.peers.get_mut(&message.peer) else {
-            return;
-        };
-        if message.stream {
-            peer.queue_message(message.bytes, Instant::now(), &self.common);
-        } else {
-            peer.send_datagram(&message.bytes, Instant::now(), &self.common);
+        for message in messages {
+            let Some(peer) = self.peers.get_mut(&message.peer) else {
+                continue;
+            };
+            if message.stream {
+                peer.queue_message(message.bytes, now, &self.common);
+            } else {
+                peer.send_datagram(&message.bytes, now, &self.common);
+            }
         }
     }
 
