@@ -332,3 +332,55 @@ fn kept_where_it_is_needed(node: &Node) {
     let mode = fs::metadata(&backup).expect("backup").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn a_cluster_that_observes_starts_nothing_until_it_may_act() {
+    let mut node = Node::new("observe");
+    node.start();
+    let acting = node.write("acting.toml", SITE);
+    let text = fs::read_to_string(&acting).expect("file");
+    let observing = node.path("observing.toml");
+    let text = text.replace("[cluster]\n", "[cluster]\nmode = \"observe\"\n");
+    fs::write(&observing, text).expect("file");
+    let plan = node.ok(&["plan", &observing]);
+    assert!(plan.contains("cluster: mode active -> observe"), "{plan}");
+    assert!(
+        plan.contains("none: nothing is started or stopped"),
+        "{plan}"
+    );
+    node.ok(&["apply", &observing]);
+    node.wait_for("observation", |node| {
+        node.ok(&["history"]).contains("site would start on alpha")
+    });
+    let status = node.ok(&["status"]);
+    assert!(
+        status.starts_with("OBSERVING ONLY, nothing is started"),
+        "{status}"
+    );
+    assert!(
+        status.contains("acting, it would have site on alpha"),
+        "{status}"
+    );
+    assert!(!node.runs());
+    node.fails(
+        &["switchover", "site", "--to", "alpha"],
+        107,
+        "only observes",
+    );
+    node.fails(&["node", "drain", "alpha", "--force"], 107, "only observes");
+    let plan = node.ok(&["plan", &acting]);
+    assert!(plan.contains("1. start web on alpha"), "{plan}");
+    node.ok(&["apply", &acting]);
+    node.wait_for("running group", Node::runs);
+    // What runs stays when it only observes again, and when it acts again.
+    node.ok(&["apply", &observing]);
+    assert!(node.ok(&["status"]).starts_with("OBSERVING ONLY"));
+    assert!(node.runs());
+    let plan = node.ok(&["plan", &acting]);
+    assert!(
+        plan.contains("none: nothing is started or stopped"),
+        "{plan}"
+    );
+    node.ok(&["apply", &acting]);
+    assert!(node.runs());
+}

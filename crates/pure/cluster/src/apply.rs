@@ -213,6 +213,9 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
         }
         state.plan = plan.clone();
     }
+    if let Some(observed) = &decision.observed {
+        state.observed.clone_from(observed);
+    }
     for group in &decision.moves_done {
         state.moves.remove(group);
     }
@@ -238,7 +241,9 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
     }
     settle_holders(state);
     removal::forget_gone(state);
-    let kind = if !decision.expired.is_empty() {
+    let kind = if decision.observed.is_some() {
+        "observe"
+    } else if !decision.expired.is_empty() {
         "failover"
     } else if decision.plan.is_some() {
         "placement"

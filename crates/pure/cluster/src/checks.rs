@@ -55,6 +55,15 @@ impl Core {
         ))
     }
 
+    /// Nothing is moved where nothing is done.
+    pub(crate) fn check_acts(&self) -> Result<(), Refusal> {
+        if self.state.config.observes() {
+            let text = "the cluster only observes, and moves nothing; `mode = \"active\"` in [cluster] lets it act";
+            return Err(Self::refusal(RefusalKind::Unsafe, text));
+        }
+        Ok(())
+    }
+
     pub(crate) fn check_group(&self, group: &GroupId) -> Result<(), Refusal> {
         if self.state.config.groups.contains_key(group) {
             return Ok(());
@@ -77,6 +86,7 @@ impl Core {
 
     pub(crate) fn check_move(&self, group: &GroupId, to: Option<&NodeId>) -> Result<(), Refusal> {
         self.check_group(group)?;
+        self.check_acts()?;
         let unsafe_now = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
         let assignment = self.state.plan.groups.get(group);
         if assignment.is_some_and(|assignment| assignment.maintenance) {

@@ -209,7 +209,8 @@ impl Core {
             self.peers.clone_from(&peers);
             self.out.push(Effect::Peers(peers));
         }
-        let watched = self.address_resources();
+        let mut watched = self.address_resources();
+        watched.retain(|(resource, _)| self.touches(resource));
         if watched != self.watched {
             self.watched.clone_from(&watched);
             self.out.push(Effect::WatchNetworks(watched));

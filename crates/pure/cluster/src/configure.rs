@@ -63,6 +63,7 @@ pub(crate) fn configure(
     {
         record.text = Some(before);
     }
+    watch_from(state, new.config);
     state.config = new.config.clone();
     state.config_version += 1;
     state.config_history.push_back(ConfigRecord {
@@ -87,6 +88,18 @@ pub(crate) fn configure(
     text.push_str(&by.because());
     entry.write(state, "config", text, Vec::new());
     Ok(())
+}
+
+/// What is observed begins where everything is at present, and is of no use once the cluster acts.
+fn watch_from(state: &mut ClusterState, config: &ClusterConfig) {
+    if !config.observes() {
+        state.observed.clear();
+    } else if !state.config.observes() {
+        let groups = state.plan.groups.iter();
+        state.observed = groups
+            .map(|(group, assignment)| (group.clone(), assignment.node.clone()))
+            .collect();
+    }
 }
 
 /// What is old goes: first texts, then who and when.

@@ -3,7 +3,7 @@
 //!
 //! Not for how a plan is carried out (`holding`).
 
-use crate::{core::Core, lead::Pending};
+use crate::{core::Core, lead::Pending, observing::Observed};
 use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
@@ -192,39 +192,42 @@ impl Core {
             let known = self.state.nodes.get(node).is_some_and(|known| known.online);
             (known && !expired.contains_key(node)) || returned.contains(node)
         };
-        let placements = place(&facts(&self.state, &self.state.config, &online));
-        let plan = plan_from(
-            &self.state,
-            &self.state.config,
-            placements,
-            self.consensus.term(),
-        );
+        let config = self.state.config.as_acted_on();
+        let placements = place(&facts(&self.state, &config, &online));
+        let plan = plan_from(&self.state, &config, placements, self.consensus.term());
+        let observed = self.observe(&online);
         let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
         let changed = differs(&self.state.plan, &plan) || !moves_done.is_empty();
-        if expired.is_empty() && returned.is_empty() && !changed {
+        if expired.is_empty() && returned.is_empty() && !changed && observed.is_none() {
             if let Some(lead) = &mut self.lead {
                 lead.decided_at = Some(self.state.applied);
             }
             return;
         }
-        let (text, evidence) = self.describe(&expired, &returned, &plan);
+        let (text, evidence) = self.describe((&expired, &returned), &plan, observed.as_ref());
         let plan = changed.then_some(plan);
-        self.proposals += 1;
-        let request = self.incarnation.0.rotate_left(17) ^ self.proposals;
-        let pending = Pending {
-            request,
-            plan: plan.clone(),
-            expired: expired.keys().cloned().collect(),
-        };
         let silent_ms = self.silent_for(expired.keys(), now);
         let decision = Decision {
             expired,
             silent_ms,
             returned: returned.into_iter().collect(),
             moves_done,
+            observed: observed.map(|observed| observed.places),
             plan,
             text,
             evidence,
+        };
+        self.propose_decision(now, decision);
+    }
+
+    /// Until it is applied, nothing is granted that it takes away.
+    pub(crate) fn propose_decision(&mut self, now: Now, decision: Decision) {
+        self.proposals += 1;
+        let request = self.incarnation.0.rotate_left(17) ^ self.proposals;
+        let pending = Pending {
+            request,
+            plan: decision.plan.clone(),
+            expired: decision.expired.keys().cloned().collect(),
         };
         if self.propose(now, Some(request), Change::Decide(decision))
             && let Some(lead) = &mut self.lead
@@ -233,7 +236,7 @@ impl Core {
         }
     }
 
-    fn silent_for<'n>(
+    pub(crate) fn silent_for<'n>(
         &self,
         nodes: impl Iterator<Item = &'n NodeId>,
         now: Now,
@@ -275,9 +278,9 @@ impl Core {
 
     fn describe(
         &self,
-        expired: &BTreeMap<NodeId, String>,
-        returned: &BTreeSet<NodeId>,
+        (expired, returned): (&BTreeMap<NodeId, String>, &BTreeSet<NodeId>),
         plan: &Plan,
+        observed: Option<&Observed>,
     ) -> (String, Vec<String>) {
         let mut parts = Vec::new();
         let mut evidence: Vec<String> = expired
@@ -314,6 +317,10 @@ impl Core {
                     .unwrap_or_default();
                 format!("{group}: {about}{}", reason.text)
             }));
+        }
+        if let Some(observed) = observed {
+            parts.extend(observed.parts.iter().cloned());
+            evidence.extend(observed.evidence.iter().cloned());
         }
         if parts.is_empty() {
             parts.push("the plan follows the configuration".to_owned());

@@ -26,6 +26,7 @@ mod lead;
 mod leading;
 mod leaving;
 mod local;
+mod observing;
 mod outages;
 mod preview;
 mod refound;

@@ -23,9 +23,10 @@ use standfast_schedule::{
 impl Core {
     pub(crate) fn preview(&self, config: &ClusterConfig) -> PlanPreview {
         let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
-        let placements = place(&facts(&self.state, config, &online));
+        let acted = config.as_acted_on();
+        let placements = place(&facts(&self.state, &acted, &online));
         let before = &self.state.plan;
-        let after = plan_from(&self.state, config, placements, self.consensus.term());
+        let after = plan_from(&self.state, &acted, placements, self.consensus.term());
         let mut list = actions(before, &after);
         let stays = |assignment: &&Assignment| {
             !assignment.maintenance
@@ -120,6 +121,11 @@ impl Core {
         let mut warnings = Vec::new();
         if let Err(refusal) = self.check_config(config) {
             warnings.push(format!("apply would refuse this: {}", refusal.text));
+        }
+        if config.observes() {
+            warnings.push(String::from(
+                "the cluster only observes: what it would do is in the journal, and nothing is done",
+            ));
         }
         for (group, assignment) in &after.groups {
             if assignment.node.is_none() && !assignment.maintenance {

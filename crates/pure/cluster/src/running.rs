@@ -28,7 +28,7 @@ impl Core {
             .config
             .resources
             .iter()
-            .filter(|(resource, _)| !self.locals.contains_key(*resource))
+            .filter(|(resource, _)| !self.locals.contains_key(*resource) && self.touches(resource))
             .map(|(resource, config)| (resource.clone(), config.kind.clone()))
             .collect();
         for (resource, kind) in new {
@@ -73,6 +73,9 @@ impl Core {
 
     /// Starts and stops what is to be started and stopped now.
     pub(crate) fn drive(&mut self, now: Now) {
+        if self.state.config.observes() {
+            return;
+        }
         for (members, assignment) in self.local_groups() {
             if assignment
                 .as_ref()

@@ -248,6 +248,9 @@ impl Core {
                 author,
             } => {
                 self.check_node(&node)?;
+                if drained {
+                    self.check_acts()?;
+                }
                 Change::Drain {
                     node,
                     drained,

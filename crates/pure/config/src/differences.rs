@@ -21,6 +21,11 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
         &format!("{:?}", old.profile).to_lowercase(),
         &format!("{:?}", new.profile).to_lowercase(),
     );
+    lines.value(
+        "mode",
+        &format!("{:?}", old.mode).to_lowercase(),
+        &format!("{:?}", new.mode).to_lowercase(),
+    );
     lines.value("maintenance", &old.maintenance, &new.maintenance);
     lines.of("timing");
     timing(&mut lines, &old.timing, &new.timing);

@@ -3,7 +3,7 @@
 //!
 //! | table | what it says |
 //! |---|---|
-//! | `[cluster]` | `name`, `profile`, `maintenance` |
+//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance` |
 //! | `[timing]` | values that differ from the profile's |
 //! | `[nodes.NAME]` | `addresses` of its links, `witness` |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
@@ -39,7 +39,7 @@ pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;
 use section::Section;
-use standfast_model::config::{ClusterConfig, Profile, Timing};
+use standfast_model::config::{ClusterConfig, Mode, Profile, Timing};
 use toml::de::DeTable;
 
 /// Largest configuration file, in bytes.
@@ -110,6 +110,8 @@ fn read_cluster(mut section: Section<'_>, report: &mut Report<'_>, config: &mut 
     config.profile = section
         .choice(report, "profile", &profiles)
         .unwrap_or_default();
+    let modes = [("active", Mode::Active), ("observe", Mode::Observe)];
+    config.mode = section.choice(report, "mode", &modes).unwrap_or_default();
     config.maintenance = section.boolean(report, "maintenance").unwrap_or(false);
     section.finish(report);
 }

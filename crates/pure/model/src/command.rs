@@ -159,6 +159,9 @@ pub struct Decision {
     /// Switchovers that this decision has considered: they are over, fulfilled or not.
     #[serde(default)]
     pub moves_done: Vec<GroupId>,
+    /// Where each group would be, if that changes while the cluster only observes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<BTreeMap<GroupId, Option<NodeId>>>,
     /// The new plan, if the placement changes.
     pub plan: Option<Plan>,
     /// What is being done, as a sentence, for the journal.

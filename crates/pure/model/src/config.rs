@@ -7,7 +7,7 @@ use crate::{
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,12 +20,26 @@ pub struct ClusterConfig {
     pub timing: Timing,
     /// The whole cluster is in maintenance.
     pub maintenance: bool,
+    /// Whether it acts on what it decides.
+    #[serde(default)]
+    pub mode: Mode,
     /// Machines and the addresses they are reached at. Several addresses are several links.
     pub nodes: BTreeMap<NodeId, NodeConfig>,
     /// What is to be kept running.
     pub resources: BTreeMap<ResourceId, ResourceConfig>,
     /// Groups; a resource that no group names has one of its own name.
     pub groups: BTreeMap<GroupId, GroupConfig>,
+}
+
+/// Whether a cluster acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It does what it decides.
+    #[default]
+    Active,
+    /// It says in the journal what it would do, and does nothing.
+    Observe,
 }
 
 /// One machine.
@@ -238,6 +252,23 @@ impl Default for FailurePolicy {
 }
 
 impl ClusterConfig {
+    /// Whether nothing is to be done, only said.
+    #[must_use]
+    pub const fn observes(&self) -> bool {
+        matches!(self.mode, Mode::Observe)
+    }
+
+    /// The configuration as it is acted on: observing is maintenance of everything.
+    #[must_use]
+    pub fn as_acted_on(&self) -> Cow<'_, Self> {
+        if !self.observes() {
+            return Cow::Borrowed(self);
+        }
+        let mut acted = self.clone();
+        acted.maintenance = true;
+        Cow::Owned(acted)
+    }
+
     /// The group that a resource belongs to.
     #[must_use]
     pub fn group_of(&self, resource: &ResourceId) -> Option<&GroupId> {

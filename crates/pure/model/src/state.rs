@@ -45,6 +45,9 @@ pub struct ClusterState {
     pub keys: BTreeMap<NodeId, BTreeSet<String>>,
     /// The plan in force.
     pub plan: Plan,
+    /// Only while the cluster observes: where each group would be if it acted.
+    #[serde(default)]
+    pub observed: BTreeMap<GroupId, Option<NodeId>>,
     /// Who may be running each resource: the assigned node, and whoever has not yet been
     /// released, fenced or expired. More than one entry means that nobody new may start.
     pub may_hold: BTreeMap<ResourceId, BTreeSet<NodeId>>,

@@ -345,7 +345,9 @@ fn broken_tie(
 }
 
 fn place_in_maintenance(facts: &Facts<'_>, id: &GroupId) -> Placement {
-    let whose = if facts.config.maintenance {
+    let whose = if facts.config.observes() {
+        "the cluster only observes"
+    } else if facts.config.maintenance {
         "the cluster is in maintenance"
     } else {
         "the group is in maintenance"

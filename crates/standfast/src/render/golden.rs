@@ -7,6 +7,7 @@ use super::{
     Explanation, Health, Status, Style, check, explain, history, history_json, json, status,
 };
 use standfast_model::{
+    config::Mode,
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId},
     plan::{Assignment, INFINITY, PlanNumber, Reason},
@@ -388,6 +389,32 @@ fn maintenance_is_no_outage() {
     view.state.moves.insert("site".into(), request);
     assert_eq!(health(&view), Health::Degraded);
     compare("maintenance", &said(&view));
+}
+
+#[test]
+fn a_cluster_that_observes_says_so_first() {
+    let mut view = healthy();
+    view.state.config.mode = Mode::Observe;
+    lose(&mut view, "alpha");
+    view.node = String::from("beta");
+    view.leader = Some("beta".into());
+    let place = ("site".into(), Some("beta".into()));
+    view.state.observed.extend([place]);
+    place_nowhere(&mut view);
+    let number = view.state.plan.number;
+    let text = "alpha is lost; a failover would happen now: site would move from alpha to beta (only observed: nothing \
+                is done)";
+    let why = "alpha: not heard for 812 ms, and its lease is over";
+    journal(&mut view.state, number, "observe", text, &[why]);
+    assert_eq!(health(&view), Health::Degraded);
+    compare("observe", &(said(&view) + &explained(&view)));
+}
+
+fn place_nowhere(view: &mut View) {
+    let why = "the cluster only observes: alpha is not online, and it is not started elsewhere";
+    place(view, None, vec![reason(None, 0, why)]);
+    let assignment = view.state.plan.groups.get_mut(&"site".into());
+    assignment.expect("group").maintenance = true;
 }
 
 #[test]

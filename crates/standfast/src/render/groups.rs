@@ -41,7 +41,8 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
     let assignment = state.plan.groups.get(id);
     let running = running_on(view, id).is_some();
     let config = state.config.groups.get(id);
-    let maintenance = state.config.maintenance || config.is_some_and(|g| g.maintenance);
+    let all = state.config.maintenance || state.config.observes();
+    let maintenance = all || config.is_some_and(|g| g.maintenance);
     let rto = view.predicted_rto.get(id);
     let decided = assignment.and_then(|a| decision(view, a.since));
     let members = config.map(|g| g.members.as_slice()).unwrap_or_default();
@@ -145,6 +146,9 @@ pub(crate) const fn phase_name(phase: Phase) -> &'static str {
 fn problem(view: &View, assignment: Option<&Assignment>) -> String {
     if !view.quorum {
         return String::from("no majority is reached from here, so nobody here knows");
+    }
+    if view.state.config.observes() {
+        return String::from("the cluster only observes");
     }
     let Some(assignment) = assignment else {
         return String::from("no plan names it yet");

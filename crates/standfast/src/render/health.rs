@@ -11,6 +11,9 @@ use standfast_model::{
     state::Phase,
 };
 
+/// Groups that one sentence names.
+const MOST_PLACES: usize = 5;
+
 /// Judges a cluster.
 pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
     if view.state.members.is_empty() {
@@ -21,6 +24,9 @@ pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (H
     }
     if !view.quorum {
         return (Health::NoQuorum, no_quorum(view));
+    }
+    if view.state.config.observes() {
+        return observing(view, nodes, groups);
     }
     let down: Vec<&GroupLine> = groups
         .iter()
@@ -56,6 +62,44 @@ pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (H
     };
     let sentence = format!("Degraded: {problems}; {running} {survives}.");
     (Health::Degraded, sentence)
+}
+
+/// A cluster that does nothing is not in an outage: what it would do is what matters.
+fn observing(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
+    let online = nodes.iter().filter(|node| node.online).count();
+    let mut places: Vec<String> = view
+        .state
+        .observed
+        .iter()
+        .take(MOST_PLACES)
+        .map(|(group, node)| match node {
+            Some(node) => format!("{group} on {node}"),
+            None => format!("{group} nowhere"),
+        })
+        .collect();
+    let more = view.state.observed.len().saturating_sub(places.len());
+    if more > 0 {
+        places.push(format!("{more} more"));
+    }
+    let places = if places.is_empty() {
+        String::new()
+    } else {
+        format!("; acting, it would have {}", places.join(", "))
+    };
+    let problems = problems(view, nodes, groups);
+    let also: String = problems
+        .iter()
+        .map(|problem| format!("; {problem}"))
+        .collect();
+    let sentence = format!(
+        "OBSERVING ONLY, nothing is started, stopped or moved: {online} of {} nodes online{also}{places}.",
+        nodes.len()
+    );
+    if problems.is_empty() {
+        (Health::Ok, sentence)
+    } else {
+        (Health::Degraded, sentence)
+    }
 }
 
 /// A node that has just joined.
@@ -144,7 +188,9 @@ fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String
             }
         }
     }
-    if view.state.config.maintenance {
+    if view.state.config.observes() {
+        // Said before everything else already.
+    } else if view.state.config.maintenance {
         problems.push(String::from("the cluster is in maintenance"));
     } else {
         let maintained = groups.iter().filter(|group| group.maintenance);

@@ -111,6 +111,13 @@ fn moves(view: &View, warnings: &mut Vec<String>) {
 
 fn maintenance(view: &View, warnings: &mut Vec<String>) {
     let config = &view.state.config;
+    if config.observes() {
+        warnings.push(String::from(
+            "the cluster only observes: what it would do is in `standfast history`; `mode = \"active\"` in [cluster] \
+             lets it act",
+        ));
+        return;
+    }
     if config.maintenance {
         warnings.push(String::from(
             "the cluster is in maintenance: nothing is started, stopped, moved or restarted until maintenance = false is applied",
