@@ -14,17 +14,17 @@ type Home<'a> = (&'a NodeId, PlanNumber);
 /// All stops, each group's in reverse member order, then all starts in member order.
 ///
 /// A member whose node stays but whose group was given to it anew (`since` differs) is restarted.
-/// Groups in maintenance in either plan cause nothing.
+/// Groups in maintenance in the new plan cause nothing; the end of a maintenance causes what it put off.
 #[must_use]
 pub fn actions(before: &Plan, after: &Plan) -> Vec<Action> {
     let mut list = Actions::default();
     let old = homes(before);
     let new = homes(after);
-    for (group, assignment) in active_groups(before) {
+    for (group, assignment) in &before.groups {
         list.stop_group(group, assignment, &new, after);
     }
     for (group, assignment) in active_groups(after) {
-        list.start_group(group, assignment, &old, before);
+        list.start_group(group, assignment, &old);
     }
     list.actions
 }
@@ -118,13 +118,12 @@ impl Actions {
         group: &GroupId,
         assignment: &Assignment,
         old: &BTreeMap<&ResourceId, Home<'_>>,
-        before: &Plan,
     ) {
         let Some(node) = &assignment.node else { return };
         let mut previous = None;
         for member in &assignment.members {
             let runs = old.get(member) == Some(&(node, assignment.since));
-            if runs || in_maintenance(before, member) {
+            if runs {
                 continue;
             }
             // The group's stops have to be complete before its first start; a member that comes

@@ -27,8 +27,7 @@ pub fn interruptions(
     decide: Micros,
     measured: &Measured<'_>,
 ) -> Vec<Interruption> {
-    let running = before.groups.iter().filter(|(_, a)| !a.maintenance);
-    let found = running.filter_map(|(group, old)| {
+    let found = before.groups.iter().filter_map(|(group, old)| {
         let from = old.node.as_ref()?;
         let new = after.groups.get(group);
         let mine = |action: &&Action| {
