@@ -112,7 +112,7 @@ impl Connection {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault.kind, fault.text),
         };
-        if matches!(request, Request::Join { .. }) {
+        if matches!(request, Request::Join { .. } | Request::Keys { .. }) {
             let text = String::from("machines join over the network, with a token");
             return self.refuse(FaultKind::Malformed, text);
         }

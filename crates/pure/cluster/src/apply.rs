@@ -77,6 +77,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }
+        Change::SetKeys { node, keys } => removal::set_keys(state, node, keys),
         Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
             change_members(state, &mut entry, &command.change);
         }
@@ -403,6 +404,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         }
         Change::Configure { .. }
         | Change::Draft { .. }
+        | Change::SetKeys { .. }
         | Change::Decide(_)
         | Change::Report { .. }
         | Change::ForgetFailures { .. }

@@ -28,7 +28,7 @@ use standfast_model::{
     plan::{Plan, PlanNumber},
     planted::Planted,
     request::{Refusal, RefusalKind},
-    state::{ClusterState, NodeReport},
+    state::{CertificateReport, ClusterState, NodeReport},
     time::{Micros, Now},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -81,6 +81,7 @@ pub struct Core {
     pub(crate) notices: BTreeMap<String, String>,
     pub(crate) links: BTreeSet<(NodeId, u32)>,
     pub(crate) stall: Micros,
+    pub(crate) certificate: CertificateReport,
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
     /// How long nothing local is due, counted from then; none when that is not known.
@@ -162,6 +163,7 @@ impl Core {
             notices: BTreeMap::new(),
             links: BTreeSet::new(),
             stall: Micros::ZERO,
+            certificate: CertificateReport::default(),
             look: true,
             local_due: None,
             republish: true,
@@ -241,6 +243,7 @@ impl Core {
                 } else {
                     self.notices.insert(topic, text);
                 }
+                self.look = true;
             }
             Event::Paused(length) => {
                 self.stall = self.stall.max(length);
@@ -253,6 +256,10 @@ impl Core {
                 );
             }
             Event::Guards(guards) => self.guards = guards,
+            Event::Certificate(certificate) => {
+                self.certificate = certificate;
+                self.look = true;
+            }
         }
         self.settle(now);
         std::mem::take(&mut self.out)

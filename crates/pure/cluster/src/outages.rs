@@ -74,6 +74,7 @@ fn begin(
         | Change::RestartOver { .. }
         | Change::AddMember { .. }
         | Change::Promote { .. }
+        | Change::SetKeys { .. }
         | Change::RemoveMember { .. } => (Cause::Planned, 0),
     };
     Outage {

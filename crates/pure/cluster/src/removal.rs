@@ -31,6 +31,13 @@ fn may_hold_something(state: &ClusterState, node: &NodeId) -> bool {
         || state.restart_grants.contains_key(node)
 }
 
+/// A member that was not removed meanwhile shows other keys.
+pub(crate) fn set_keys(state: &mut ClusterState, node: &NodeId, keys: &BTreeSet<String>) {
+    if let Some(known) = state.keys.get_mut(node) {
+        known.clone_from(keys);
+    }
+}
+
 /// Forgets a node that an operator removed, except what its leases need.
 pub(crate) fn forget_node(state: &mut ClusterState, node: &NodeId) {
     state.keys.remove(node);
@@ -94,6 +101,43 @@ impl Core {
         self.consensus
             .propose_remove(member, command)
             .map_err(|_why| busy())
+    }
+
+    /// A node may show other keys only if everybody hears of it: who is offline would not let it in later.
+    pub(crate) fn check_keys(
+        &self,
+        origin: Option<&NodeId>,
+        node: &NodeId,
+        keys: &BTreeSet<String>,
+        force: bool,
+    ) -> Result<(), Refusal> {
+        if origin.unwrap_or(&self.node) != node || keys.is_empty() || keys.len() > MOST_KEYS {
+            let text = "a node says only of itself which key it shows";
+            return Err(Self::refusal(RefusalKind::Invalid, text));
+        }
+        let away: Vec<&str> = self
+            .state
+            .members
+            .values()
+            .filter(|info| {
+                self.state
+                    .nodes
+                    .get(&info.node)
+                    .is_none_or(|known| !known.online)
+            })
+            .map(|info| info.node.as_str())
+            .collect();
+        if away.is_empty() || force {
+            return Ok(());
+        }
+        let away = away.join(" and ");
+        Err(Self::refusal(
+            RefusalKind::Unsafe,
+            format!(
+                "{away} is offline and would not know the new key of {node} when it comes back; wait for it, or --force: \
+                 it then hears of it from another node"
+            ),
+        ))
     }
 
     fn check_removal(&self, now: Now, node: &NodeId) -> Result<MemberId, Refusal> {
@@ -210,6 +254,9 @@ impl Core {
         "the cluster's own log says so".to_owned()
     }
 }
+
+/// Keys that a node may show at once: the old one and the new one.
+const MOST_KEYS: usize = 2;
 
 /// Something else has to be committed first.
 const BUSY: &str = "another change is on its way; nothing was removed; try again in a moment";

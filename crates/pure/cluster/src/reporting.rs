@@ -80,6 +80,7 @@ impl Core {
             stall: coarse(self.stall),
             warnings,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate: self.certificate.clone(),
         };
         self.holder.wants_stale = true;
         if report != self.report || self.report.version == 0 {

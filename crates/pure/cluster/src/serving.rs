@@ -89,6 +89,8 @@ impl Core {
             | Request::Restart
             | Request::Leave
             | Request::Token
+            | Request::RotateKey { .. }
+            | Request::Keys { .. }
             | Request::Remove { .. }
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart) {
@@ -272,6 +274,10 @@ impl Core {
                     length,
                 }
             }
+            Request::Keys { node, keys, force } => {
+                self.check_keys(origin.as_ref(), &node, &keys, force)?;
+                Change::SetKeys { node, keys }
+            }
             Request::Remove { node, author } => return self.remove(now, id, &node, &author),
             Request::Leave => {
                 let node = origin.unwrap_or_else(|| self.node.clone());
@@ -286,6 +292,7 @@ impl Core {
             Request::View
             | Request::Backup
             | Request::Token
+            | Request::RotateKey { .. }
             | Request::Plan { .. }
             | Request::Text { .. } => {
                 return Err(Self::refusal(

@@ -9,7 +9,7 @@ use crate::{
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,13 @@ pub enum Change {
     Promote {
         /// Which.
         member: MemberId,
+    },
+    /// The public keys that a node may show from now on.
+    SetKeys {
+        /// Which node.
+        node: NodeId,
+        /// Their fingerprints.
+        keys: BTreeSet<String>,
     },
     /// A member leaves. This ends no lease.
     RemoveMember {

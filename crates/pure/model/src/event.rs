@@ -6,6 +6,7 @@ use crate::{
     message::Message,
     plan::PlanNumber,
     request::{Request, Response},
+    state::CertificateReport,
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,8 @@ pub enum Event {
     },
     /// The machine stood still (snapshot, suspend): whoever noticed measured this long.
     Paused(Micros),
+    /// This node's certificate: when it ends, and whether it could be renewed.
+    Certificate(CertificateReport),
     /// The guards that this machine offers, probed again.
     Guards(GuardSupport),
 }

@@ -8,7 +8,7 @@ use crate::{
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A client's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,22 @@ pub enum Request {
     Leave,
     /// A one-time token with which a machine may join. Answered by the agent's own transport.
     Token,
+    /// This node takes another private key. Answered by the agent, with the two requests that follow.
+    RotateKey {
+        /// Even if a member is offline, who then does not know the new key when it comes back.
+        force: bool,
+        /// Who.
+        author: String,
+    },
+    /// A node says which public keys it shows. From that node's own agent only.
+    Keys {
+        /// Which node.
+        node: NodeId,
+        /// Fingerprints.
+        keys: BTreeSet<String>,
+        /// See `RotateKey`.
+        force: bool,
+    },
     /// A node leaves for good: its certificate is worth nothing from then on.
     Remove {
         /// Which.

@@ -141,6 +141,18 @@ pub struct NodeReport {
     /// Version of the program.
     #[serde(default)]
     pub program_version: String,
+    /// Its certificate.
+    #[serde(default)]
+    pub certificate: CertificateReport,
+}
+
+/// A node's certificate, by that node's own clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateReport {
+    /// When it ends, milliseconds since 1970; zero when that is not known.
+    pub until_ms: u64,
+    /// Why it cannot be renewed, empty when that is not due or has worked.
+    pub problem: String,
 }
 
 /// One resource on one node.

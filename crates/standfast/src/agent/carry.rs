@@ -3,6 +3,9 @@
 use super::{
     addresses::{Addresses, Order, Terms},
     convert,
+    input::Input,
+    queue::Queue,
+    rotation::Step,
     shown::Shown,
 };
 use prost::Message as _;
@@ -28,6 +31,8 @@ pub(crate) enum Waiting {
     Client(ReplyHandle, Shown),
     /// A machine that wants to join.
     Joiner(JoinRequest),
+    /// A client who asked for another key of this node: the cluster is to know it first.
+    Rotation(ReplyHandle),
     /// A program that watches.
     Watcher(standfast_web::Asked),
 }
@@ -47,6 +52,8 @@ pub(crate) struct Edges {
     pub(crate) backlog: VecDeque<standfast_model::effect::Batch>,
     /// The last write handed to the storage thread, which repeats failed ones by itself.
     pub(crate) submitted: u64,
+    /// Back to the agent's own loop.
+    pub(crate) inputs: Queue,
     /// Which driver each resource belongs to.
     pub(crate) kinds: BTreeMap<ResourceId, Kind>,
 }
@@ -215,6 +222,12 @@ impl Edges {
         match self.waiting.remove(&id) {
             Some(Waiting::Client(handle, shown)) => handle.send(shown.answer(response)),
             Some(Waiting::Joiner(request)) => admit(request, response),
+            Some(Waiting::Rotation(handle)) => match response {
+                Response::Done { .. } => {
+                    self.inputs.send(Input::Rotation(Step::Known(handle)));
+                }
+                other => handle.send(other),
+            },
             Some(Waiting::Watcher(asked)) => {
                 if let Response::View(view) = response {
                     asked.answer(*view);

@@ -4,7 +4,7 @@ use super::{copies::Copies, queue::Queue};
 use prost::Message as _;
 use standfast_model::{event::Event, id::NodeId, message::Message, time::Micros};
 use standfast_storage::StorageEvent;
-use standfast_transport::{EventSink, TransportEvent, join::JoinRequest};
+use standfast_transport::{EventSink, TransportEvent, join::JoinRequest, pki::Credentials};
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -22,6 +22,10 @@ pub(crate) enum Input {
     Client(standfast_api::Incoming),
     /// A machine that wants to join.
     Join(JoinRequest),
+    /// This node takes another key.
+    Rotation(super::rotation::Step),
+    /// This node's certificate was renewed.
+    Renewed(Box<Credentials>),
     /// A program that watches.
     Watcher(standfast_web::Asked),
 }

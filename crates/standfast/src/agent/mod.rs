@@ -5,6 +5,7 @@
 
 mod addresses;
 mod carry;
+pub(crate) mod certificates;
 mod clock;
 mod convert;
 mod copies;
@@ -13,6 +14,7 @@ mod metrics;
 mod queue;
 mod realtime;
 pub(crate) mod recovery;
+mod rotation;
 mod service;
 pub(crate) mod setup;
 mod shown;
@@ -76,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) metrics: Option<SocketAddr>,
     /// Guards that are left out, for measuring what they are good for. Never on a real cluster.
     pub(crate) without_guards: bool,
+    /// Life of this node's certificates from the next renewal on.
+    pub(crate) certificate_life: Duration,
 }
 
 /// Runs an agent until it is told to end.
@@ -128,6 +132,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     })
     .map_err(|error| Failure::cannot("serve clients", &error))?;
     let metrics = metrics::serve(options, &queue);
+    let pki = setup::pki_dir(&options.state);
+    certificates::watch(pki, options.certificate_life, queue.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
     if options.realtime
         && let Err(why) = realtime::raise_this_thread()
     {
@@ -263,6 +270,7 @@ fn start_edges(
         backlog: VecDeque::new(),
         submitted: 0,
         unsent: Vec::new(),
+        inputs: inputs.clone(),
         kinds: BTreeMap::new(),
     })
 }
@@ -376,6 +384,11 @@ fn event_of(
 ) -> Option<Event> {
     let (waiting, request) = match input {
         Input::Event(event) => return Some(event),
+        Input::Rotation(step) => return rotation::go_on(edges, options, step, id),
+        Input::Renewed(credentials) => {
+            edges.transport.set_credentials(*credentials);
+            return None;
+        }
         Input::Client(incoming) => {
             return accept_client(edges, core, incoming, (id, links, options));
         }
@@ -424,6 +437,10 @@ fn accept_client(
     }
     if matches!(request, Request::Token) {
         reply.send(make_token(edges, links, options));
+        return None;
+    }
+    if let Request::RotateKey { force, .. } = request {
+        rotation::begin(edges, options, reply, force);
         return None;
     }
     let who = format!("{}@{}", peer.name, edges.identity.node);
@@ -491,6 +508,8 @@ fn with_author(request: Request, who: &str) -> Request {
         Request::Remove { node, .. } => Request::Remove { node, author },
         other @ (Request::View
         | Request::Backup
+        | Request::RotateKey { .. }
+        | Request::Keys { .. }
         | Request::Plan { .. }
         | Request::Text { .. }
         | Request::Restart

@@ -82,6 +82,12 @@ pub enum Command {
     Join(JoinArgs),
     /// Take a node out of the cluster for good
     Remove(RemoveArgs),
+    /// Certificates of the nodes
+    Cert {
+        /// What to do.
+        #[command(subcommand)]
+        command: CertCommand,
+    },
     /// Write the cluster's state (configuration, members, journal; no keys) to a file
     Backup(BackupArgs),
     /// Make a new cluster from a backup, with this machine as its first node
@@ -288,6 +294,9 @@ pub struct AgentArgs {
     /// Where metrics are served (http://IP:PORT/metrics); off serves none
     #[arg(long, value_name = "IP:PORT", default_value = METRICS)]
     pub metrics: MetricsAddress,
+    /// Life of this node's certificates, to watch them being renewed
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub certificate_life: Option<u64>,
     /// Leave the kernel's guards out, to measure what they are good for; never on a real cluster
     #[arg(long, hide = true)]
     pub without_guards: bool,
@@ -342,6 +351,37 @@ pub struct JoinArgs {
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// `cert`
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Say until when each node's certificate is valid, and which key it is known by
+    Show(CertShowArgs),
+    /// Give this node another private key; the old one is worth nothing from then on
+    Rotate(CertRotateArgs),
+}
+
+/// `cert show`
+#[derive(Debug, Args)]
+pub struct CertShowArgs {
+    /// Print JSON (standfast/cert/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cert rotate`
+#[derive(Debug, Args)]
+pub struct CertRotateArgs {
+    /// This node; named only to be sure
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// Even if a member is offline, who then has to hear of the new key from another node
+    #[arg(long)]
+    pub force: bool,
+    /// Print JSON (standfast/cert-rotate/1)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `backup`

@@ -7,7 +7,7 @@ use super::{
     exit, print,
 };
 use crate::{
-    agent::{self, Options, setup},
+    agent::{self, Options, certificates, setup},
     failure::Failure,
 };
 use standfast_model::request::{Request, Response};
@@ -15,6 +15,7 @@ use std::{
     fs,
     io::{self, IsTerminal as _, Read as _},
     path::Path,
+    time::Duration,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +44,9 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
             MetricsAddress::Off => None,
         },
         without_guards: args.without_guards,
+        certificate_life: args
+            .certificate_life
+            .map_or(certificates::LIFE, Duration::from_secs),
     })
 }
 

@@ -7,6 +7,7 @@ mod apply;
 mod archive;
 mod args;
 mod ask;
+mod certificate;
 mod config;
 mod config_args;
 mod disaster;
@@ -20,9 +21,9 @@ mod pages;
 mod wait;
 
 pub use args::{
-    AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs, HistoryArgs,
-    InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand, ResumeArgs,
-    StatusArgs, SwitchoverArgs,
+    AgentArgs, ApplyArgs, CertCommand, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs,
+    HistoryArgs, InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand,
+    ResumeArgs, StatusArgs, SwitchoverArgs,
 };
 
 pub(crate) use archive::Head;
@@ -94,6 +95,10 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         },
         Command::Resource { command } => match command {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
+        },
+        Command::Cert { command } => match command {
+            CertCommand::Show(args) => certificate::show(socket, args),
+            CertCommand::Rotate(args) => certificate::rotate(socket, args),
         },
         Command::Backup(args) => disaster::backup(socket, args),
         Command::Restore(args) => disaster::restore(args),

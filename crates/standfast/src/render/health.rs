@@ -225,6 +225,9 @@ fn problem_of_node(node: &NodeLine) -> Option<String> {
     if node.drained {
         return Some(format!("node {name} is drained"));
     }
+    if !node.certificate_problem.is_empty() {
+        return Some(format!("the certificate of {name} cannot be renewed"));
+    }
     if node.role == "learner" {
         return Some(format!("node {name} does not vote yet"));
     }

@@ -44,6 +44,8 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         fsync_ms: report.fsync.as_millis_ceil(),
         stall_ms: report.stall.as_millis_ceil(),
         program_version: report.program_version.clone(),
+        certificate_until_ms: Some(report.certificate.until_ms).filter(|until| *until > 0),
+        certificate_problem: report.certificate.problem.clone(),
     }
 }
 

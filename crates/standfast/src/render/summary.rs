@@ -87,6 +87,10 @@ pub struct NodeLine {
     pub stall_ms: u64,
     /// Version of its program.
     pub program_version: String,
+    /// When its certificate ends, milliseconds since 1970, by its own clock; none when that is not known.
+    pub certificate_until_ms: Option<u64>,
+    /// Why its certificate cannot be renewed, empty when there is no such problem.
+    pub certificate_problem: String,
 }
 
 /// One group.

@@ -1,6 +1,10 @@
 //! What an operator should know and cannot see from the tables, with what to do about it.
 
-use super::{groups::in_brackets, summary::NodeLine, text::count};
+use super::{
+    groups::in_brackets,
+    summary::NodeLine,
+    text::{count, utc},
+};
 use standfast_model::{
     request::View,
     state::{NodeState, Phase},
@@ -153,6 +157,15 @@ fn of_node(node: &NodeLine, known: Option<&NodeState>, warnings: &mut Vec<String
             .map(|(guard, why)| format!("{guard}{}", in_brackets(why)))
             .collect();
         warnings.push(format!("{name} lacks guards: {}", list.join(", ")));
+    }
+    if !node.certificate_problem.is_empty() {
+        let until = node
+            .certificate_until_ms
+            .map_or_else(String::new, |ms| format!(", which ends at {},", utc(ms)));
+        warnings.push(format!(
+            "the certificate of {name}{until} cannot be renewed: {}; it goes on working when it has ended, but repair this",
+            node.certificate_problem
+        ));
     }
     let Some(known) = known.filter(|known| known.online) else {
         return;

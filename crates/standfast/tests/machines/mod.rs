@@ -72,6 +72,8 @@ pub(crate) struct Machine {
     /// Put before the agent's own command, such as a program that changes its clock.
     pub(crate) before: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    /// More options of its agent.
+    pub(crate) options: Vec<String>,
 }
 
 impl Machine {
@@ -88,6 +90,7 @@ impl Machine {
             agent: None,
             before: Vec::new(),
             environment: Vec::new(),
+            options: Vec::new(),
         }
     }
 
@@ -119,6 +122,7 @@ impl Machine {
         all.push(PROGRAM.to_owned());
         all.extend(["agent", "--state", &state, "--run", &run].map(str::to_owned));
         all.extend(["--cgroup", &self.cgroup, "--no-realtime"].map(str::to_owned));
+        all.extend(self.options.iter().cloned());
         let child = Command::new(all.first().expect("program"))
             .args(all.get(1..).expect("arguments"))
             .envs(self.environment.iter().cloned())
@@ -238,7 +242,15 @@ fn remove_empty(folder: &PathBuf) {
 
 /// A cluster of these nodes, all voting and online.
 pub(crate) fn cluster(test: &str, names: &[&str]) -> Vec<Machine> {
+    cluster_with(test, names, &[])
+}
+
+/// The same with more options for each agent.
+pub(crate) fn cluster_with(test: &str, names: &[&str], options: &[&str]) -> Vec<Machine> {
     let mut machines: Vec<Machine> = names.iter().map(|name| Machine::new(test, name)).collect();
+    for machine in &mut machines {
+        machine.options = options.iter().map(|option| (*option).to_owned()).collect();
+    }
     let (first, rest) = machines.split_first_mut().expect("a node");
     first.set_up(&["init"], "").ok("init");
     first.start();

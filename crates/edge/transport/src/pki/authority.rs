@@ -15,7 +15,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
 
 use super::{
-    CA_CERTIFICATE, CA_KEY, Credentials, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError, files,
+    CA_CERTIFICATE, Credentials, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError, files, seal,
 };
 use crate::{ClusterId, NodeName};
 
@@ -59,7 +59,7 @@ impl Authority {
         files::make_directory(dir)?;
         files::write_private(dir, NODE_KEY, key.serialize_pem().as_bytes())?;
         files::write_private(dir, NODE_CERTIFICATE, pem(&certificate).as_bytes())?;
-        files::write_private(dir, CA_KEY, authority.key_pem.as_bytes())?;
+        seal::write(dir, &authority.key_pem)?;
         // Last, because it is what says that the directory is complete.
         files::write_private(dir, CA_CERTIFICATE, pem(&authority.certificate).as_bytes())?;
         Credentials::load(dir)
@@ -68,7 +68,7 @@ impl Authority {
     /// Reads the authority from a voter's directory.
     pub fn load(dir: &Path) -> Result<Self, PkiError> {
         let cluster = Credentials::load(dir)?.cluster().clone();
-        let key_pem = files::read_private(dir, CA_KEY)?;
+        let key_pem = seal::read(dir)?;
         let text = files::read(dir, CA_CERTIFICATE)?;
         let malformed = |why: String| PkiError::Malformed {
             what: dir.join(CA_CERTIFICATE).display().to_string(),

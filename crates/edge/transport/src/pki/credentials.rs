@@ -19,9 +19,9 @@ use rustls::{
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
 
 use super::{
-    Authority, CA_CERTIFICATE, CA_KEY, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError,
+    Authority, CA_CERTIFICATE, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError,
     authority::{make_request, pem},
-    files,
+    files, rotate, seal,
 };
 use crate::{ClusterId, NodeName, name::parse_dns_name, tls};
 
@@ -67,6 +67,7 @@ impl Credentials {
             CertificateDer::from_pem_slice(text.as_bytes())
                 .map_err(|error| malformed(file, error.to_string()))
         };
+        rotate::finish(dir)?;
         let authority = read_certificate(CA_CERTIFICATE)?;
         let certificate = read_certificate(NODE_CERTIFICATE)?;
         let key_text = files::read_private(dir, NODE_KEY)?;
@@ -175,7 +176,7 @@ pub fn install(
     files::write_private(dir, NODE_KEY, key_pem.as_bytes())?;
     files::write_private(dir, NODE_CERTIFICATE, pem(certificate).as_bytes())?;
     if let Some(text) = authority_key_pem {
-        files::write_private(dir, CA_KEY, text.as_bytes())?;
+        seal::write(dir, text)?;
     }
     files::write_private(dir, CA_CERTIFICATE, pem(authority).as_bytes())?;
     Credentials::load(dir)
@@ -234,6 +235,7 @@ fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
 /// # Errors
 /// This node has no authority's key (only voters have), or the files cannot be read or written.
 pub fn renew(dir: &Path, life: Duration) -> Result<Credentials, PkiError> {
+    let _alone = files::writing();
     let authority = Authority::load(dir)?;
     let before = Credentials::load(dir)?;
     let key = own_key(dir)?;

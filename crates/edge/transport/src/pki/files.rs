@@ -7,12 +7,21 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::PkiError;
 
 /// More than any key or certificate of ours; what is longer is not one.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Whoever changes a node's own files does so alone: its renewal and the change of its key may meet.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Waits until nobody else in this process changes a node's own files.
+pub(super) fn writing() -> MutexGuard<'static, ()> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn io_error(path: &Path, source: io::Error) -> PkiError {
     PkiError::Io {

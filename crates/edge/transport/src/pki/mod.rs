@@ -8,6 +8,8 @@ mod authority;
 mod credentials;
 mod expiry;
 mod files;
+mod rotate;
+mod seal;
 
 use std::{fmt, io, path::PathBuf};
 
@@ -21,6 +23,7 @@ pub(crate) use credentials::own_key;
 pub use credentials::{Credentials, install, renew};
 pub(crate) use credentials::{certificate_names, is_outside_validity};
 pub use expiry::expiry;
+pub use rotate::{adopt_key, prepare_key};
 
 /// The authority's certificate.
 pub const CA_CERTIFICATE: &str = "ca.crt";
