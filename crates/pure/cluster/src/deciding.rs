@@ -257,12 +257,11 @@ impl Core {
 
     /// Evidence that a node is lost, as an operator would say it.
     fn silence(&self, node: &NodeId, now: Now) -> String {
-        let heard = self
-            .lead
-            .as_ref()
-            .and_then(|lead| lead.peers.get(node))
-            .and_then(|peer| peer.heard);
-        heard.map_or_else(
+        let peer = self.lead.as_ref().and_then(|lead| lead.peers.get(node));
+        if peer.is_some_and(|peer| peer.is_deaf(now, &self.timing())) {
+            return "it does not hear the leader, and its lease is over".to_owned();
+        }
+        peer.and_then(|peer| peer.heard).map_or_else(
             || {
                 "not heard since this leader was elected, and every lease given before is over"
                     .to_owned()

@@ -22,6 +22,8 @@ pub(crate) struct Holder {
     /// The leader that rounds come from, and its term.
     pub(crate) leader: Option<(u64, NodeId)>,
     pub(crate) leader_heard: Option<Now>,
+    /// Term and number of the newest round.
+    pub(crate) round_heard: (u64, u64),
     /// Version of our report that the leader has.
     pub(crate) leader_has_report: u64,
     pub(crate) asked_for: Vec<(ResourceId, PlanNumber)>,

@@ -278,6 +278,8 @@ impl Core {
                 .collect(),
             report_version: self.report.version,
             applied: self.state.applied,
+            heard_term: self.holder.round_heard.0,
+            heard_round: self.holder.round_heard.1,
         };
         self.holder.asked_for = wants;
         self.send(&leader, Class::Datagram, Body::LeaseRequest(request));

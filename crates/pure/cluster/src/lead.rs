@@ -97,6 +97,10 @@ pub(crate) struct Peer {
     /// When everything ever granted to it in this term is certainly over.
     pub(crate) granted: WaitUntil,
     pub(crate) report: Option<NodeReport>,
+    /// Newest round that it says it has heard.
+    echoed: u64,
+    /// Since when its requests name no newer one, while there is one.
+    unheard_since: Option<Now>,
 }
 
 impl Lead {
@@ -179,6 +183,11 @@ impl Lead {
         if self.sent.len() > ROUNDS {
             self.sent.pop_front();
         }
+        self.round
+    }
+
+    /// Number of the last round that was sent.
+    pub(crate) const fn round(&self) -> u64 {
         self.round
     }
 
@@ -266,7 +275,7 @@ impl Lead {
         })
     }
 
-    /// Whether nothing was heard of a node for so long that every lease it ever had is over.
+    /// Whether every lease that a node ever had is over, and nothing was heard of it for so long, or it does not hear this leader.
     pub(crate) fn is_silent(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
         if !self.horizon_passed(now) || self.restart_left(node, now) > Micros::ZERO {
             return false;
@@ -277,6 +286,9 @@ impl Lead {
         };
         if !peer.granted.is_over(now) {
             return false;
+        }
+        if peer.is_deaf(now, timing) {
+            return true;
         }
         match peer.heard {
             Some(heard) => {
@@ -300,13 +312,16 @@ impl Lead {
                 .max(self.restart_left(node, now))
                 .max(young);
         };
-        let quiet = peer.heard.map_or(young, |heard| {
-            timing
-                .lease
-                .minus(timing.heartbeat)
-                .max(three)
-                .minus(now.waited_since(heard))
-        });
+        let quiet = peer
+            .heard
+            .filter(|_| !peer.is_deaf(now, timing))
+            .map_or(young, |heard| {
+                timing
+                    .lease
+                    .minus(timing.heartbeat)
+                    .max(three)
+                    .minus(now.waited_since(heard))
+            });
         self.horizon
             .left(now)
             .max(peer.granted.left(now))
@@ -314,10 +329,11 @@ impl Lead {
             .max(quiet)
     }
 
-    /// Whether a node was heard within the last few heartbeats.
+    /// Whether a node was heard within the last few heartbeats, and hears this leader.
     pub(crate) fn is_heard(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
         self.peers
             .get(node)
+            .filter(|peer| !peer.is_deaf(now, timing))
             .and_then(|peer| peer.heard)
             .is_some_and(|heard| {
                 now.waited_since(heard) < Micros(timing.heartbeat.0.saturating_mul(3))
@@ -334,7 +350,40 @@ impl Peer {
             answered: Vec::new(),
             granted,
             report: None,
+            echoed: 0,
+            unheard_since: None,
         }
+    }
+
+    /// Takes from a request which round of this leader the node has heard; `newest` is the last that was sent.
+    pub(crate) fn on_echo(&mut self, now: Now, term: u64, newest: u64) {
+        let Some((request, _)) = &self.request else {
+            return;
+        };
+        let heard = if request.heard_term == term {
+            request.heard_round
+        } else {
+            0
+        };
+        if heard >= newest || request.heard_term == 0 {
+            self.unheard_since = None;
+        } else if heard > self.echoed || self.unheard_since.is_none() {
+            self.unheard_since = Some(now);
+        }
+        self.echoed = heard;
+    }
+
+    /// Another run of its agent has heard nothing yet.
+    pub(crate) const fn forget_echo(&mut self) {
+        self.echoed = 0;
+        self.unheard_since = None;
+    }
+
+    /// Whether it is heard but does not hear: what it is granted does not arrive, and only keeps others waiting.
+    pub(crate) fn is_deaf(&self, now: Now, timing: &Timing) -> bool {
+        let two = Micros(timing.heartbeat.0.saturating_mul(2));
+        self.unheard_since
+            .is_some_and(|since| now.waited_since(since) >= two)
     }
 }
 

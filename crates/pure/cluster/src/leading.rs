@@ -116,10 +116,13 @@ impl Core {
 
     fn send_round(&mut self, now: Now) {
         let timing = self.timing();
+        // A node that has not said what it offers gets no lease for which anybody would have to wait longer
+        // (`Lead::grant_length`): voters need not vouch for it.
         let extra = self
             .state
             .nodes
             .values()
+            .filter(|node| node.report.version > 0)
             .map(|node| node.report.guards.extra_wait())
             .max()
             .unwrap_or(Micros::ZERO);
@@ -201,6 +204,7 @@ impl Core {
         }
         let offline = self.state.nodes.get(from).is_none_or(|node| !node.online);
         let Some(lead) = &mut self.lead else { return };
+        let (term, newest) = (lead.term, lead.round());
         let peer = lead.peer(from, now);
         let repeated = peer.incarnation == incarnation
             && peer
@@ -213,9 +217,11 @@ impl Core {
         if peer.incarnation != incarnation {
             peer.incarnation = incarnation;
             peer.report = None;
+            peer.forget_echo();
         }
         peer.heard = Some(now);
         peer.request = Some((request, now));
+        peer.on_echo(now, term, newest);
         if offline {
             lead.look = true;
         }
@@ -249,6 +255,9 @@ impl Core {
         let Some((request, _)) = peer.request.clone() else {
             return;
         };
+        if peer.is_deaf(now, &timing) {
+            return;
+        }
         let instances = if free {
             request.wants.clone()
         } else {

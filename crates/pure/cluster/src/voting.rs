@@ -90,6 +90,7 @@ impl Core {
         if self.holder.on_leader(now, round.term, from) {
             self.holder.last_sent = None;
         }
+        self.holder.round_heard = self.holder.round_heard.max((round.term, round.round));
         for known in &round.acknowledged {
             self.voter.remember(*known);
         }

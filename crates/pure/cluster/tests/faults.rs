@@ -126,6 +126,32 @@ fn a_transfer_that_fails_is_given_up_before_leases_end() {
     );
 }
 
+/// Its requests arrive, our grants do not: it is not kept waiting for, although it is heard all the time.
+#[test]
+fn a_node_that_hears_nobody_is_given_up_like_one_that_is_silent() {
+    let mut net = web_on_beta();
+    assert_eq!(net.leader().as_deref(), Some("alpha"));
+    net.lose = Some(Box::new(|_, to, _| *to == NodeId::from("beta")));
+    net.run(1150);
+    assert!(
+        net.log
+            .iter()
+            .any(|line| line.contains("does not hear the leader")),
+        "{}",
+        net.log.join("\n")
+    );
+    let there = net.runs_on("web");
+    assert!(there == ["alpha"] || there == ["gamma"], "{there:?}");
+    // Hearing again, it is a node again, and what moved stays where it is.
+    net.lose = None;
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), there);
+    let Response::View(view) = net.ask("alpha", Request::View) else {
+        panic!("no view");
+    };
+    assert!(view.state.nodes.values().all(|known| known.online));
+}
+
 /// A longer lease is granted only once voters have promised to remember that it is longer.
 #[test]
 fn a_lease_made_longer_is_remembered_by_voters_before_it_is_granted() {

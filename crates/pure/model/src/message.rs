@@ -117,6 +117,13 @@ pub struct LeaseRequest {
     /// Index of the last command it has applied.
     #[prost(uint64, tag = "5")]
     pub applied: u64,
+    /// Term and number of the newest round that it has heard, so that a leader whom it does not hear stops granting.
+    /// Term 0: a build that does not say.
+    #[prost(uint64, tag = "6")]
+    pub heard_term: u64,
+    /// See `heard_term`.
+    #[prost(uint64, tag = "7")]
+    pub heard_round: u64,
 }
 
 /// "You may hold these, so long, counted from when you sent the request."

@@ -78,6 +78,9 @@ pub trait System: Send {
     /// Nothing when every node has what it should have and the service is to stay on node `answering`; else what is missing.
     fn unsettled(&self, answering: usize) -> Option<String>;
 
+    /// Earlier failures of the service no longer count: a trial is not to pay for the one before.
+    fn forget_failures(&self) {}
+
     /// What the system's own status says on `node`, for faults after which it must explain itself.
     fn status(&self, node: usize) -> String;
 }

@@ -144,6 +144,7 @@ pub fn run(
     patience: Patience,
 ) -> Result<Trial> {
     let mut primary = settle(system, probe, patience.settle)?;
+    system.forget_failures();
     if loaded {
         injector.load(system)?;
         std::thread::sleep(Duration::from_millis(500));
