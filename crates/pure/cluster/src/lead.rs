@@ -45,6 +45,8 @@ pub(crate) struct Lead {
     /// Restarts that this leader has proposed and not yet applied. Others may apply them first, and
     /// so may the node itself, when this leader's disk is slow.
     proposed_restarts: BTreeMap<NodeId, WaitUntil>,
+    /// Restart grants, by index, whose end is on its way through the log: proposed once, however slow disks are.
+    pub(crate) ending: BTreeSet<u64>,
     /// Index of the state for which no new plan was needed.
     pub(crate) decided_at: Option<u64>,
     /// The decision on its way through the log, and who it touches.
@@ -126,6 +128,7 @@ impl Lead {
             peers: BTreeMap::new(),
             restarting: BTreeMap::new(),
             proposed_restarts: BTreeMap::new(),
+            ending: BTreeSet::new(),
             decided_at: None,
             pending: None,
             reporting: BTreeMap::new(),

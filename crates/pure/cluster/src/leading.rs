@@ -387,6 +387,7 @@ impl Core {
             .state
             .restart_grants
             .iter()
+            .filter(|(_, grant)| !lead.ending.contains(&grant.index))
             .filter(|(node, grant)| {
                 let back = lead
                     .restarting
@@ -406,7 +407,11 @@ impl Core {
             .map(|(node, grant)| (node.clone(), grant.index))
             .collect();
         for (node, index) in over {
-            self.propose(now, None, Change::RestartOver { node, index });
+            if self.propose(now, None, Change::RestartOver { node, index })
+                && let Some(lead) = &mut self.lead
+            {
+                lead.ending.insert(index);
+            }
         }
     }
 }
