@@ -8,6 +8,7 @@ mod agent;
 pub mod cli;
 mod connection;
 mod demo;
+mod doctor;
 mod failure;
 pub mod render;
 mod watch;

@@ -503,6 +503,8 @@ impl Core {
             Some(Body::Answer(answer)) => self.on_answer(answer.id, &answer.json),
             Some(Body::MemoryQuery(MemoryQuery {})) => self.on_memory_query(from, sender),
             Some(Body::MemoryAnswer(answer)) => self.on_memory(now, from, &answer),
+            // Answered before they reach the core.
+            Some(Body::Query(_) | Body::QueryAnswer(_)) => {}
             Some(Body::Rejoin(rejoin)) => {
                 self.on_rejoin(now, from, (sender, incarnation), &rejoin.why)
             }

@@ -91,6 +91,7 @@ impl Core {
             | Request::Token
             | Request::RotateKey { .. }
             | Request::Keys { .. }
+            | Request::Query { .. }
             | Request::Remove { .. }
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart) {
@@ -260,20 +261,7 @@ impl Core {
                 }
             }
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
-            Request::Restart => {
-                let node = origin.unwrap_or_else(|| self.node.clone());
-                let incarnation = self.incarnation_of(&node);
-                let length = self.timing().restart_grant;
-                let wait = restart_wait(now, &self.state, &node, length, self.wait_drift());
-                if let Some(lead) = &mut self.lead {
-                    lead.expect_restart(node.clone(), wait);
-                }
-                Change::RestartGrant {
-                    node,
-                    incarnation,
-                    length,
-                }
-            }
+            Request::Restart => self.restart_grant(now, origin),
             Request::Keys { node, keys, force } => {
                 self.check_keys(origin.as_ref(), &node, &keys, force)?;
                 Change::SetKeys { node, keys }
@@ -293,6 +281,7 @@ impl Core {
             | Request::Backup
             | Request::Token
             | Request::RotateKey { .. }
+            | Request::Query { .. }
             | Request::Plan { .. }
             | Request::Text { .. } => {
                 return Err(Self::refusal(
@@ -302,6 +291,21 @@ impl Core {
             }
         };
         self.commit(now, id, change)
+    }
+
+    fn restart_grant(&mut self, now: Now, origin: Option<NodeId>) -> Change {
+        let node = origin.unwrap_or_else(|| self.node.clone());
+        let incarnation = self.incarnation_of(&node);
+        let length = self.timing().restart_grant;
+        let wait = restart_wait(now, &self.state, &node, length, self.wait_drift());
+        if let Some(lead) = &mut self.lead {
+            lead.expect_restart(node.clone(), wait);
+        }
+        Change::RestartGrant {
+            node,
+            incarnation,
+            length,
+        }
     }
 
     fn commit(&mut self, now: Now, id: u64, change: Change) -> Result<(), Refusal> {

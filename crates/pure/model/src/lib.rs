@@ -21,6 +21,7 @@ pub mod message;
 pub mod outage;
 pub mod plan;
 pub mod planted;
+pub mod query;
 pub mod request;
 pub mod state;
 pub mod time;

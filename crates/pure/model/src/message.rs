@@ -17,7 +17,7 @@ pub struct Message {
     #[prost(uint64, tag = "3")]
     pub incarnation: u64,
     /// What it says.
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 40, 41")]
     pub body: Option<Body>,
 }
 
@@ -57,6 +57,12 @@ pub enum Body {
     /// A member whose disk was lost or rolled back asks to come back as a new one, stream.
     #[prost(message, tag = "20")]
     Rejoin(Rejoin),
+    /// A question about the receiving node, which its core never sees, stream.
+    #[prost(message, tag = "40")]
+    Query(Query),
+    /// The answer to it, stream.
+    #[prost(message, tag = "41")]
+    QueryAnswer(QueryAnswer),
 }
 
 /// A plan's number on the wire.
@@ -310,6 +316,28 @@ pub struct Forward {
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Answer {
     /// The request.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Content.
+    #[prost(bytes = "vec", tag = "2")]
+    pub json: Vec<u8>,
+}
+
+/// A question about the receiving node; the content is JSON of `query::Query`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Query {
+    /// Unique for the asking run.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Content.
+    #[prost(bytes = "vec", tag = "2")]
+    pub json: Vec<u8>,
+}
+
+/// The answer; the content is JSON of `query::Answer`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct QueryAnswer {
+    /// The question.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// Content.

@@ -4,6 +4,7 @@ use crate::{
     config::ClusterConfig,
     id::{GroupId, MemberId, NodeId},
     plan::Action,
+    query::{Answer, Query},
     state::ClusterState,
     time::Micros,
 };
@@ -89,6 +90,13 @@ pub enum Request {
     /// This node's agent was told to end, as at a shutdown of the machine: move away what it runs, then let it end. May be
     /// repeated until it does.
     Leave,
+    /// A question about one node, which that node answers itself; none means the node that is asked.
+    Query {
+        /// Which node.
+        node: Option<NodeId>,
+        /// The question.
+        query: Query,
+    },
     /// A one-time token with which a machine may join. Answered by the agent's own transport.
     Token,
     /// This node takes another private key. Answered by the agent, with the two requests that follow.
@@ -179,6 +187,8 @@ pub enum Response {
         /// Index of the command.
         index: u64,
     },
+    /// What a node answered about itself.
+    Answer(Box<Answer>),
     /// A join token. A secret: shown once, to whoever asked, and never logged.
     Token {
         /// Its text.

@@ -4,6 +4,7 @@ use super::{
     addresses::{Addresses, Order, Terms},
     convert,
     input::Input,
+    inquiry::Inquiry,
     queue::Queue,
     rotation::Step,
     shown::Shown,
@@ -45,6 +46,8 @@ pub(crate) struct Edges {
     pub(crate) storage: StorageThread,
     pub(crate) processes: ProcessDriver,
     pub(crate) addresses: Addresses,
+    /// For questions that the core has no part in.
+    pub(crate) inquiry: Inquiry,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
     /// Messages that are to leave together.
     pub(crate) unsent: Vec<Outgoing>,
@@ -138,7 +141,7 @@ impl Edges {
         ends
     }
 
-    fn send(&mut self, to: &NodeId, class: Class, message: &Message) {
+    pub(crate) fn send(&mut self, to: &NodeId, class: Class, message: &Message) {
         let Ok(name) = NodeName::new(to.as_str()) else {
             return;
         };
@@ -261,6 +264,7 @@ fn admit(request: JoinRequest, response: Response) {
         | Response::Plan(_)
         | Response::Text { .. }
         | Response::Done { .. }
+        | Response::Answer(_)
         | Response::Token { .. } => {
             request.refuse("the member answered something else; try again");
         }

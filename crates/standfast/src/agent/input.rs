@@ -1,8 +1,17 @@
 //! What reaches the agent's loop, and how edges put it there. Plain translation.
 
-use super::{copies::Copies, queue::Queue};
+use super::{
+    copies::Copies,
+    inquiry::{Inquiry, Work},
+    queue::Queue,
+};
 use prost::Message as _;
-use standfast_model::{event::Event, id::NodeId, message::Message, time::Micros};
+use standfast_model::{
+    event::Event,
+    id::NodeId,
+    message::{Body, Message, Query, QueryAnswer},
+    time::Micros,
+};
 use standfast_storage::StorageEvent;
 use standfast_transport::{EventSink, TransportEvent, join::JoinRequest, pki::Credentials};
 use std::{
@@ -28,19 +37,28 @@ pub(crate) enum Input {
     Renewed(Box<Credentials>),
     /// A program that watches.
     Watcher(standfast_web::Asked),
+    /// A message of ours that the core has no part in.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Box<Message>,
+    },
 }
 
 /// Takes what the transport tells.
 #[derive(Debug)]
 pub(crate) struct Sink {
     inputs: Queue,
+    inquiry: Inquiry,
     copies: Mutex<Copies>,
 }
 
 impl Sink {
-    pub(crate) fn new(inputs: Queue) -> Self {
+    pub(crate) fn new(inputs: Queue, inquiry: Inquiry) -> Self {
         Self {
             inputs,
+            inquiry,
             copies: Mutex::default(),
         }
     }
@@ -57,6 +75,20 @@ impl Sink {
 
     fn message(&self, from: &str, link: u32, bytes: &[u8]) {
         match Message::decode(bytes) {
+            Ok(Message {
+                body: Some(Body::Query(Query { id, json })),
+                ..
+            }) => {
+                let from = NodeId::from(from);
+                self.inquiry.hand(Work::Asked { from, id, json });
+            }
+            Ok(Message {
+                body: Some(Body::QueryAnswer(QueryAnswer { id, json })),
+                ..
+            }) => {
+                let from = NodeId::from(from);
+                self.inquiry.hand(Work::Answered { from, id, json });
+            }
             Ok(message) => {
                 let event = Event::Message {
                     from: NodeId::from(from),

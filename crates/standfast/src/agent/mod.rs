@@ -10,6 +10,7 @@ mod clock;
 mod convert;
 mod copies;
 mod input;
+pub(crate) mod inquiry;
 mod metrics;
 mod queue;
 mod realtime;
@@ -23,12 +24,14 @@ use crate::failure::Failure;
 use addresses::Addresses;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
+use inquiry::{Inquiry, Work};
 use queue::Queue;
 use service::Service;
 use shown::Shown;
 use standfast_cluster::{Core, Init};
 use standfast_guard::{status::Guard, support};
 use standfast_model::{
+    effect::Class,
     event::Event,
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId},
@@ -86,7 +89,10 @@ pub(crate) struct Options {
 ///
 /// # Errors
 /// Why it could not start.
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(
+    options: &Options,
+    (inquiry, desk): (Inquiry, inquiry::Desk),
+) -> Result<(), Failure> {
     for folder in [&options.state, &options.run] {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::cannot(&format!("make {}", folder.display()), &error))?;
@@ -125,7 +131,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     measure_disk(&mut storage);
     let links = own_links(&core, &restored, &identity.node)?;
-    let edges = start_edges(options, identity, storage, &links, &queue, &guards)?;
+    inquiry::start(desk, options, &identity.node, queue.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let edges = start_edges(
+        options,
+        (identity, storage),
+        &links,
+        (&queue, inquiry),
+        &guards,
+    )?;
     let clients = queue.clone();
     let server = standfast_api::Server::bind(&options.socket, move |incoming| {
         clients.send(Input::Client(incoming));
@@ -203,10 +217,9 @@ fn own_links(
 
 fn start_edges(
     options: &Options,
-    identity: standfast_storage::Identity,
-    storage: Storage,
+    (identity, storage): (standfast_storage::Identity, Storage),
     links: &[SocketAddr],
-    inputs: &Queue,
+    (inputs, inquiry): (&Queue, Inquiry),
     guards: &GuardSupport,
 ) -> Result<Edges, Failure> {
     recovery::finish_keys(&options.state, &identity.cluster_id)?;
@@ -232,7 +245,7 @@ fn start_edges(
             }
         }));
     }
-    let transport = Transport::start(config, Arc::new(Sink::new(inputs.clone())))
+    let transport = Transport::start(config, Arc::new(Sink::new(inputs.clone(), inquiry.clone())))
         .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
     let stored = inputs.clone();
     let storage = StorageThread::start(storage, WRITES, move |event| {
@@ -266,6 +279,7 @@ fn start_edges(
         storage,
         processes,
         addresses,
+        inquiry,
         waiting: BTreeMap::new(),
         backlog: VecDeque::new(),
         submitted: 0,
@@ -389,6 +403,10 @@ fn event_of(
             edges.transport.set_credentials(*credentials);
             return None;
         }
+        Input::Send { to, message } => {
+            edges.send(&to, Class::Stream, &message);
+            return None;
+        }
         Input::Client(incoming) => {
             return accept_client(edges, core, incoming, (id, links, options));
         }
@@ -441,6 +459,10 @@ fn accept_client(
     }
     if let Request::RotateKey { force, .. } = request {
         rotation::begin(edges, options, reply, force);
+        return None;
+    }
+    if let Request::Query { node, query } = request {
+        edges.inquiry.hand(Work::Client { node, query, reply });
         return None;
     }
     let who = format!("{}@{}", peer.name, edges.identity.node);
@@ -515,6 +537,7 @@ fn with_author(request: Request, who: &str) -> Request {
         | Request::Restart
         | Request::Leave
         | Request::Token
+        | Request::Query { .. }
         | Request::Join { .. }) => other,
     }
 }

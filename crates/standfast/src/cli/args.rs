@@ -66,6 +66,12 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Say what was decided, when and why
     History(HistoryArgs),
+    /// Examine all nodes: what is wrong, how bad it is, and what to do
+    Doctor(DoctorArgs),
+    /// Print the logs of all nodes and what their services print
+    Logs(LogsArgs),
+    /// Write one archive with logs, state, journal and configuration of all nodes, without secrets
+    Report(ReportArgs),
     /// Check the cluster as a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     Check(CheckArgs),
     /// Things to do with resources
@@ -223,6 +229,57 @@ pub struct HistoryArgs {
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20)]
     pub number: usize,
     /// Print JSON (standfast/history/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// This machine only; works without an agent, too
+    #[arg(long)]
+    pub local: bool,
+    /// Its state, for a machine whose agent does not answer.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Folder in the control-group hierarchy, for a machine whose agent does not answer
+    #[arg(long, value_name = "FOLDER", default_value = "standfast")]
+    pub cgroup: PathBuf,
+    /// Print JSON (standfast/doctor/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The archive (.tar.gz); - writes to the standard output [default: standfast-report-CLUSTER-TIME.tar.gz here]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// State of this machine's agent, should it not answer.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Folder in the control-group hierarchy, should the agent not answer
+    #[arg(long, value_name = "FOLDER", default_value = "standfast")]
+    pub cgroup: PathBuf,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The node; all of them when none is named
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// How many lines, counted from the newest
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 100)]
+    pub number: usize,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Output of this group's (or resource's) services only
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Print one JSON object for each line (standfast/log/1)
     #[arg(long)]
     pub json: bool,
 }

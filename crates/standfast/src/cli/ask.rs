@@ -59,6 +59,7 @@ pub(crate) fn unexpected(response: &Response) -> ClientError {
         Response::Plan(_) => "a plan",
         Response::Text { .. } => "a text",
         Response::Done { .. } => "done",
+        Response::Answer(_) => "an answer about a node",
         Response::Token { .. } => "a token",
         Response::Joined { .. } => "joined",
         Response::Refused(refusal) => return ClientError::Protocol(refusal.text.clone()),

@@ -7,7 +7,11 @@ use super::{
     exit, print,
 };
 use crate::{
-    agent::{self, Options, certificates, setup},
+    agent::{
+        self, Options, certificates,
+        inquiry::{self, LogWriter},
+        setup,
+    },
     failure::Failure,
 };
 use standfast_model::request::{Request, Response};
@@ -17,7 +21,7 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Name of the socket in the run folder.
 const SOCKET: &str = "standfast.sock";
@@ -28,12 +32,19 @@ const MAX_TOKEN: u64 = 64 * 1024;
 pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failure> {
     // STANDFAST_LOG as the usual filter expression; `info` without one.
     let filter = EnvFilter::try_from_env("STANDFAST_LOG");
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+    let (inquiry, desk) = inquiry::open();
+    let shown = fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal());
+    let kept = fmt::layer()
+        .with_writer(LogWriter(inquiry.clone()))
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with(shown)
+        .with(kept)
         .init();
-    agent::run(&Options {
+    let options = Options {
         state: args.state.folder.clone(),
         run: args.run.clone(),
         socket: socket.map_or_else(|| args.run.join(SOCKET), Path::to_path_buf),
@@ -47,7 +58,8 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
         certificate_life: args
             .certificate_life
             .map_or(certificates::LIFE, Duration::from_secs),
-    })
+    };
+    agent::run(&options, (inquiry, desk))
 }
 
 /// The keeper has told its agent what happened; only a failure to become one is an exit code.

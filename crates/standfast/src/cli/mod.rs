@@ -11,19 +11,23 @@ mod certificate;
 mod config;
 mod config_args;
 mod disaster;
+mod doctor;
 mod edit;
 pub(crate) mod exit;
 mod local;
+mod logs;
 mod look;
 mod membership;
+mod nodes;
 mod operate;
 mod pages;
+mod report;
 mod wait;
 
 pub use args::{
-    AgentArgs, ApplyArgs, CertCommand, CheckArgs, Cli, Command, DemoArgs, DrainArgs, ExplainArgs,
-    HistoryArgs, InitArgs, JoinArgs, KeeperArgs, NodeCommand, PagesArgs, PlanArgs, ResourceCommand,
-    ResumeArgs, StatusArgs, SwitchoverArgs,
+    AgentArgs, ApplyArgs, CertCommand, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs,
+    ExplainArgs, HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs,
+    PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs,
 };
 
 pub(crate) use archive::Head;
@@ -87,6 +91,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
         Command::Explain(args) => look::explain(socket, args),
+        Command::Doctor(args) => doctor::doctor(socket, args),
+        Command::Logs(args) => logs::logs(socket, args),
+        Command::Report(args) => report::report(socket, args),
         Command::Check(args) => look::check(socket, args),
         Command::Switchover(args) => operate::switchover(socket, args),
         Command::Node { command } => match command {

@@ -7,6 +7,7 @@
 
 mod check;
 mod config;
+mod diagnosis;
 mod explain;
 mod groups;
 mod health;
@@ -24,6 +25,7 @@ mod warnings;
 
 pub use check::{Verdict, check};
 pub use config::{config_history, config_history_json, drafts, drafts_json};
+pub use diagnosis::{Answered, Diagnosis, diagnosis};
 pub use explain::{Explanation, explain};
 pub use groups::running_on;
 pub use health::other_homes;

@@ -67,7 +67,7 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     pub(crate) address: String,
     folder: tempfile::TempDir,
-    cgroup: String,
+    pub(crate) cgroup: String,
     agent: Option<Child>,
     /// Put before the agent's own command, such as a program that changes its clock.
     pub(crate) before: Vec<String>,

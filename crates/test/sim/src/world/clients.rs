@@ -252,6 +252,7 @@ fn brief(response: &Response) -> String {
         Response::View(_) => "view".to_owned(),
         Response::Plan(_) => "plan".to_owned(),
         Response::Text { .. } => "text".to_owned(),
+        Response::Answer(_) => "answer".to_owned(),
         Response::Token { .. } => "token".to_owned(),
         other @ (Response::Done { .. } | Response::Joined { .. } | Response::Refused(_)) => {
             format!("{other:?}")

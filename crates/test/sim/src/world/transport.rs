@@ -252,6 +252,8 @@ pub(super) fn describe_message(message: &Message) -> Option<String> {
         | Body::Answer(_)
         | Body::MemoryQuery(_)
         | Body::MemoryAnswer(_)
+        | Body::Query(_)
+        | Body::QueryAnswer(_)
         | Body::Rejoin(_) => Some(format!("{:?}", message.body)),
     }
 }
