@@ -4,7 +4,7 @@
 use crate::{
     configure::{self, By, New, configure},
     outages::note,
-    removal,
+    removal, upgrading,
 };
 use standfast_model::{
     command::{Change, Command, Decision},
@@ -78,6 +78,12 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             restart(state, &mut entry, &command.change)
         }
         Change::SetKeys { node, keys } => removal::set_keys(state, node, keys),
+        Change::AskRestart {
+            node,
+            incarnation,
+            by,
+        } => upgrading::ask_restart(state, &mut entry, (node, *incarnation, by))?,
+        Change::RaiseLevel { level } => upgrading::raise_level(state, &mut entry, *level),
         Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
             change_members(state, &mut entry, &command.change);
         }
@@ -411,6 +417,8 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::Move { .. }
         | Change::Drain { .. }
         | Change::Leave { .. }
+        | Change::AskRestart { .. }
+        | Change::RaiseLevel { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. } => {}
     }

@@ -10,7 +10,7 @@ use crate::{
 use standfast_consensus::is_heartbeat;
 use standfast_model::{
     command::{Change, Command},
-    effect::{Batch, Class, Effect, Level},
+    effect::{Batch, Class, Effect},
     id::{MemberId, NodeId},
     message::{Acknowledged, Body, LogSnapshot},
     planted::Planted,
@@ -45,6 +45,7 @@ impl Core {
             {
                 self.state = state;
                 self.state.applied = snapshot.index;
+                self.check_fitness();
                 self.after_apply(now);
             }
             if !output.committed.is_empty() {
@@ -115,18 +116,31 @@ impl Core {
             return;
         }
         let Ok(command) = serde_json::from_slice::<Command>(data) else {
-            self.log(
-                Level::Error,
-                format!("entry {index} of the log is not a command of this version"),
-            );
+            self.unfit(format!(
+                "entry {index} of the log is a command that this program ({}) does not know: install the version that the other nodes run",
+                self.version()
+            ));
             return;
         };
+        if command.change.level() > self.level {
+            self.unfit(format!(
+                "entry {index} of the log is of feature level {}, and this program ({}) knows level {} only: install the version that \
+                 the other nodes run",
+                command.change.level(),
+                self.version(),
+                self.level
+            ));
+            return;
+        }
         if let Change::Decide(decision) = &command.change
             && decision.plan.is_some()
         {
             self.previous.clone_from(&self.state.plan);
         }
         let outcome = apply(&mut self.state, index, &command);
+        if let Change::RaiseLevel { .. } = command.change {
+            self.check_fitness();
+        }
         if let Change::RemoveMember { .. } = command.change
             && self.planted(Planted::RemovalEndsLease)
         {

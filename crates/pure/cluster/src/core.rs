@@ -11,6 +11,7 @@ use crate::{
     disk::Disk,
     hold::Holder,
     lead::Lead,
+    leaving::Ending,
     local::Local,
     serving::Clients,
     voter::{Standing, Voter},
@@ -21,7 +22,7 @@ use standfast_model::{
     command::{Change, Command},
     config::{Timing, VipConfig},
     effect::{Class, Effect, Level},
-    event::Event,
+    event::{Event, Restored},
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId, ResourceId},
     message::{Body, MemoryQuery, Message},
@@ -89,8 +90,9 @@ pub struct Core {
     /// The state has changed: what edges are told of it is looked at again.
     pub(crate) republish: bool,
     pub(crate) restart_asked: Option<Now>,
-    /// This agent was told to end.
-    pub(crate) leave_asked: Option<Now>,
+    pub(crate) ending: Ending,
+    /// Feature level that this program speaks.
+    pub(crate) level: u32,
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
@@ -107,22 +109,19 @@ pub struct Core {
     pub(crate) out: Vec<Effect>,
 }
 
+/// Index of the last entry on the disk, zero for none.
+fn last_index(restored: &Restored) -> u64 {
+    let snapshot = restored.snapshot.as_ref().map(|snapshot| snapshot.index);
+    let entry = restored.entries.last().map(|entry| entry.index);
+    entry.or(snapshot).unwrap_or(0)
+}
+
 impl Core {
     /// A core that has just started. The effects are to be carried out before the first event.
     #[must_use]
     pub fn new(init: Init, now: Now) -> (Self, Vec<Effect>) {
         let voter = Voter::new(&init.restored, now);
-        let last = init
-            .restored
-            .entries
-            .last()
-            .map(|entry| entry.index)
-            .or_else(|| {
-                init.restored
-                    .snapshot
-                    .as_ref()
-                    .map(|snapshot| snapshot.index)
-            });
+        let last = last_index(&init.restored);
         let state = init
             .restored
             .snapshot
@@ -139,7 +138,7 @@ impl Core {
             guards: init.guards,
             #[cfg(feature = "planted")]
             planted: init.planted,
-            restored_at: (init.restored.hard_state.term, last.unwrap_or(0)),
+            restored_at: (init.restored.hard_state.term, last),
             state,
             consensus,
             last_tick: now,
@@ -168,7 +167,8 @@ impl Core {
             local_due: None,
             republish: true,
             restart_asked: None,
-            leave_asked: None,
+            ending: Ending::default(),
+            level: init.level,
             watched: Vec::new(),
             peers: init.peers,
             keys: BTreeMap::new(),
@@ -208,6 +208,7 @@ impl Core {
             self.voter.standing = Standing::Lost(why);
         }
         self.out.push(Effect::Peers(self.peers.clone()));
+        self.check_fitness();
         self.settle(now);
         std::mem::take(&mut self.out)
     }

@@ -159,6 +159,7 @@ impl Core {
             self.promote_learners(now);
             self.forget_failures(now);
             self.hand_over_leadership(now);
+            self.raise_feature_level(now);
         }
     }
 
@@ -481,7 +482,7 @@ impl Core {
                 .values()
                 .any(|assignment| assignment.node.as_ref() == Some(node))
         };
-        let ends = self.leave_asked.is_some() && !self.runs_anything();
+        let ends = self.gives_leadership_away();
         let length = if ends { timing.leadership } else { CALM };
         let calm = now.waited_since(lead.began) > length
             && now.waited_since(lead.last_change) > length

@@ -37,6 +37,7 @@ impl Core {
             self.keep_promise();
             self.update_report();
         }
+        self.restart_when_asked(now);
         self.finish_restart(now);
         self.finish_leaving(now);
         self.send_report(now);

@@ -90,7 +90,7 @@ impl Core {
     }
 
     fn check_joiner(&self, info: &Member, offer: &JoinOffer) -> Result<(), Refusal> {
-        let level = standfast_model::FEATURE_LEVEL;
+        let level = self.state.level();
         let refuse = |text: String| Err(Self::refusal(RefusalKind::Invalid, text));
         if offer.feature_level != 0 && offer.feature_level < level {
             return refuse(format!(

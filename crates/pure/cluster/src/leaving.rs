@@ -4,7 +4,9 @@
 
 use crate::core::Core;
 use standfast_model::{
+    command::Change,
     effect::Effect,
+    id::NodeId,
     state::NodeState,
     time::{Micros, Now},
 };
@@ -14,10 +16,28 @@ const PATIENCE: Micros = Micros::from_millis(60_000);
 /// Where nothing runs, nobody's confirmation is waited for longer than this: the others may be ending as well.
 const UNHEARD: Micros = Micros::from_millis(5_000);
 
+/// Why this agent is about to end, if it is.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// Since when it has been told to end.
+    pub(crate) leave_asked: Option<Now>,
+    /// Since when the state has asked this run to restart.
+    pub(crate) restart_wanted: Option<Now>,
+    /// When that was last tried.
+    pub(crate) restart_tried: Option<Now>,
+}
+
 impl Core {
+    /// The command that says that a node's agent, or this one, was told to end.
+    pub(crate) fn leave(&self, origin: Option<NodeId>) -> Change {
+        let node = origin.unwrap_or_else(|| self.node.clone());
+        let incarnation = self.incarnation_of(&node);
+        Change::Leave { node, incarnation }
+    }
+
     /// Lets an agent end that was told to, as soon as nothing depends on it.
     pub(crate) fn finish_leaving(&mut self, now: Now) {
-        let Some(asked) = self.leave_asked else {
+        let Some(asked) = self.ending.leave_asked else {
             return;
         };
         let waited = now.held_since(asked);
@@ -30,7 +50,7 @@ impl Core {
         } else {
             return;
         };
-        self.leave_asked = None;
+        self.ending.leave_asked = None;
         let text = text.to_owned();
         let idle = self.locals.values().all(|local| !local.phase.may_run());
         self.out.push(Effect::Left { text, idle });
@@ -67,7 +87,7 @@ impl Core {
     }
 
     /// Whether another voter is there that is not about to end itself.
-    fn has_heir(&self) -> bool {
+    pub(crate) fn has_heir(&self) -> bool {
         self.state.members.values().any(|member| {
             let known: Option<&NodeState> = self.state.nodes.get(&member.node);
             member.voter

@@ -34,6 +34,7 @@ mod removal;
 mod reporting;
 mod running;
 mod serving;
+mod upgrading;
 mod view;
 mod voter;
 mod voting;
@@ -70,6 +71,8 @@ pub struct Init {
     pub guards: GuardSupport,
     /// Wall clock minus `CLOCK_BOOTTIME`, microseconds, for display only.
     pub wall_offset: u64,
+    /// Feature level that it speaks: that of the build, or a lower one as an older build would.
+    pub level: u32,
     /// A planted bug (simulator only; ignored without feature `planted`).
     pub planted: Option<Planted>,
 }

@@ -70,6 +70,8 @@ fn begin(
         | Change::Move { .. }
         | Change::Drain { .. }
         | Change::Leave { .. }
+        | Change::AskRestart { .. }
+        | Change::RaiseLevel { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. }
         | Change::AddMember { .. }

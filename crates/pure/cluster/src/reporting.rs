@@ -79,7 +79,8 @@ impl Core {
             fsync: coarse(self.disk.took),
             stall: coarse(self.stall),
             warnings,
-            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            program_version: self.version(),
+            feature_level: self.level,
             certificate: self.certificate.clone(),
         };
         self.holder.wants_stale = true;

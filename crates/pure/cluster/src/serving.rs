@@ -87,6 +87,7 @@ impl Core {
             | Request::Drain { .. }
             | Request::Cleanup { .. }
             | Request::Restart
+            | Request::AskRestart { .. }
             | Request::Leave
             | Request::Token
             | Request::RotateKey { .. }
@@ -100,7 +101,7 @@ impl Core {
                     self.clients.restart_index = None;
                 }
                 if matches!(request, Request::Leave) {
-                    self.leave_asked.get_or_insert(now);
+                    self.ending.leave_asked.get_or_insert(now);
                 }
                 self.wait_for(now, id, None, request);
             }
@@ -267,11 +268,8 @@ impl Core {
                 Change::SetKeys { node, keys }
             }
             Request::Remove { node, author } => return self.remove(now, id, &node, &author),
-            Request::Leave => {
-                let node = origin.unwrap_or_else(|| self.node.clone());
-                let incarnation = self.incarnation_of(&node);
-                Change::Leave { node, incarnation }
-            }
+            Request::AskRestart { node, author } => self.ask_restart(node, author)?,
+            Request::Leave => self.leave(origin),
             Request::Join {
                 node,
                 addresses,
@@ -309,6 +307,7 @@ impl Core {
     }
 
     fn commit(&mut self, now: Now, id: u64, change: Change) -> Result<(), Refusal> {
+        self.check_level(&change)?;
         if self.propose(now, Some(id), change) {
             Ok(())
         } else {
@@ -319,7 +318,7 @@ impl Core {
         }
     }
 
-    fn incarnation_of(&self, node: &NodeId) -> Incarnation {
+    pub(crate) fn incarnation_of(&self, node: &NodeId) -> Incarnation {
         if *node == self.node {
             return self.incarnation;
         }

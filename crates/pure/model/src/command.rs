@@ -116,6 +116,20 @@ pub enum Change {
         /// The run of its agent.
         incarnation: Incarnation,
     },
+    /// An operator asks for a node's agent to restart, as in an upgrade. A later run of it is not meant.
+    AskRestart {
+        /// Which node.
+        node: NodeId,
+        /// The run of its agent.
+        incarnation: Incarnation,
+        /// Who asks.
+        by: String,
+    },
+    /// Every member's program knows this feature level: commands of it may be used from now on.
+    RaiseLevel {
+        /// The level.
+        level: u32,
+    },
     /// A member joins (or comes back under a new number) as a learner.
     AddMember {
         /// Its number.
@@ -151,6 +165,30 @@ pub enum Change {
         #[serde(default)]
         by: Option<String>,
     },
+}
+
+impl Change {
+    /// The feature level that it came with: it stays out of the log until all members know it.
+    #[must_use]
+    pub const fn level(&self) -> u32 {
+        match self {
+            Self::Draft { .. } | Self::SetKeys { .. } => 2,
+            Self::Configure { .. }
+            | Self::Decide(_)
+            | Self::Report { .. }
+            | Self::ForgetFailures { .. }
+            | Self::Move { .. }
+            | Self::Drain { .. }
+            | Self::RestartGrant { .. }
+            | Self::RestartOver { .. }
+            | Self::Leave { .. }
+            | Self::AskRestart { .. }
+            | Self::RaiseLevel { .. }
+            | Self::AddMember { .. }
+            | Self::Promote { .. }
+            | Self::RemoveMember { .. } => 1,
+        }
+    }
 }
 
 /// A decision of the leader: who is lost, and the plan that follows.

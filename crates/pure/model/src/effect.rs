@@ -80,6 +80,11 @@ pub enum Effect {
         /// Nothing runs here: what guards addresses may go as well.
         idle: bool,
     },
+    /// This program cannot go on as a member of this cluster: the agent ends at once.
+    Unfit {
+        /// Why, and what to do, for an operator.
+        text: String,
+    },
     /// For the log.
     Log {
         /// How bad it is.

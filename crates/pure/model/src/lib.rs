@@ -28,4 +28,9 @@ pub mod time;
 
 /// Version of the messages and commands that this build speaks. Sent with every message; a node
 /// refuses to talk to a feature level that it does not know how to read.
-pub const FEATURE_LEVEL: u32 = 1;
+///
+/// | level | new |
+/// |---|---|
+/// | 1 | everything that is not named below |
+/// | 2 | drafts of configurations; keys that nodes renew |
+pub const FEATURE_LEVEL: u32 = 2;

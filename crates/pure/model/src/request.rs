@@ -87,6 +87,13 @@ pub enum Request {
     },
     /// This node's agent is about to restart: let its leases run on.
     Restart,
+    /// A node's agent is to restart, as in an upgrade; refused while another one does, or is missing.
+    AskRestart {
+        /// Which.
+        node: NodeId,
+        /// Who.
+        author: String,
+    },
     /// This node's agent was told to end, as at a shutdown of the machine: move away what it runs, then let it end. May be
     /// repeated until it does.
     Leave,

@@ -21,6 +21,9 @@ pub const JOURNAL_LIMIT: usize = 500;
 pub struct ClusterState {
     /// Identity of the cluster; never changes.
     pub cluster_id: String,
+    /// Feature level in use: all members know it. Zero until they have said so; see [`ClusterState::level`].
+    #[serde(default)]
+    pub feature_level: u32,
     /// Index of the last command that changed this state.
     pub applied: u64,
     /// Configuration in force.
@@ -70,6 +73,14 @@ pub struct ClusterState {
     pub journal: VecDeque<JournalEntry>,
 }
 
+impl ClusterState {
+    /// Feature level in use.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.feature_level.max(1)
+    }
+}
+
 /// A consensus member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -94,11 +105,20 @@ pub struct NodeState {
     /// The run of its agent that was told to end: runs nothing. Void as soon as another run reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Incarnation>,
+    /// The run of its agent that was asked to restart. Void as soon as another run reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_wanted: Option<Incarnation>,
     /// Its last report.
     pub report: NodeReport,
 }
 
 impl NodeState {
+    /// Whether its present agent was asked to restart and has not yet.
+    #[must_use]
+    pub fn is_to_restart(&self) -> bool {
+        self.restart_wanted == Some(self.report.incarnation)
+    }
+
     /// Whether its present agent was told to end.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
@@ -144,6 +164,17 @@ pub struct NodeReport {
     /// Its certificate.
     #[serde(default)]
     pub certificate: CertificateReport,
+    /// Feature level that the program knows; zero from those that do not say.
+    #[serde(default)]
+    pub feature_level: u32,
+}
+
+impl NodeReport {
+    /// Feature level that the program knows.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.feature_level.max(1)
+    }
 }
 
 /// A node's certificate, by that node's own clock.

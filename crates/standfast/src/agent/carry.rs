@@ -59,6 +59,8 @@ pub(crate) struct Edges {
     pub(crate) inputs: Queue,
     /// Which driver each resource belongs to.
     pub(crate) kinds: BTreeMap<ResourceId, Kind>,
+    /// Why this program cannot be a member of this cluster.
+    pub(crate) unfit: Option<String>,
 }
 
 /// Drivers.
@@ -124,21 +126,27 @@ impl Edges {
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
                 Effect::RestartReady { .. } => {
-                    tracing::info!("agent ends for its planned restart; its leases run on");
+                    ends = self.end("this is its planned restart, and its leases run on", false);
+                }
+                Effect::Unfit { text } => {
+                    self.unfit = Some(text);
                     ends = true;
                 }
-                Effect::Left { text, idle } => {
-                    tracing::info!("agent ends: {text}");
-                    if idle {
-                        self.addresses.uninstall();
-                    }
-                    ends = true;
-                }
+                Effect::Left { text, idle } => ends = self.end(&text, idle),
                 Effect::Log { level, text } => log(level, &text),
             }
         }
         self.submit();
         ends
+    }
+
+    /// The agent ends. `idle`: nothing is left that addresses would have to be guarded for.
+    fn end(&self, why: &str, idle: bool) -> bool {
+        tracing::info!("agent ends: {why}");
+        if idle {
+            self.addresses.uninstall();
+        }
+        true
     }
 
     pub(crate) fn send(&mut self, to: &NodeId, class: Class, message: &Message) {

@@ -83,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) without_guards: bool,
     /// Life of this node's certificates from the next renewal on.
     pub(crate) certificate_life: Duration,
+    /// Feature level to speak.
+    pub(crate) level: u32,
 }
 
 /// Runs an agent until it is told to end.
@@ -127,6 +129,7 @@ pub(crate) fn run(
         seed: setup::random_u64()?,
         guards: guards.clone(),
         wall_offset: clock::wall_offset(),
+        level: options.level,
         planted: None,
     };
     measure_disk(&mut storage);
@@ -237,7 +240,7 @@ fn start_edges(
         ));
     }
     let mut config = Config::new(credentials, links.to_vec());
-    config.feature_level = standfast_model::FEATURE_LEVEL;
+    config.feature_level = options.level;
     if options.realtime {
         config.on_thread_start = Some(Box::new(|| {
             if let Err(why) = realtime::raise_this_thread() {
@@ -286,6 +289,7 @@ fn start_edges(
         unsent: Vec::new(),
         inputs: inputs.clone(),
         kinds: BTreeMap::new(),
+        unfit: None,
     })
 }
 
@@ -386,7 +390,10 @@ fn main_loop(
     }
     edges.send_all();
     service.tell("STOPPING=1");
-    Ok(())
+    match edges.unfit.take() {
+        Some(text) => Err(Failure::new(78, text)),
+        None => Ok(()),
+    }
 }
 
 /// An input as an event; who waits for its answer is noted under `id`. None when it was answered right here.
@@ -521,6 +528,7 @@ fn with_author(request: Request, who: &str) -> Request {
             reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::AskRestart { node, .. } => Request::AskRestart { node, author },
         Request::Drain { node, drained, .. } => Request::Drain {
             node,
             drained,

@@ -170,7 +170,8 @@ mod tests {
     fn a_newer_one_names_the_version_that_it_needs() {
         let (_folder, text) = written();
         let text = String::from_utf8(text).expect("text");
-        let newer = text.replacen("\"feature_level\":1", "\"feature_level\":99", 1);
+        let known = format!("\"feature_level\":{}", standfast_model::FEATURE_LEVEL);
+        let newer = text.replacen(&known, "\"feature_level\":99", 1);
         let why = parse(newer.as_bytes()).expect_err("newer");
         assert!(why.contains("feature level 99"), "{why}");
     }

@@ -106,6 +106,8 @@ pub enum Command {
     Agent(AgentArgs),
     /// Restart this node's agent without touching what it runs; its supervisor starts it again
     Restart,
+    /// Restart the agents of all nodes that run an older version, one after the other, without touching what they run
+    Upgrade(UpgradeArgs),
     /// Show faults and recoveries with three agents on this machine
     Demo(DemoArgs),
     /// Keep one resource (started by the agent)
@@ -354,6 +356,9 @@ pub struct AgentArgs {
     /// Life of this node's certificates, to watch them being renewed
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub certificate_life: Option<u64>,
+    /// Speak an older feature level, as the build did that knew no newer one; for tests of upgrades
+    #[arg(long, hide = true, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(1..))]
+    pub feature_level: Option<u32>,
     /// Leave the kernel's guards out, to measure what they are good for; never on a real cluster
     #[arg(long, hide = true)]
     pub without_guards: bool,
@@ -534,6 +539,26 @@ pub struct KeeperArgs {
     /// Folder that the agent has prepared
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// `upgrade`
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// Only the node whose agent is asked
+    #[arg(long)]
+    pub here: bool,
+    /// Also nodes that run this version already
+    #[arg(long)]
+    pub again: bool,
+    /// Say what would be done, in which order, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to wait for each node until it is back and everything runs
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub wait: u64,
+    /// Print JSON (standfast/upgrade/1)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `pages`

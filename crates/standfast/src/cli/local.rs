@@ -14,7 +14,10 @@ use crate::{
     },
     failure::Failure,
 };
-use standfast_model::request::{Request, Response};
+use standfast_model::{
+    FEATURE_LEVEL,
+    request::{Request, Response},
+};
 use std::{
     fs,
     io::{self, IsTerminal as _, Read as _},
@@ -58,6 +61,7 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
         certificate_life: args
             .certificate_life
             .map_or(certificates::LIFE, Duration::from_secs),
+        level: args.feature_level.unwrap_or(FEATURE_LEVEL),
     };
     agent::run(&options, (inquiry, desk))
 }

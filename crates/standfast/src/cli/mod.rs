@@ -22,12 +22,13 @@ mod nodes;
 mod operate;
 mod pages;
 mod report;
+mod upgrade;
 mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CertCommand, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs,
     ExplainArgs, HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs,
-    PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs,
+    PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
 
 pub(crate) use archive::Head;
@@ -112,6 +113,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Recover(args) => disaster::recover(args),
         Command::Destroy(args) => disaster::destroy(args),
         Command::Remove(args) => membership::remove(socket, args),
+        Command::Upgrade(args) => upgrade::upgrade(socket, args),
         Command::Restart => operate::restart(socket),
     }
 }

@@ -185,6 +185,9 @@ fn versions(nodes: &[NodeLine], warnings: &mut Vec<String>) {
         .collect();
     if versions.len() > 1 {
         let list: Vec<&str> = versions.into_iter().collect();
-        warnings.push(format!("nodes run different versions: {}", list.join(", ")));
+        let list = list.join(", ");
+        warnings.push(format!(
+            "nodes run different versions: {list}; where the newest is installed everywhere, `standfast upgrade` finishes it"
+        ));
     }
 }

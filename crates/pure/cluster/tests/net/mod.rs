@@ -23,6 +23,8 @@ const DRIVER: u64 = 20_000;
 
 /// The world.
 pub(crate) struct Net {
+    /// Feature level that agents know which start from now on.
+    pub(crate) level: u32,
     pub(crate) now: u64,
     pub(crate) cores: BTreeMap<NodeId, Core>,
     queue: BTreeMap<(u64, u64), (NodeId, Event)>,
@@ -98,7 +100,13 @@ pub(crate) fn first_disk(name: &str) -> Restored {
 impl Net {
     /// A cluster of one that leads.
     pub(crate) fn new(first: &str) -> Self {
+        Self::at_level(first, standfast_model::FEATURE_LEVEL)
+    }
+
+    /// The same, of a build that knows this feature level.
+    pub(crate) fn at_level(first: &str, level: u32) -> Self {
         let mut net = Self {
+            level,
             now: 1_000_000,
             cores: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -156,6 +164,7 @@ impl Net {
             seed: member.0.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             guards: GuardSupport::full(),
             wall_offset: 0,
+            level: self.level,
             planted: None,
         };
         let (core, effects) = Core::new(init, self.clock());
@@ -237,7 +246,7 @@ impl Net {
                     self.extend(node, resource, deadline);
                 }
                 Effect::Probe { resource, .. } => self.probe(node, resource),
-                Effect::RestartReady { .. } | Effect::Left { .. } => {
+                Effect::RestartReady { .. } | Effect::Left { .. } | Effect::Unfit { .. } => {
                     self.may_end.insert(node.clone());
                 }
                 Effect::Reply(reply) => {

@@ -72,6 +72,7 @@ impl World {
             peers: node.peers.clone(),
             seed: self.draw_node.next(),
             guards: self.scenario.guards.clone(),
+            level: standfast_model::FEATURE_LEVEL,
             wall_offset: 1_700_000_000_000_000,
             planted: self.planted,
         };

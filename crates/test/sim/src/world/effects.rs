@@ -60,7 +60,7 @@ impl World {
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
             // No scenario shuts a machine down in order yet.
-            Effect::Log { .. } | Effect::Left { .. } => {}
+            Effect::Log { .. } | Effect::Left { .. } | Effect::Unfit { .. } => {}
         }
     }
 
@@ -129,7 +129,8 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Reply(_)
         | Effect::Log { .. }
         | Effect::RestartReady { .. }
-        | Effect::Left { .. } => false,
+        | Effect::Left { .. }
+        | Effect::Unfit { .. } => false,
         Effect::Persist(_)
         | Effect::Start(_)
         | Effect::Stop { .. }

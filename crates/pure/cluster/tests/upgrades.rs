@@ -1,0 +1,155 @@
+//! Scenarios of rolling upgrades: one agent at a time, and a feature level that rises with the last of them.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod net;
+
+use net::Net;
+use standfast_model::{
+    FEATURE_LEVEL,
+    id::{MemberId, NodeId},
+    request::{Refusal, RefusalKind, Request, Response},
+};
+
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// Three nodes with the previous feature level.
+fn previous() -> Net {
+    let mut net = Net::at_level(NODES[0], FEATURE_LEVEL - 1);
+    for name in &NODES[1..] {
+        net.join(NODES[0], name);
+    }
+    net.run(1000);
+    net
+}
+
+fn level(net: &Net, node: &str) -> u32 {
+    net.core(node).inspect().state.level()
+}
+
+fn ask(net: &mut Net, through: &str, node: &str) -> Response {
+    let request = Request::AskRestart {
+        node: NodeId::from(node),
+        author: "root".to_owned(),
+    };
+    net.ask(through, request)
+}
+
+fn draft(net: &mut Net, through: &str) -> Response {
+    let request = Request::Draft {
+        name: "next".to_owned(),
+        text: Some("[cluster]\nname = \"x\"\n".to_owned()),
+        author: "root".to_owned(),
+        reason: String::new(),
+    };
+    net.ask(through, request)
+}
+
+/// The agent that was asked ends, and one of the new build takes its place.
+fn renew(net: &mut Net, node: &str) {
+    for _ in 0..8000 {
+        if net.may_end.contains(&NodeId::from(node)) {
+            break;
+        }
+        net.run(1);
+    }
+    assert!(
+        net.may_end.contains(&NodeId::from(node)),
+        "{}",
+        net.log.join("\n")
+    );
+    net.kill_agent(node);
+    net.run(100);
+    let place = NODES.iter().position(|name| *name == node).unwrap();
+    net.start_agent(node, MemberId(u64::try_from(place).unwrap() + 1));
+    net.run(4000);
+}
+
+fn refused(response: Response) -> Refusal {
+    match response {
+        Response::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_level_rises_with_the_last_agent_and_not_before() {
+    let mut net = previous();
+    assert_eq!(level(&net, "beta"), FEATURE_LEVEL - 1);
+    net.level = FEATURE_LEVEL;
+    for node in NODES {
+        let refusal = refused(draft(&mut net, "beta"));
+        assert_eq!(refusal.kind, RefusalKind::Unsafe);
+        assert!(
+            refusal.text.contains("standfast upgrade"),
+            "{}",
+            refusal.text
+        );
+        assert_eq!(level(&net, "beta"), FEATURE_LEVEL - 1);
+        let through = if node == "alpha" { "beta" } else { "alpha" };
+        assert!(matches!(
+            ask(&mut net, through, node),
+            Response::Done { .. }
+        ));
+        renew(&mut net, node);
+    }
+    for node in NODES {
+        assert_eq!(level(&net, node), FEATURE_LEVEL, "{node}");
+    }
+    assert!(matches!(draft(&mut net, "gamma"), Response::Done { .. }));
+}
+
+#[test]
+fn a_second_agent_is_not_restarted_while_the_first_is_or_a_node_is_missing() {
+    let mut net = previous();
+    assert!(matches!(
+        ask(&mut net, "alpha", "beta"),
+        Response::Done { .. }
+    ));
+    let refusal = refused(ask(&mut net, "alpha", "gamma"));
+    assert_eq!(refusal.kind, RefusalKind::Stale, "{}", refusal.text);
+    renew(&mut net, "beta");
+    net.crash("gamma");
+    net.run(3000);
+    let refusal = refused(ask(&mut net, "alpha", "beta"));
+    assert_eq!(refusal.kind, RefusalKind::Unsafe);
+    assert!(refusal.text.contains("gamma"), "{}", refusal.text);
+}
+
+#[test]
+fn a_leader_leads_no_more_when_it_restarts() {
+    let mut net = previous();
+    let leader = net.leader().unwrap();
+    let other = NODES.iter().find(|node| **node != leader).unwrap();
+    assert!(matches!(
+        ask(&mut net, other, &leader),
+        Response::Done { .. }
+    ));
+    for _ in 0..8000 {
+        if net.may_end.contains(&NodeId::from(leader.as_str())) {
+            break;
+        }
+        net.run(1);
+    }
+    assert!(net.leader().is_some_and(|new| new != leader));
+}
+
+#[test]
+fn a_build_that_knows_less_than_the_cluster_uses_ends_at_once() {
+    let mut net = previous();
+    net.level = FEATURE_LEVEL;
+    for node in NODES {
+        ask(&mut net, "alpha", node);
+        renew(&mut net, node);
+    }
+    net.kill_agent("beta");
+    net.level = FEATURE_LEVEL - 1;
+    net.start_agent("beta", MemberId(2));
+    net.run(2000);
+    assert!(net.may_end.contains(&NodeId::from("beta")));
+    let said = net
+        .log
+        .iter()
+        .any(|line| line.contains("a downgrade below it"));
+    assert!(said, "{}", net.log.join("\n"));
+    assert_eq!(level(&net, "alpha"), FEATURE_LEVEL);
+}
