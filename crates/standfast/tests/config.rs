@@ -5,7 +5,7 @@
 mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
-use support::{Node, PROGRAM, SITE, Said};
+use support::{Node, PROGRAM, SITE, Said, run};
 
 /// A group whose process has been given something to keep to itself, and does not.
 const TALKER: &str = r#"
@@ -383,4 +383,91 @@ fn a_cluster_that_observes_starts_nothing_until_it_may_act() {
     );
     node.ok(&["apply", &acting]);
     assert!(node.runs());
+}
+
+#[test]
+fn a_machines_own_file_gives_defaults_that_flags_override() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let file = path("node.toml");
+    let help = |arguments: &[&str]| run(&[&["--node-file", file.as_str()][..], arguments].concat());
+    let text = format!(
+        "state = {:?}\nrun = {:?}\nrealtime = false\nmetrics = \"off\"\n",
+        path("s"),
+        path("r")
+    );
+    fs::write(&file, &text).expect("file");
+    let init = ["init", "--name", "alpha", "--address", "127.0.0.1:1"];
+    let said = help(&init);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(folder.path().join("s/identity.json").exists(), "{said:?}");
+    let said = help(&[&init[..], &["--state", &path("other")]].concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = help(&["status"]);
+    assert!(said.err.contains(&path("r/standfast.sock")), "{said:?}");
+
+    fs::write(
+        &file,
+        text + "lag = 1\nlog = \"a=b=c\"\n[access]\nread = \"some\"\n",
+    )
+    .expect("file");
+    let said = help(&["agent"]);
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(
+        said.err.contains("node.toml:5:1: lag: unknown key"),
+        "{said:?}"
+    );
+    assert!(
+        said.err
+            .contains("unknown read \"some\"; allowed: group, any"),
+        "{said:?}"
+    );
+    assert_eq!(
+        help(&["status"]).code,
+        102,
+        "who only asks is not kept from it"
+    );
+    let said = run(&["--node-file", "/nonexistent/file", "agent"]);
+    assert_eq!(said.code, 66, "{said:?}");
+    fs::write(&file, "log = \"a=b=c\"\n").expect("file");
+    assert!(help(&["agent"]).err.contains("log: "), "{said:?}");
+}
+
+#[test]
+fn a_member_of_the_group_works_and_is_named_and_others_only_look() {
+    let mut node = Node::new("access");
+    let file = node.path("node.toml");
+    fs::write(&file, "[access]\ngroup = \"daemon\"\nread = \"any\"\n").expect("file");
+    node.start_with(&["--node-file", &file]);
+    let one = node.write("one.toml", SITE);
+    for path in [
+        node.folder.path().to_owned(),
+        node.folder.path().join("one.toml"),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("mode");
+    }
+    let socket = node.path("run/standfast.sock");
+    let program = node.path("standfast");
+    fs::copy(PROGRAM, &program).expect("copy");
+    let as_nobody = |group: &str, command: &[&str]| {
+        let output = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--groups", group])
+            .args([&program, "--socket", &socket])
+            .args(command)
+            .output()
+            .expect("runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("text"))
+    };
+    let (code, text) = as_nobody("2", &["status"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = as_nobody("2", &["apply", &one]);
+    assert_eq!(code, Some(77), "{text}");
+    assert!(text.contains("nobody may look"), "{text}");
+    let (code, text) = as_nobody("1", &["apply", &one]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(node.ok(&["history"]).contains("applied by nobody@alpha"));
+    let (code, text) = as_nobody("2", &["config", "show", "--reveal"]);
+    assert_eq!(code, Some(77), "{text}");
+    assert_eq!(as_nobody("2", &["config", "show"]).0, Some(0));
 }

@@ -1,7 +1,7 @@
 //! One connection: bytes in until a request is whole, then nothing more until its answer is out.
 
 use crate::{
-    frame::{self, Fault, FaultKind, HEADER, MAX_REQUEST},
+    frame::{self, Fault, FaultKind, HEADER, MAX_LOOKING_REQUEST, MAX_REQUEST},
     peer::Peer,
 };
 use rustix::event::PollFlags;
@@ -92,8 +92,13 @@ impl Connection {
         let Some(length) = frame::length(&self.incoming) else {
             return Progress::None;
         };
-        if length > MAX_REQUEST {
-            let text = format!("a request of {length} bytes; at most {MAX_REQUEST} are read");
+        let most = if self.peer.may_change {
+            MAX_REQUEST
+        } else {
+            MAX_LOOKING_REQUEST
+        };
+        if length > most {
+            let text = format!("a request of {length} bytes; at most {most} are read");
             return self.refuse(FaultKind::Malformed, text);
         }
         if self.incoming.len() < HEADER + length {
@@ -118,7 +123,7 @@ impl Connection {
         }
         if !request.looks_only() && !self.peer.may_change {
             let text = format!(
-                "{} may look, but only root and the agent's own user may change things",
+                "{} may look, but only root and members of the agent's group may change things",
                 self.peer.name
             );
             return self.refuse(FaultKind::Permission, text);

@@ -9,6 +9,9 @@ pub const VERSION: u32 = 1;
 /// Largest request, in bytes. A configuration of full size fits.
 pub const MAX_REQUEST: usize = 4 << 20;
 
+/// Largest request of a user who may only look, in bytes: 32 connections of these fit into memory.
+pub(crate) const MAX_LOOKING_REQUEST: usize = 256 << 10;
+
 /// Largest answer that a client reads, in bytes.
 pub(crate) const MAX_RESPONSE: usize = 64 << 20;
 

@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection, as the kernel says.
 
+use crate::access::groups_of;
 use rustix::{net::sockopt::socket_peercred, process::geteuid};
 use std::{fs, os::unix::net::UnixStream};
 
@@ -10,17 +11,23 @@ pub struct Peer {
     pub uid: u32,
     /// Its user name, or `uid N` when the machine does not know one.
     pub name: String,
-    /// Root, or the agent's own user: may change things.
+    /// Root, the agent's own user, or a member of the group: may change things.
     pub may_change: bool,
 }
 
 impl Peer {
-    pub(crate) fn of(stream: &UnixStream) -> rustix::io::Result<Self> {
-        let uid = socket_peercred(stream)?.uid;
+    /// `group` may change things, too.
+    pub(crate) fn of(stream: &UnixStream, group: Option<u32>) -> rustix::io::Result<Self> {
+        let peer = socket_peercred(stream)?;
+        let uid = peer.uid;
+        let member = group.is_some_and(|group| {
+            peer.gid.as_raw() == group
+                || groups_of(stream).is_ok_and(|groups| groups.contains(&group))
+        });
         Ok(Self {
             uid: uid.as_raw(),
             name: name_of(uid.as_raw()),
-            may_change: uid.is_root() || uid == geteuid(),
+            may_change: uid.is_root() || uid == geteuid() || member,
         })
     }
 }

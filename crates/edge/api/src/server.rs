@@ -1,6 +1,7 @@
 //! The server: one thread that waits for all connections at once.
 
 use crate::{
+    access::{Access, Rates},
     connection::{Connection, Progress},
     frame::FaultKind,
     peer::Peer,
@@ -16,12 +17,13 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::{
-        fs::PermissionsExt,
+        fs::{PermissionsExt, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 /// Most connections at once.
@@ -33,8 +35,8 @@ const MAX_LOOKING: usize = MAX_CONNECTIONS / 2;
 /// Expired connections are looked for this often, in seconds.
 const SWEEP: i64 = 1;
 
-/// Root and the socket's group.
-const MODE: u32 = 0o660;
+/// Most connections of one user who is not root, so that users cannot keep each other out.
+const MAX_OF_ONE_USER: usize = 16;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +77,26 @@ pub struct Server {
 }
 
 impl Server {
+    /// Serves on a socket at `path` for root alone; see [`Server::bind_for`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn bind(
+        path: &Path,
+        on_request: impl FnMut(Incoming) + Send + 'static,
+    ) -> Result<Self, ServerError> {
+        Self::bind_for(path, &Access::default(), on_request)
+    }
+
     /// Serves on a socket at `path`. `on_request` runs on the server's thread: it only hands on.
     ///
     /// A socket that nobody answers on any more is replaced.
     ///
     /// # Errors
     /// Another agent answers there, or the system refuses the socket or the thread.
-    pub fn bind(
+    pub fn bind_for(
         path: &Path,
+        access: &Access,
         on_request: impl FnMut(Incoming) + Send + 'static,
     ) -> Result<Self, ServerError> {
         let system = |source: io::Error| ServerError::System {
@@ -99,7 +113,12 @@ impl Server {
             Ok(()) | Err(_) => {}
         }
         let listener = UnixListener::bind(path).map_err(system)?;
-        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(system)?;
+        let group = access.group_number();
+        // Before the mode lets anybody in.
+        if let Some(group) = group {
+            chown(path, None, Some(group)).map_err(system)?;
+        }
+        fs::set_permissions(path, Permissions::from_mode(access.mode())).map_err(system)?;
         listener.set_nonblocking(true).map_err(system)?;
         let shared = Shared::new().map_err(|e| system(e.into()))?;
         let mut worker = Worker {
@@ -107,6 +126,8 @@ impl Server {
             shared: Arc::clone(&shared),
             connections: BTreeMap::new(),
             next: 0,
+            group,
+            rates: Rates::default(),
             on_request,
         };
         let thread = thread::Builder::new()
@@ -138,6 +159,9 @@ struct Worker<F> {
     connections: BTreeMap<u64, Connection>,
     /// Number of the next connection; never reused, so that a late answer finds nobody.
     next: u64,
+    /// Members of it may change things.
+    group: Option<u32>,
+    rates: Rates,
     on_request: F,
 }
 
@@ -213,6 +237,10 @@ impl<F: FnMut(Incoming)> Worker<F> {
             Progress::Over => {
                 self.connections.remove(&number);
             }
+            Progress::Request(_) if !self.rates.allow(connection.peer.uid, Instant::now()) => {
+                let text = too_often(&connection.peer);
+                connection.refuse(FaultKind::Busy, text);
+            }
             Progress::Request(request) => {
                 let incoming = Incoming {
                     request: *request,
@@ -228,25 +256,36 @@ impl<F: FnMut(Incoming)> Worker<F> {
         let Ok((stream, _)) = self.listener.accept() else {
             return;
         };
-        let Ok(peer) = Peer::of(&stream) else {
+        let Ok(peer) = Peer::of(&stream, self.group) else {
             return;
         };
         if stream.set_nonblocking(true).is_err() {
             return;
         }
         let looking = self.connections.values().filter(|c| !c.peer.may_change);
+        let own = self.connections.values().filter(|c| c.peer.uid == peer.uid);
         let full = self.connections.len() >= MAX_CONNECTIONS
-            || (!peer.may_change && looking.count() >= MAX_LOOKING);
+            || (!peer.may_change && looking.count() >= MAX_LOOKING)
+            || (peer.uid != 0 && own.count() >= MAX_OF_ONE_USER);
+        let often = !self.rates.allow(peer.uid, Instant::now());
+        let text = if often {
+            too_often(&peer)
+        } else {
+            String::from("too many connections at once; try again")
+        };
         let mut connection = Connection::new(stream, peer);
-        if full {
+        if full || often {
             // One attempt: whoever does not take it at once is let go.
-            let text = String::from("too many connections at once; try again");
             connection.refuse(FaultKind::Busy, text);
             return;
         }
         self.connections.insert(self.next, connection);
         self.next += 1;
     }
+}
+
+fn too_often(peer: &Peer) -> String {
+    format!("{} asks too often; try again in a few seconds", peer.name)
 }
 
 struct Ready {

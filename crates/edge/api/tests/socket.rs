@@ -1,12 +1,15 @@
 //! The server and the client over a real socket.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
-use standfast_api::{Client, ClientError, Incoming, MAX_CONNECTIONS, Server, ServerError};
-use standfast_model::request::{Request, Response, View};
+use standfast_api::{Access, Client, ClientError, Incoming, MAX_CONNECTIONS, Server, ServerError};
+use standfast_model::{
+    config::ClusterConfig,
+    request::{Request, Response, TextOf, View},
+};
 use std::{
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
-    path::{Path, PathBuf},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::PathBuf,
     process::Command,
     sync::mpsc,
     thread,
@@ -133,7 +136,7 @@ fn nonsense_another_version_and_joins_are_answered_with_what_is_wrong() {
         (b"{\"v\":9,\"request\":\"view\"}", "version 9"),
         (b"{\"v\":1,\"request\":\"dance\"}", "dance"),
         (
-            b"{\"v\":1,\"request\":{\"join\":{\"node\":\"x\",\"addresses\":[]}}}",
+            b"{\"v\":1,\"request\":{\"join\":{\"node\":\"x\",\"addresses\":[],\"offer\":{\"key\":\"\",\"feature_level\":1,\"witness\":false}}}}",
             "token",
         ),
         (b"", "not a request"),
@@ -251,18 +254,27 @@ fn connections_beyond_the_limit_are_told_so_and_the_others_live_on() {
     panic!("no place became free");
 }
 
-/// Says what an unprivileged user is answered: this test's own binary, run again as that user.
-fn as_nobody(socket: &Path, request: &str) -> String {
+/// Says what an unprivileged user with these groups is answered: this test's own binary, run again as that
+/// user.
+fn as_nobody(place: &Place, request: &str, groups: &[&str]) -> String {
     let program = std::env::current_exe().expect("program");
     // The user has to reach the program and the socket.
-    let copy = socket.with_file_name("program");
-    std::fs::copy(program, &copy).expect("copy");
-    let output = Command::new(copy)
+    let copy = place.socket().with_file_name("program");
+    if !copy.exists() {
+        std::fs::copy(program, &copy).expect("copy");
+    }
+    std::fs::set_permissions(place.0.path(), std::fs::Permissions::from_mode(0o755)).expect("mode");
+    let groups = match groups {
+        [] => vec![String::from("--clear-groups")],
+        groups => vec![String::from("--groups"), groups.join(",")],
+    };
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534"])
+        .args(groups)
+        .arg(copy)
         .args(["--exact", "--nocapture", "asks_when_told_to"])
         .env("STANDFAST_ASK", request)
-        .env("STANDFAST_SOCKET", socket)
-        .uid(65534)
-        .gid(65534)
+        .env("STANDFAST_SOCKET", place.socket())
         .output()
         .expect("run");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -275,30 +287,102 @@ fn asks_when_told_to() {
         return;
     };
     let socket = PathBuf::from(std::env::var("STANDFAST_SOCKET").expect("socket"));
-    let request = if request == "view" {
-        Request::View
-    } else {
-        drain()
+    let ask = |request: &Request| Client::connect(&socket).and_then(|mut c| c.call(request, SOON));
+    let answer = match request.as_str() {
+        "view" => ask(&Request::View),
+        "reveal" => ask(&Request::Text {
+            of: TextOf::Present,
+            reveal: true,
+        }),
+        "large" => {
+            let config = ClusterConfig {
+                name: "x".repeat(300 << 10),
+                ..ClusterConfig::default()
+            };
+            ask(&Request::Plan {
+                config: Box::new(config),
+            })
+        }
+        "flood" => {
+            let answers = (0..300).map(|_| ask(&Request::View));
+            let refused = answers.filter(|answer| matches!(answer, Err(ClientError::Busy(_))));
+            println!("refused: {}", refused.count());
+            return;
+        }
+        "hoard" => {
+            let mut kept = Vec::new();
+            while let Ok(mut client) = Client::connect(&socket) {
+                if client.call(&Request::View, SOON).is_err() {
+                    break;
+                }
+                kept.push(client);
+            }
+            println!("kept: {}", kept.len());
+            return;
+        }
+        _ => ask(&drain()),
     };
-    let answer = Client::connect(&socket).and_then(|mut c| c.call(&request, SOON));
     println!("answer: {answer:?}");
 }
 
-#[test]
-fn others_may_look_where_the_mode_lets_them_and_never_change_anything() {
-    let place = Place::new();
-    let _server = Server::bind(&place.socket(), echo).expect("server");
-    let open = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+/// A group that every Debian has, and its number.
+const GROUP: (&str, &str) = ("daemon", "1");
+
+fn serve(place: &Place, anybody_reads: bool) -> Server {
+    let access = Access {
+        group: Some(GROUP.0.to_owned()),
+        anybody_reads,
     };
-    open(place.0.path(), 0o755);
-    assert!(as_nobody(&place.socket(), "view").contains("may not use"));
-    open(&place.socket(), 0o666);
-    let looked = as_nobody(&place.socket(), "view");
-    assert!(looked.contains("Ok(View("), "{looked}");
-    let changed = as_nobody(&place.socket(), "drain");
-    assert!(
-        changed.contains("Permission(\"nobody may look"),
-        "{changed}"
-    );
+    Server::bind_for(&place.socket(), &access, echo).expect("server")
+}
+
+#[test]
+fn members_of_the_group_may_change_things_and_others_not_even_look() {
+    let place = Place::new();
+    let _server = serve(&place, false);
+    let said = as_nobody(&place, "drain", &[GROUP.1]);
+    assert!(said.contains("Ok(Done { index: 7 })"), "{said}");
+    for request in ["view", "drain"] {
+        let said = as_nobody(&place, request, &[]);
+        assert!(said.contains("may not use"), "{said}");
+    }
+}
+
+#[test]
+fn others_may_look_where_anybody_may_and_never_change_or_uncover_anything() {
+    let place = Place::new();
+    let _server = serve(&place, true);
+    let said = as_nobody(&place, "view", &[]);
+    assert!(said.contains("Ok(View("), "{said}");
+    for request in ["drain", "reveal"] {
+        let said = as_nobody(&place, request, &["2", "3"]);
+        assert!(said.contains("Permission(\"nobody may look"), "{said}");
+    }
+    // The kernel knows all groups, also when there are many.
+    let many: Vec<String> = (1..200).map(|group| group.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let said = as_nobody(&place, "drain", &many);
+    assert!(said.contains("Ok(Done { index: 7 })"), "{said}");
+}
+
+#[test]
+fn what_a_user_may_send_and_keep_is_limited_and_root_is_not_kept_out() {
+    let place = Place::new();
+    let _server = serve(&place, true);
+    let said = as_nobody(&place, "large", &[]);
+    assert!(said.contains("at most 262144 are read"), "{said}");
+    let said = as_nobody(&place, "hoard", &[]);
+    assert!(said.contains("kept: 16"), "{said}");
+    let said = as_nobody(&place, "flood", &[]);
+    let refused = said
+        .split("refused: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let refused: u32 = refused.and_then(|n| n.parse().ok()).unwrap_or_default();
+    // On a slow machine more is allowed meanwhile, but three hundred take no six seconds.
+    assert!(refused > 50, "{said}");
+    let mut root = Client::connect(&place.socket()).expect("client");
+    for _ in 0..300 {
+        assert!(root.call(&Request::View, SOON).is_ok());
+    }
 }

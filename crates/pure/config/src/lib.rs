@@ -25,6 +25,7 @@ mod address;
 mod check;
 mod differences;
 mod mistake;
+mod node;
 mod nodes;
 mod process;
 mod references;
@@ -35,6 +36,7 @@ mod timing;
 
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
+pub use node::{AccessSettings, NodeSettings, parse_node};
 pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;

@@ -85,6 +85,8 @@ pub(crate) struct Options {
     pub(crate) certificate_life: Duration,
     /// Feature level to speak.
     pub(crate) level: u32,
+    /// Who may ask, besides root.
+    pub(crate) access: standfast_api::Access,
 }
 
 /// Runs an agent until it is told to end.
@@ -144,10 +146,11 @@ pub(crate) fn run(
         &guards,
     )?;
     let clients = queue.clone();
-    let server = standfast_api::Server::bind(&options.socket, move |incoming| {
-        clients.send(Input::Client(incoming));
-    })
-    .map_err(|error| Failure::cannot("serve clients", &error))?;
+    let server =
+        standfast_api::Server::bind_for(&options.socket, &options.access, move |incoming| {
+            clients.send(Input::Client(incoming));
+        })
+        .map_err(|error| Failure::cannot("serve clients", &error))?;
     let metrics = metrics::serve(options, &queue);
     let pki = setup::pki_dir(&options.state);
     certificates::watch(pki, options.certificate_life, queue.clone())
@@ -459,6 +462,14 @@ fn accept_client(
             text,
         }));
         return None;
+    }
+    // Everything else that changes something is in the journal with its author.
+    if matches!(request, Request::Token | Request::Restart) {
+        let what = match request {
+            Request::Token => "a token to join with",
+            _ => "a restart of the agent",
+        };
+        tracing::info!(user = peer.name, uid = peer.uid, what, "asked for");
     }
     if matches!(request, Request::Token) {
         reply.send(make_token(edges, links, options));

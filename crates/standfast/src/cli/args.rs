@@ -1,8 +1,12 @@
 //! The one definition of the flags: parser, help, manual and completions come from it.
 
-use super::config_args::{ConfigCommand, HowArgs};
+use super::{
+    config_args::{ConfigCommand, HowArgs},
+    defaults::NodeFile,
+};
 use clap::{Args, Parser, Subcommand};
 use std::{
+    borrow::Cow,
     net::{AddrParseError, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -29,13 +33,23 @@ pub struct Cli {
     /// The agent's socket [default: /run/standfast/standfast.sock]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// This machine's own settings [default: /etc/standfast/node.toml, if it is there]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub node_file: Option<PathBuf>,
+    /// What stands in that file.
+    #[arg(skip)]
+    pub(crate) node: NodeFile,
 }
 
 impl Cli {
     /// The socket of the agent to ask.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        self.socket.as_deref().unwrap_or(Path::new(SOCKET))
+    pub fn socket(&self) -> Cow<'_, Path> {
+        match (&self.socket, &self.node.settings.run) {
+            (Some(socket), _) => Cow::Borrowed(socket),
+            (None, Some(run)) => Cow::Owned(Path::new(run).join("standfast.sock")),
+            (None, None) => Cow::Borrowed(Path::new(SOCKET)),
+        }
     }
 }
 

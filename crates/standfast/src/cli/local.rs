@@ -14,6 +14,8 @@ use crate::{
     },
     failure::Failure,
 };
+use standfast_api::Access;
+use standfast_config::NodeSettings;
 use standfast_model::{
     FEATURE_LEVEL,
     request::{Request, Response},
@@ -26,15 +28,23 @@ use std::{
 };
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+/// Members of this group may use the socket, unless this machine's file names another one.
+const GROUP: &str = "standfast";
+
 /// Name of the socket in the run folder.
 const SOCKET: &str = "standfast.sock";
 
 /// Longest token file that is read, in bytes.
 const MAX_TOKEN: u64 = 64 * 1024;
 
-pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failure> {
-    // STANDFAST_LOG as the usual filter expression; `info` without one.
+pub(super) fn agent(
+    socket: Option<&Path>,
+    args: &AgentArgs,
+    node: &NodeSettings,
+) -> Result<(), Failure> {
+    // STANDFAST_LOG as the usual filter expression; else what this machine's file says.
     let filter = EnvFilter::try_from_env("STANDFAST_LOG");
+    let usual = node.log.as_deref().unwrap_or("info");
     let (inquiry, desk) = inquiry::open();
     let shown = fmt::layer()
         .with_writer(io::stderr)
@@ -43,7 +53,7 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
         .with_writer(LogWriter(inquiry.clone()))
         .with_ansi(false);
     tracing_subscriber::registry()
-        .with(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with(filter.unwrap_or_else(|_| EnvFilter::new(usual)))
         .with(shown)
         .with(kept)
         .init();
@@ -62,6 +72,15 @@ pub(super) fn agent(socket: Option<&Path>, args: &AgentArgs) -> Result<(), Failu
             .certificate_life
             .map_or(certificates::LIFE, Duration::from_secs),
         level: args.feature_level.unwrap_or(FEATURE_LEVEL),
+        access: Access {
+            group: Some(
+                node.access
+                    .group
+                    .clone()
+                    .unwrap_or_else(|| GROUP.to_owned()),
+            ),
+            anybody_reads: node.access.anybody_reads,
+        },
     };
     agent::run(&options, (inquiry, desk))
 }

@@ -10,6 +10,7 @@ mod ask;
 mod certificate;
 mod config;
 mod config_args;
+mod defaults;
 mod disaster;
 mod doctor;
 mod edit;
@@ -35,7 +36,6 @@ pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
 
 use crate::failure::Failure;
-use clap::Parser as _;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _, Write as _},
@@ -45,7 +45,7 @@ use std::{
 
 /// Runs the program with these arguments, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match defaults::parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to the standard output with 0, mistakes to the other one with 2.
@@ -60,7 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Command::Keeper(args) = &cli.command {
         return local::keeper(args);
     }
-    finish(dispatch(&cli))
+    finish(defaults::check(&cli).and_then(|()| dispatch(&cli)))
 }
 
 fn finish(result: Result<(), Failure>) -> ExitCode {
@@ -76,9 +76,9 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<(), Failure> {
-    let socket: &Path = cli.socket();
+    let socket: &Path = &cli.socket();
     match &cli.command {
-        Command::Agent(args) => local::agent(cli.socket.as_deref(), args),
+        Command::Agent(args) => local::agent(cli.socket.as_deref(), args, &cli.node.settings),
         Command::Init(args) => local::init(args),
         Command::Token => local::token(socket),
         Command::Join(args) => local::join(args),

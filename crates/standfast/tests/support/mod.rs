@@ -82,6 +82,11 @@ impl Node {
     }
 
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// With more flags.
+    pub fn start_with(&mut self, flags: &[&str]) {
         let log = fs::File::create(self.folder.path().join("log")).expect("log");
         let child = Command::new(PROGRAM)
             .args([
@@ -98,6 +103,7 @@ impl Node {
                 "--metrics",
                 "127.0.0.1:0",
             ])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
