@@ -169,7 +169,7 @@ async fn serve_join(connection: &Connection, door: &Door) {
         connection.close(Close::Refused.code(), b"too many nodes join at once");
         return;
     };
-    if let Err(why) = join::serve(connection, &door.desk, &door.sink).await {
+    if let Err(why) = join::serve(connection, &door.desk, &door.sink, door.me.feature_level).await {
         door.refused(addr, format!("joining: {why}"));
     }
     connection.close(Close::Stopping.code(), b"done");

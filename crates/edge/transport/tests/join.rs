@@ -33,6 +33,7 @@ fn start_join(token: &JoinToken, who: &str, dir: &Path) -> JoinHandle<Result<Joi
     // Through its text, as an operator would carry it.
     let options = JoinOptions {
         witness: false,
+        through: None,
         token: token.to_string().parse().unwrap(),
         name: name(who),
         addresses: vec!["10.9.8.7:7400".parse().unwrap()],

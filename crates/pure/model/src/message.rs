@@ -17,7 +17,10 @@ pub struct Message {
     #[prost(uint64, tag = "3")]
     pub incarnation: u64,
     /// What it says.
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 40, 41")]
+    #[prost(
+        oneof = "Body",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 40, 41"
+    )]
     pub body: Option<Body>,
 }
 

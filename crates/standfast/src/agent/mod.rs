@@ -6,6 +6,7 @@
 mod addresses;
 mod carry;
 pub(crate) mod certificates;
+pub(crate) mod checks;
 mod clock;
 mod convert;
 mod copies;
@@ -47,7 +48,7 @@ use standfast_transport::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -121,7 +122,7 @@ pub(crate) fn run(
     service::watch_signals()
         .map_err(|error| Failure::cannot("be told to end by a signal", &error))?;
     let queue = Queue::default();
-    let guards = probe_guards(options);
+    let guards = probe_guards(&options.cgroup, options.realtime, options.without_guards);
     let core = Init {
         node: NodeId::from(identity.node.as_str()),
         member: MemberId(identity.member),
@@ -297,8 +298,8 @@ fn start_edges(
 }
 
 /// What this machine's kernel offers, with the reasons for what it does not.
-fn probe_guards(options: &Options) -> GuardSupport {
-    let local = support::GuardSupport::probe(&options.cgroup);
+fn probe_guards(cgroup: &Path, wants_realtime: bool, without_guards: bool) -> GuardSupport {
+    let local = support::GuardSupport::probe(cgroup);
     let address = standfast_address::probe_support();
     let mut missing: BTreeMap<String, String> = local
         .missing()
@@ -315,8 +316,8 @@ fn probe_guards(options: &Options) -> GuardSupport {
             missing.insert(name.to_owned(), why.clone());
         }
     }
-    let realtime = options.realtime && local.offers(Guard::RealTime);
-    if options.realtime {
+    let realtime = wants_realtime && local.offers(Guard::RealTime);
+    if wants_realtime {
         if let Err(why) = realtime::lock_memory() {
             missing.insert("lockedmemory".to_owned(), why);
         }
@@ -326,13 +327,13 @@ fn probe_guards(options: &Options) -> GuardSupport {
             "switched off by --no-realtime".to_owned(),
         );
     }
-    if options.without_guards {
+    if without_guards {
         missing.insert(
             "all guards".to_owned(),
             "switched off by --without-guards".to_owned(),
         );
     }
-    let on = !options.without_guards;
+    let on = !without_guards;
     GuardSupport {
         cgroup: on && local.offers(Guard::Cgroup) && local.offers(Guard::Kill),
         pid_namespace: on && local.offers(Guard::PrivatePids),

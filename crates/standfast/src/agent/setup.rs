@@ -12,7 +12,7 @@ use standfast_storage::{Batch, HardState, Identity, Snapshot, Storage};
 use standfast_transport::{
     ClusterId, NodeName,
     join::{JoinOptions, JoinToken, join as ask_to_join},
-    pki::Authority,
+    pki::{Authority, CA_CERTIFICATE, CA_KEY, NODE_CERTIFICATE},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,6 +49,7 @@ pub(crate) fn init(
     let id = ClusterId::new(&cluster_id)
         .map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
     let mut storage = open_unused(state)?;
+    forget_half(&pki_dir(state))?;
     let credentials = Authority::init(&pki_dir(state), &id, &node)
         .map_err(|error| Failure::cannot("make the cluster's keys", &error))?;
     let mut first = first_state(&cluster_id, cluster, name, addresses);
@@ -126,43 +127,74 @@ fn first_state(
     }
 }
 
-/// Becomes a member of the cluster that the token is of.
-pub(crate) fn join(
-    state: &Path,
-    name: &str,
-    addresses: &[SocketAddr],
-    token: &str,
-) -> Result<String, Failure> {
-    let token: JoinToken = token
-        .trim()
-        .parse()
-        .map_err(|error| Failure::data(format!("the token: {error}")))?;
-    let mut storage = open_unused(state)?;
-    let options = JoinOptions {
-        token,
-        name: node_name(name)?,
-        addresses: addresses.to_vec(),
-        feature_level: standfast_model::FEATURE_LEVEL,
-        witness: false,
-    };
-    let joined =
-        ask_to_join(&options, &pki_dir(state)).map_err(|error| Failure::cannot("join", &error))?;
-    let bootstrap: Bootstrap = serde_json::from_slice(&joined.bootstrap)
-        .map_err(|error| Failure::cannot("understand what the member said", &error))?;
-    let identity = Identity {
-        cluster_id: bootstrap.cluster_id.clone(),
-        node: name.to_owned(),
-        member: bootstrap.member.0,
-    };
-    let peers: Vec<(NodeId, Vec<String>)> = bootstrap.peers.into_iter().collect();
-    let batch = Batch {
-        notes: convert::peers_note(&peers),
-        ..Batch::default()
-    };
-    storage
-        .initialise(&identity, &batch)
-        .map_err(|error| Failure::cannot("write the first state", &error))?;
-    Ok(bootstrap.cluster_id)
+/// A machine that wants to join.
+#[derive(Debug)]
+pub(crate) struct Joiner<'j> {
+    pub(crate) state: &'j Path,
+    pub(crate) name: &'j str,
+    pub(crate) addresses: &'j [SocketAddr],
+    pub(crate) token: &'j str,
+    /// Ask here instead of at the addresses of the token.
+    pub(crate) through: Option<SocketAddr>,
+    pub(crate) witness: bool,
+}
+
+impl Joiner<'_> {
+    /// As the transport wants it.
+    pub(crate) fn options(&self) -> Result<JoinOptions, Failure> {
+        let token: JoinToken = self
+            .token
+            .trim()
+            .parse()
+            .map_err(|error| Failure::data(format!("the token: {error}")))?;
+        Ok(JoinOptions {
+            token,
+            name: node_name(self.name)?,
+            addresses: self.addresses.to_vec(),
+            feature_level: standfast_model::FEATURE_LEVEL,
+            witness: self.witness,
+            through: self.through,
+        })
+    }
+
+    /// Becomes a member of the cluster that the token is of.
+    pub(crate) fn join(&self) -> Result<String, Failure> {
+        let options = self.options()?;
+        let mut storage = open_unused(self.state)?;
+        forget_half(&pki_dir(self.state))?;
+        let joined = ask_to_join(&options, &pki_dir(self.state))
+            .map_err(|error| Failure::cannot("join", &error))?;
+        let bootstrap: Bootstrap = serde_json::from_slice(&joined.bootstrap)
+            .map_err(|error| Failure::cannot("understand what the member said", &error))?;
+        let identity = Identity {
+            cluster_id: bootstrap.cluster_id.clone(),
+            node: self.name.to_owned(),
+            member: bootstrap.member.0,
+        };
+        let peers: Vec<(NodeId, Vec<String>)> = bootstrap.peers.into_iter().collect();
+        let batch = Batch {
+            notes: convert::peers_note(&peers),
+            ..Batch::default()
+        };
+        storage
+            .initialise(&identity, &batch)
+            .map_err(|error| Failure::cannot("write the first state", &error))?;
+        Ok(bootstrap.cluster_id)
+    }
+}
+
+/// Takes away what an interrupted set-up has left, except this node's own key: with it, whoever asks again
+/// is the same node. Only for a folder that holds no state.
+fn forget_half(pki: &Path) -> Result<(), Failure> {
+    for file in [CA_CERTIFICATE, NODE_CERTIFICATE, CA_KEY] {
+        match std::fs::remove_file(pki.join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::cannot("take an interrupted set-up away", &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Opens a state directory that no member's state is in.

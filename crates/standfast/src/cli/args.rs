@@ -3,6 +3,7 @@
 use super::{
     config_args::{ConfigCommand, HowArgs},
     defaults::NodeFile,
+    member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -100,6 +101,8 @@ pub enum Command {
     Token,
     /// Make this machine a node of an existing cluster
     Join(JoinArgs),
+    /// Make this machine a witness of an existing cluster: it votes and runs nothing
+    Witness(JoinArgs),
     /// Take a node out of the cluster for good
     Remove(RemoveArgs),
     /// Certificates of the nodes
@@ -401,6 +404,17 @@ impl std::str::FromStr for MetricsAddress {
     }
 }
 
+/// How the checks before a set-up are shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CheckArgsOfSetUp {
+    /// Only look whether it would work; change nothing
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON (standfast/set-up/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `init`
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -410,6 +424,9 @@ pub struct InitArgs {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = "standfast")]
     pub cluster: String,
+    /// What is said, and whether anything is done.
+    #[command(flatten)]
+    pub checks: CheckArgsOfSetUp,
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,
@@ -421,116 +438,19 @@ pub struct JoinArgs {
     /// The node.
     #[command(flatten)]
     pub node: NodeArgs,
-    /// File with the token that `standfast token` printed; - reads the standard input
+    /// A member to ask, instead of those that the token names
+    #[arg(value_name = "MEMBER-IP:PORT")]
+    pub member: Option<SocketAddr>,
+    /// File with the token that `standfast token` printed; - reads the standard input. Asked for when it is
+    /// not given; never an argument, because those can be read by everybody
     #[arg(long, value_name = "FILE")]
-    pub token_file: PathBuf,
+    pub token_file: Option<PathBuf>,
+    /// What is said, and whether anything is done.
+    #[command(flatten)]
+    pub checks: CheckArgsOfSetUp,
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,
-}
-
-/// `cert`
-#[derive(Debug, Subcommand)]
-pub enum CertCommand {
-    /// Say until when each node's certificate is valid, and which key it is known by
-    Show(CertShowArgs),
-    /// Give this node another private key; the old one is worth nothing from then on
-    Rotate(CertRotateArgs),
-}
-
-/// `cert show`
-#[derive(Debug, Args)]
-pub struct CertShowArgs {
-    /// Print JSON (standfast/cert/1)
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `cert rotate`
-#[derive(Debug, Args)]
-pub struct CertRotateArgs {
-    /// This node; named only to be sure
-    #[arg(value_name = "NODE")]
-    pub node: Option<String>,
-    /// Even if a member is offline, who then has to hear of the new key from another node
-    #[arg(long)]
-    pub force: bool,
-    /// Print JSON (standfast/cert-rotate/1)
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `backup`
-#[derive(Debug, Args)]
-pub struct BackupArgs {
-    /// The file
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Print JSON (standfast/backup/1)
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `restore`
-#[derive(Debug, Args)]
-pub struct RestoreArgs {
-    /// The backup
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    /// Print JSON (standfast/restore/1)
-    #[arg(long)]
-    pub json: bool,
-    /// Its state.
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-/// `recover`
-#[derive(Debug, Args)]
-pub struct RecoverArgs {
-    /// Yes, this one: there is no other way to recover
-    #[arg(long, required = true)]
-    pub force_new_cluster: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    /// Print JSON (standfast/recover/1)
-    #[arg(long)]
-    pub json: bool,
-    /// Its state.
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-/// `destroy`
-#[derive(Debug, Args)]
-pub struct DestroyArgs {
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    /// Its state.
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-/// `remove`
-#[derive(Debug, Args)]
-pub struct RemoveArgs {
-    /// The node; it must be empty: drain it first, or wait until the leases of a lost one have expired
-    #[arg(value_name = "NODE")]
-    pub node: String,
-    /// How long to try while another change is on its way
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u64,
-    /// Print JSON (standfast/remove/1)
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `demo`

@@ -3,9 +3,9 @@
 //! Renewal needs no command: the agent does it by itself (`agent::certificates`).
 
 use super::{
-    args::{CertRotateArgs, CertShowArgs},
     ask::look_at_state,
     exit,
+    member_args::{CertRotateArgs, CertShowArgs},
     operate::Done,
     print,
 };

@@ -3,9 +3,10 @@
 
 use super::{
     archive,
-    args::{BackupArgs, DestroyArgs, RecoverArgs, RestoreArgs},
     ask::{look_at_state, unexpected},
-    exit, print,
+    exit,
+    member_args::{BackupArgs, DestroyArgs, RecoverArgs, RestoreArgs},
+    print,
 };
 use crate::{
     agent::recovery,

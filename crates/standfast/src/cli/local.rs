@@ -1,16 +1,15 @@
-//! Commands that work on this machine itself: agent, keeper, init, token, join.
+//! Commands that work on this machine itself: agent, keeper, token.
 
 use super::{
-    AgentArgs, InitArgs, JoinArgs, KeeperArgs,
+    AgentArgs, KeeperArgs,
     args::MetricsAddress,
     ask::{Agent, unexpected},
-    exit, print,
+    print,
 };
 use crate::{
     agent::{
         self, Options, certificates,
         inquiry::{self, LogWriter},
-        setup,
     },
     failure::Failure,
 };
@@ -21,8 +20,7 @@ use standfast_model::{
     request::{Request, Response},
 };
 use std::{
-    fs,
-    io::{self, IsTerminal as _, Read as _},
+    io::{self, IsTerminal as _},
     path::Path,
     time::Duration,
 };
@@ -33,9 +31,6 @@ const GROUP: &str = "standfast";
 
 /// Name of the socket in the run folder.
 const SOCKET: &str = "standfast.sock";
-
-/// Longest token file that is read, in bytes.
-const MAX_TOKEN: u64 = 64 * 1024;
 
 pub(super) fn agent(
     socket: Option<&Path>,
@@ -90,51 +85,9 @@ pub(super) fn keeper(args: &KeeperArgs) -> std::process::ExitCode {
     standfast_guard::keeper::run(&args.folder)
 }
 
-pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
-    let node = &args.node;
-    let id = setup::init(
-        &args.state.folder,
-        &args.cluster,
-        &node.name,
-        &node.addresses,
-    )?;
-    print(&format!(
-        "cluster {id} with its first node {}; start its agent, then `standfast token` lets others join\n",
-        node.name
-    ))
-}
-
 pub(super) fn token(socket: &Path) -> Result<(), Failure> {
     match Agent::connect(socket)?.ask(&Request::Token)? {
         Response::Token { token } => print(&format!("{token}\n")),
         other => Err(unexpected(&other).into()),
     }
-}
-
-pub(super) fn join(args: &JoinArgs) -> Result<(), Failure> {
-    let token = read_token(&args.token_file).map_err(|error| {
-        let file = args.token_file.display();
-        Failure::new(
-            exit::NO_INPUT,
-            format!("cannot read the token from {file}: {error}"),
-        )
-    })?;
-    let node = &args.node;
-    let id = setup::join(&args.state.folder, &node.name, &node.addresses, &token)?;
-    print(&format!(
-        "{} is a member of cluster {id}; start its agent\n",
-        node.name
-    ))
-}
-
-fn read_token(file: &Path) -> io::Result<String> {
-    let mut token = String::new();
-    if file == Path::new("-") {
-        io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
-    } else {
-        fs::File::open(file)?
-            .take(MAX_TOKEN)
-            .read_to_string(&mut token)?;
-    }
-    Ok(token)
 }

@@ -2,7 +2,7 @@
 //!
 //! Not for joining (`local`): that is done by the machine that joins.
 
-use super::{args::RemoveArgs, ask::look_at_state, exit, operate::Done};
+use super::{ask::look_at_state, exit, member_args::RemoveArgs, operate::Done};
 use crate::failure::Failure;
 use standfast_model::request::Request;
 use std::{

@@ -18,19 +18,23 @@ pub(crate) mod exit;
 mod local;
 mod logs;
 mod look;
+mod member_args;
 mod membership;
 mod nodes;
 mod operate;
 mod pages;
 mod report;
+mod set_up;
 mod upgrade;
 mod wait;
 
 pub use args::{
-    AgentArgs, ApplyArgs, CertCommand, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs,
-    ExplainArgs, HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs,
-    PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
+    AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs, ExplainArgs,
+    HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs, PlanArgs,
+    ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
+
+pub use member_args::CertCommand;
 
 pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
@@ -79,9 +83,10 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let socket: &Path = &cli.socket();
     match &cli.command {
         Command::Agent(args) => local::agent(cli.socket.as_deref(), args, &cli.node.settings),
-        Command::Init(args) => local::init(args),
+        Command::Init(args) => set_up::init(args),
         Command::Token => local::token(socket),
-        Command::Join(args) => local::join(args),
+        Command::Join(args) => set_up::join(args, false),
+        Command::Witness(args) => set_up::join(args, true),
         // Has its own exit code, and has been dealt with.
         Command::Keeper(_) => Ok(()),
         Command::Pages(args) => pages::write(&args.folder),

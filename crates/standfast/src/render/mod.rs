@@ -6,6 +6,7 @@
 //! Not for asking the agent and not for writing anywhere: that is `cli`.
 
 mod check;
+pub(crate) mod checks;
 mod config;
 mod diagnosis;
 mod explain;

@@ -4,16 +4,17 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use prost::Message;
 use quinn::Connection;
 use rcgen::KeyPair;
+use ring::rand::{SecureRandom, SystemRandom};
 use rustls::{
     DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -27,7 +28,7 @@ use rustls::{
 
 use super::{
     JoinError, JoinToken,
-    message::{Answer, EXPORTER_LABEL, MAX_ANSWER_BYTES, Request},
+    message::{Answer, ECHO_BYTES, EXPORTER_LABEL, MAX_ANSWER_BYTES, Request},
     server::read_all,
     token::Side,
 };
@@ -39,6 +40,8 @@ use crate::{
 
 /// How long one address of the token may take to answer the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the member's packet may take to arrive at an own address.
+const ECHO_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the member may take to decide and answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -55,6 +58,8 @@ pub struct JoinOptions {
     pub feature_level: u32,
     /// Join as a witness: vote and run nothing.
     pub witness: bool,
+    /// Ask here instead of at the addresses of the token.
+    pub through: Option<SocketAddr>,
 }
 
 /// What a node is after it joined; its directory is written.
@@ -161,16 +166,120 @@ pub fn join(options: &JoinOptions, dir: &Path) -> Result<Joined, JoinError> {
     })
 }
 
+fn addresses_of(options: &JoinOptions) -> Vec<SocketAddr> {
+    options
+        .through
+        .map_or_else(|| options.token.addresses.clone(), |one| vec![one])
+}
+
+/// What a member says before anything changes, and which ways are open.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Highest feature level of the member's program.
+    pub feature_level: u32,
+    /// Version of the member's program.
+    pub version: String,
+    /// The member's clock, milliseconds since 1970, and ours when its answer came.
+    pub clocks_ms: (u64, u64),
+    /// How long asking took: the clocks are known no better.
+    pub took: Duration,
+    /// Addresses of the token, and why one cannot be reached from here.
+    pub reached: Vec<(SocketAddr, Result<(), String>)>,
+    /// Own addresses, and whether the member's packet arrived there.
+    pub heard: Vec<(SocketAddr, bool)>,
+}
+
+/// Asks a member how it is, and whether it reaches this node's addresses. Changes nothing; the token stays
+/// valid. Blocks for some seconds; must not be called inside an async runtime.
+///
+/// # Errors
+/// No member answers, or whoever answers does not know the token; an own address cannot be bound.
+pub fn check(options: &JoinOptions) -> Result<Checked, JoinError> {
+    let system = |error: std::io::Error| JoinError::System(error.to_string());
+    let mut sockets = Vec::new();
+    for &address in &options.addresses {
+        let socket = UdpSocket::bind(address)
+            .map_err(|error| JoinError::System(format!("{address} (UDP): {error}")))?;
+        socket.set_nonblocking(true).map_err(system)?;
+        sockets.push((address, socket));
+    }
+    let mut echo = vec![0; ECHO_BYTES];
+    SystemRandom::new()
+        .fill(&mut echo)
+        .map_err(|_unspecified| JoinError::System("no random numbers".to_owned()))?;
+    let key = KeyPair::generate().map_err(|error| PkiError::Crypto(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system)?;
+    let mut checked = runtime.block_on(ask_all(options, &key, &echo))?;
+    let until = Instant::now() + ECHO_PATIENCE;
+    checked.heard = options.addresses.iter().map(|own| (*own, false)).collect();
+    while Instant::now() < until && checked.heard.iter().any(|(_, heard)| !heard) {
+        for ((_, socket), (_, heard)) in sockets.iter().zip(&mut checked.heard) {
+            let mut buffer = [0; 2 * ECHO_BYTES];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                *heard |= buffer.get(..length) == Some(echo.as_slice());
+            }
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(checked)
+}
+
+/// Asks at every address: each is a link.
+async fn ask_all(options: &JoinOptions, key: &KeyPair, echo: &[u8]) -> Result<Checked, JoinError> {
+    let (mut reached, mut known) = (Vec::new(), None);
+    for address in addresses_of(options) {
+        let result = match connect(address, options.token.authority).await {
+            Ok((connection, endpoint)) => {
+                let began = Instant::now();
+                let answer = ask(&connection, address, options, key, echo.to_vec()).await;
+                let took = began.elapsed();
+                connection.close(0u32.into(), b"done");
+                drop(tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await);
+                let (answer, _) = answer?;
+                known = Some((answer, took, wall_ms()));
+                Ok(())
+            }
+            Err(why) => Err(why),
+        };
+        reached.push((address, result));
+    }
+    let Some((answer, took, own_ms)) = known else {
+        let all: Vec<String> = reached
+            .iter()
+            .filter_map(|(address, result)| Some(format!("{address}: {}", result.as_ref().err()?)))
+            .collect();
+        return Err(JoinError::Unreachable(all.join("; ")));
+    };
+    Ok(Checked {
+        feature_level: answer.feature_level,
+        version: answer.version,
+        clocks_ms: (answer.wall_ms, own_ms),
+        took,
+        reached,
+        heard: Vec::new(),
+    })
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}
+
 /// Asks at each address of the token until one answers, whatever it answers.
 async fn ask_any(
     options: &JoinOptions,
     key: &KeyPair,
 ) -> Result<(Answer, CertificateDer<'static>), JoinError> {
     let mut failures = Vec::new();
-    for &address in &options.token.addresses {
+    for address in addresses_of(options) {
         match connect(address, options.token.authority).await {
             Ok((connection, endpoint)) => {
-                let result = ask(&connection, address, options, key).await;
+                let result = ask(&connection, address, options, key, Vec::new()).await;
                 connection.close(0u32.into(), b"done");
                 drop(tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await);
                 return result;
@@ -220,6 +329,7 @@ async fn ask(
     address: SocketAddr,
     options: &JoinOptions,
     key: &KeyPair,
+    echo: Vec<u8>,
 ) -> Result<(Answer, CertificateDer<'static>), JoinError> {
     let wrong = |why: &str| JoinError::WrongCluster {
         address,
@@ -236,6 +346,7 @@ async fn ask(
         signing_request: pki::make_request(key)?,
         proof: Vec::new(),
         witness: options.witness,
+        echo,
     };
     let proven = request.proven_bytes();
     request.proof = options.token.prove(Side::Joining, &session, &proven);

@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+/// Length of what a member sends to a joiner's addresses.
+pub(super) const ECHO_BYTES: usize = 32;
 /// Longest request: a name, addresses, a signing request and a proof need far less.
 pub(super) const MAX_REQUEST_BYTES: usize = 8 * 1024;
 /// Longest payload of the agent in an answer.
@@ -26,6 +28,10 @@ pub(super) struct Request {
     pub(super) proof: Vec<u8>,
     #[prost(bool, tag = "6")]
     pub(super) witness: bool,
+    /// Nothing is to change: the member sends this to each address, and says how it is. Empty in a
+    /// request to be let in.
+    #[prost(bytes = "vec", tag = "7")]
+    pub(super) echo: Vec<u8>,
 }
 
 impl Request {
@@ -50,4 +56,13 @@ pub(super) struct Answer {
     pub(super) bootstrap: bytes::Bytes,
     #[prost(bytes = "vec", tag = "5")]
     pub(super) proof: Vec<u8>,
+    /// The member's clock, milliseconds since 1970.
+    #[prost(uint64, tag = "6")]
+    pub(super) wall_ms: u64,
+    /// Highest feature level of the member's program.
+    #[prost(uint32, tag = "7")]
+    pub(super) feature_level: u32,
+    /// Version of the member's program.
+    #[prost(string, tag = "8")]
+    pub(super) version: String,
 }

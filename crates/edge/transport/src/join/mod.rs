@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::{NodeName, pki::PkiError};
 
-pub use client::{JoinOptions, Joined, join};
+pub use client::{Checked, JoinOptions, Joined, check, join};
 pub(crate) use desk::JoinDesk;
 pub(crate) use server::serve;
 pub use token::JoinToken;

@@ -2,20 +2,28 @@
 //!
 //! Not for who may: the token proves that someone was invited, the agent decides.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use prost::Message;
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{net::UdpSocket, sync::oneshot, time::timeout};
 
 use super::{
     Decision, JoinDesk, JoinRequest,
     desk::Claim,
-    message::{Answer, EXPORTER_LABEL, MAX_BOOTSTRAP_BYTES, MAX_REQUEST_BYTES, Request},
+    message::{
+        Answer, ECHO_BYTES, EXPORTER_LABEL, MAX_BOOTSTRAP_BYTES, MAX_REQUEST_BYTES, Request,
+    },
     token::Side,
 };
 use crate::{EventSink, MAX_LINKS, NodeName, TransportEvent, pki::key_fingerprint};
 
+/// Packets to each address: one may be lost.
+const ECHOES: usize = 3;
 /// How long someone may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the agent may take to decide: it has to ask the cluster.
@@ -28,6 +36,7 @@ pub(crate) async fn serve(
     connection: &Connection,
     desk: &JoinDesk,
     sink: &Arc<dyn EventSink>,
+    level: u32,
 ) -> Result<(), String> {
     let (mut send, request) = timeout(REQUEST_TIMEOUT, read_request(connection))
         .await
@@ -36,7 +45,14 @@ pub(crate) async fn serve(
     connection
         .export_keying_material(&mut session, EXPORTER_LABEL, &[])
         .map_err(|error| format!("{error:?}"))?;
-    let outcome = answer_to(&request, &session, desk, sink, connection.remote_address()).await;
+    let outcome = answer_to(
+        &request,
+        &session,
+        desk,
+        sink,
+        (connection.remote_address(), level),
+    )
+    .await;
     let (answer, claim, result) = match outcome {
         Ok((answer, claim)) => (answer, Some(claim), Ok(())),
         Err(refusal) => {
@@ -49,13 +65,30 @@ pub(crate) async fn serve(
     };
     let delivered = timeout(ANSWER_TIMEOUT, deliver(&mut send, &answer)).await;
     // Spent even when the answer got lost: the agent has let that node in already.
-    if let Some(claim) = claim {
+    if let Some(claim) = claim
+        && request.echo.is_empty()
+    {
         claim.spend();
     }
     match delivered {
         Ok(Ok(())) => result,
         Ok(Err(why)) => Err(why),
         Err(_) => Err("it did not take the answer".to_owned()),
+    }
+}
+
+impl Answer {
+    /// What a member says of itself.
+    fn about(feature_level: u32) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        Self {
+            wall_ms: since
+                .and_then(|since| u64::try_from(since.as_millis()).ok())
+                .unwrap_or(0),
+            feature_level,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -94,7 +127,7 @@ async fn answer_to(
     session: &[u8; 32],
     desk: &JoinDesk,
     sink: &Arc<dyn EventSink>,
-    from: SocketAddr,
+    (from, level): (SocketAddr, u32),
 ) -> Result<(Answer, Claim), String> {
     let proven = request.proven_bytes();
     // One answer for every reason: it tells a guesser nothing.
@@ -102,6 +135,14 @@ async fn answer_to(
         .claim(session, &proven, &request.proof)
         .ok_or("the token is wrong, used, being used, or expired: make a new one on a member")?;
     let name = NodeName::new(&request.name).map_err(|error| error.to_string())?;
+    if !request.echo.is_empty() {
+        echo(request).await?;
+        let answer = Answer {
+            proof: claim.token.prove(Side::Member, session, &proven),
+            ..Answer::about(level)
+        };
+        return Ok((answer, claim));
+    }
     let certificate = claim
         .authority
         .sign(&name, &request.signing_request)
@@ -122,8 +163,32 @@ async fn answer_to(
         authority_key_pem,
         bootstrap,
         proof: claim.token.prove(Side::Member, session, &proven),
+        ..Answer::about(level)
     };
     Ok((answer, claim))
+}
+
+/// Sends what was asked for to each address that the joiner says it has: what arrives there shows that
+/// neither the address is wrong nor a firewall in the way. Only for whoever has a token.
+async fn echo(request: &Request) -> Result<(), String> {
+    if request.echo.len() != ECHO_BYTES || request.addresses.len() > MAX_LINKS {
+        return Err("its request to check makes no sense".to_owned());
+    }
+    for address in &request.addresses {
+        let address: SocketAddr = address.parse().map_err(|_error| "not an address")?;
+        let any: SocketAddr = if address.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        // One that cannot be sent does not arrive: that is the answer.
+        if let Ok(socket) = UdpSocket::bind(any).await {
+            for _ in 0..ECHOES {
+                drop(socket.send_to(&request.echo, address).await);
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn ask_agent(

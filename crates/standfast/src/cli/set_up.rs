@@ -1,0 +1,177 @@
+//! `init`, `join` and `witness`: checks first, each with a line, then the change. What a check refuses
+//! changes nothing; what was interrupted can be done again.
+
+use super::{
+    InitArgs, JoinArgs,
+    args::{CheckArgsOfSetUp, NodeArgs},
+    exit, print, style,
+};
+use crate::{
+    agent::{
+        checks::{self, Finding, Verdict},
+        recovery::wall_ms,
+        setup,
+    },
+    failure::Failure,
+    render,
+};
+use serde::Serialize;
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Read as _},
+    path::Path,
+};
+
+/// Longest token file that is read, in bytes.
+const MAX_TOKEN: u64 = 64 * 1024;
+
+/// `standfast/set-up/1`
+#[derive(Serialize)]
+struct Document<'d> {
+    schema: &'static str,
+    node: &'d str,
+    /// The cluster that it belongs to now; none when nothing was changed.
+    cluster_id: Option<&'d str>,
+    checks: &'d [Finding],
+}
+
+pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
+    let (node, folder) = (&args.node, &args.state.folder);
+    unused(folder)?;
+    let findings = checks::machine(folder, &node.addresses, wall_ms());
+    let said = Said {
+        node,
+        findings,
+        args: args.checks,
+    };
+    if said.first()? {
+        return Ok(());
+    }
+    let id = setup::init(folder, &args.cluster, &node.name, &node.addresses)?;
+    said.done(
+        &id,
+        &format!(
+            "cluster {id} with its first node {}; start its agent, then `standfast token` lets others join",
+            node.name
+        ),
+    )
+}
+
+pub(super) fn join(args: &JoinArgs, witness: bool) -> Result<(), Failure> {
+    let token = token(args.token_file.as_deref())?;
+    let (node, folder) = (&args.node, &args.state.folder);
+    let joiner = setup::Joiner {
+        state: folder,
+        name: &node.name,
+        addresses: &node.addresses,
+        token: &token,
+        through: args.member,
+        witness,
+    };
+    let options = joiner.options()?;
+    unused(folder)?;
+    let mut findings = checks::machine(folder, &node.addresses, wall_ms());
+    // An address that cannot be used cannot be reached either: that is said once.
+    if !refused(&findings) {
+        findings.extend(checks::cluster(&options));
+    }
+    let said = Said {
+        node,
+        findings,
+        args: args.checks,
+    };
+    if said.first()? {
+        return Ok(());
+    }
+    let id = joiner.join()?;
+    let what = if witness { "a witness" } else { "a member" };
+    said.done(
+        &id,
+        &format!("{} is {what} of cluster {id}; start its agent", node.name),
+    )
+}
+
+/// A folder that holds a node is left alone before anything is measured in it.
+fn unused(folder: &Path) -> Result<(), Failure> {
+    setup::open_unused(folder).map(drop)
+}
+
+fn refused(findings: &[Finding]) -> bool {
+    let verdicts = findings.iter().map(|found| found.verdict);
+    verdicts.max_by_key(|v| *v == Verdict::Refuse) == Some(Verdict::Refuse)
+}
+
+/// What was found, and how to say it.
+struct Said<'s> {
+    node: &'s NodeArgs,
+    findings: Vec<Finding>,
+    args: CheckArgsOfSetUp,
+}
+
+impl Said<'_> {
+    /// Says what was found; true when that is all. A refusal is a failure.
+    fn first(&self) -> Result<bool, Failure> {
+        let refused = refused(&self.findings);
+        if !self.args.json {
+            print(&render::checks::text(&self.findings, style()))?;
+        } else if refused || self.args.check {
+            self.document(None)?;
+        }
+        if refused {
+            let text =
+                "nothing was changed: what is marked `refuse` above has to be repaired first";
+            return Err(Failure::new(exit::CONFIG, text));
+        }
+        Ok(self.args.check)
+    }
+
+    fn done(&self, cluster_id: &str, text: &str) -> Result<(), Failure> {
+        if self.args.json {
+            return self.document(Some(cluster_id));
+        }
+        print(&format!("{text}\n"))
+    }
+
+    fn document(&self, cluster_id: Option<&str>) -> Result<(), Failure> {
+        print(&render::json(&Document {
+            schema: "standfast/set-up/1",
+            node: &self.node.name,
+            cluster_id,
+            checks: &self.findings,
+        }))
+    }
+}
+
+fn token(file: Option<&Path>) -> Result<String, Failure> {
+    let Some(file) = file else {
+        if !io::stdin().is_terminal() {
+            let text = "no token: --token-file FILE names a file with one, - the standard input";
+            return Err(Failure::usage(text));
+        }
+        print("Token (from `standfast token` on a member): ")?;
+        let mut line = String::new();
+        io::stdin()
+            .read_line(&mut line)
+            .map_err(|error| Failure::new(exit::IO, format!("cannot read the token: {error}")))?;
+        return Ok(line);
+    };
+    read_token(file).map_err(|error| {
+        let file = file.display();
+        Failure::new(
+            exit::NO_INPUT,
+            format!("cannot read the token from {file}: {error}"),
+        )
+    })
+}
+
+fn read_token(file: &Path) -> io::Result<String> {
+    let mut token = String::new();
+    if file == Path::new("-") {
+        io::stdin().take(MAX_TOKEN).read_to_string(&mut token)?;
+    } else {
+        fs::File::open(file)?
+            .take(MAX_TOKEN)
+            .read_to_string(&mut token)?;
+    }
+    Ok(token)
+}
