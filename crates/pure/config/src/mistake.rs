@@ -167,6 +167,14 @@ impl<'t> Report<'t> {
 /// The valid name that is so near that it was probably meant.
 fn nearest<'n>(written: &str, valid: &[&'n str]) -> Option<&'n str> {
     let written = written.to_lowercase();
+    // The unit is what is forgotten most: `timeout` for `timeout_ms`.
+    let with_unit = |name: &&&str| {
+        let rest = name.strip_prefix(written.as_str());
+        rest.is_some_and(|rest| rest.starts_with('_'))
+    };
+    if let Some(name) = valid.iter().find(with_unit) {
+        return Some(name);
+    }
     // A third of the letters may be wrong, but at least one.
     let limit = (written.chars().count() / 3).max(1);
     valid

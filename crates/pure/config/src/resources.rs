@@ -59,7 +59,7 @@ fn read_resource(
         names.maintained.insert(id.clone());
     }
     let failure = read_failure(&mut table, report);
-    if !table.has("kind") {
+    if !table.has("kind") && !table.misspelt(report, "kind") {
         table.missing(report, "kind");
     }
     let kinds = [("process", Kind::Process), ("vip", Kind::Vip)];

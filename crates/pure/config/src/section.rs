@@ -115,6 +115,18 @@ impl<'t> Section<'t> {
         );
     }
 
+    /// Reports a key that was probably meant to be this one, which is missing, if there is any.
+    pub(crate) fn misspelt(&self, report: &mut Report<'_>, key: &str) -> bool {
+        let near = self.table.keys().find(|written| {
+            strsim::damerau_levenshtein(&written.get_ref().to_lowercase(), key) == 1
+        });
+        if let Some(written) = near {
+            let mistake = Mistake::new(&self.path_of(written.get_ref()), "unknown key");
+            report.mistake(written.span(), mistake.names(written.get_ref(), &[key]));
+        }
+        near.is_some()
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
@@ -146,7 +158,13 @@ impl<'t> Section<'t> {
         key: &'static str,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        let found = self.string(report, key)?;
+        let (value, path) = self.take(key)?;
+        if !matches!(value.get_ref(), DeValue::String(_)) {
+            let names: Vec<String> = choices.iter().map(|(n, _)| format!("\"{n}\"")).collect();
+            wrong_type(report, value, &path, &names.join(", "));
+            return None;
+        }
+        let found = string_of(value, path, report)?;
         let chosen = choices.iter().find(|(name, _)| *name == found.value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -288,7 +306,8 @@ pub(crate) fn integer_of(
     range: RangeInclusive<i64>,
 ) -> Option<Found<i64>> {
     let DeValue::Integer(written) = value.get_ref() else {
-        wrong_type(report, value, &path, "a whole number");
+        let wanted = format!("a whole number, {} to {}", range.start(), range.end());
+        wrong_type(report, value, &path, &wanted);
         return None;
     };
     let number = i64::from_str_radix(written.as_str(), written.radix()).ok();
