@@ -101,7 +101,10 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "lab",
-        action: Action::Commands(&[own(&["target/release/standfast-lab", "lab"])]),
+        action: Action::Commands(&[
+            own(&["target/release/standfast-lab", "lab"]),
+            own(&["target/release/standfast-lab", "upgrade"]),
+        ]),
     },
     Step {
         name: "doc",

@@ -5,7 +5,7 @@
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
 //! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
-//! * [`demo`]: `standfast demo`.
+//! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster.
 //!
 //! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
 
@@ -31,4 +31,5 @@ pub mod standfast_system;
 pub mod sys;
 pub mod system;
 pub mod trial;
+pub mod upgrade;
 pub mod usage;

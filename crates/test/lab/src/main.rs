@@ -12,6 +12,7 @@ use standfast_lab::error::{LabError, Result};
 use standfast_lab::{host_init, service};
 
 mod run;
+mod upgrades;
 
 /// Laboratory and benchmark of Standfast.
 #[derive(Debug, Parser)]
@@ -27,6 +28,8 @@ enum Command {
     Lab(run::LabOptions),
     /// Compare systems: every fault, several trials, idle and loaded, with memory and processor time.
     BenchFailover(run::BenchOptions),
+    /// Upgrade a cluster of three nodes under way, and check what comes of it.
+    Upgrade(upgrades::Options),
     /// The demonstration: a handful of faults in a script, with a table.
     Demo {
         /// One JSON object a fault instead of a table.
@@ -81,6 +84,9 @@ fn dispatch(command: Command) -> Result<u8> {
             inside(options.mode, |enclosure| run::bench(&options, enclosure))
         }
         Command::Lab(options) => inside(options.mode, |enclosure| run::lab(&options, enclosure)),
+        Command::Upgrade(options) => {
+            inside(options.mode, |enclosure| upgrades::run(&options, enclosure))
+        }
         Command::Demo {
             json,
             mode,

@@ -290,7 +290,7 @@ fn write_json(file: &Path, what: &impl serde::Serialize) -> Result<()> {
     std::fs::write(file, text).map_err(|error| LabError::file("write", file, error))
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = information
@@ -301,7 +301,7 @@ fn machine() -> String {
     format!("{cores} cores of {model}, Linux {}", kernel.trim())
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     standfast_lab::command::run(
         &["git", "describe", "--always", "--dirty", "--abbrev=12"],
         "",

@@ -35,6 +35,7 @@ pub struct Standfast {
     profile: String,
     program: PathBuf,
     handicap: Handicap,
+    level: Option<u32>,
     lab: Lab,
 }
 
@@ -44,6 +45,14 @@ impl Standfast {
     /// # Errors
     /// When the program is missing or a command of it fails.
     pub fn deploy(lab: Lab, profile: &str) -> Result<Self> {
+        Self::deploy_at(lab, profile, None)
+    }
+
+    /// The same with agents that speak an older feature level.
+    ///
+    /// # Errors
+    /// When the program is missing or a command of it fails.
+    pub fn deploy_at(lab: Lab, profile: &str, level: Option<u32>) -> Result<Self> {
         let program = lab.program.with_file_name("standfast");
         if !program.exists() {
             let text = format!(
@@ -57,6 +66,7 @@ impl Standfast {
             profile: profile.to_owned(),
             program,
             handicap: Handicap::default(),
+            level,
             lab,
         };
         system.form()?;
@@ -116,6 +126,45 @@ impl Standfast {
         self.standfast(index, &full)
     }
 
+    /// Runs a command that talks to the agent of node `index`, and returns what it printed.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn ask_anything(&self, index: usize, arguments: &[&str]) -> Result<String> {
+        self.ask(index, arguments)
+    }
+
+    /// The configuration that was applied, as a file that node `index` can read.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configuration_file(&self, index: usize) -> Result<String> {
+        let host = self.host(index)?;
+        let file = host.folder().join("etc/standfast/cluster.toml");
+        std::fs::write(&file, self.configuration())
+            .map_err(|error| LabError::file("write", &file, error))?;
+        Ok(self.inner(host, "etc/standfast/cluster.toml"))
+    }
+
+    /// Puts agents of this feature level (none: the newest) on all hosts, as a package does: whoever runs goes on, and what is
+    /// started next is the new one.
+    ///
+    /// # Errors
+    /// When a host is off.
+    pub fn install(&mut self, level: Option<u32>) -> Result<()> {
+        self.level = level;
+        (0..self.lab.nodes.len()).try_for_each(|index| self.start_agent(index))
+    }
+
+    /// What the agents of node `index` have logged.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn agent_log(&self, index: usize) -> Result<String> {
+        let file = self.host(index)?.folder().join("log/agent.log");
+        std::fs::read_to_string(&file).map_err(|error| LabError::file("read", &file, error))
+    }
+
     /// Repeats [`Self::ask`] until it succeeds.
     fn insist(&self, index: usize, arguments: &[&str]) -> Result<String> {
         let began = Instant::now();
@@ -154,11 +203,7 @@ impl Standfast {
             self.start_agent(index)?;
             self.insist(index, &["status", "--json"])?;
         }
-        let host = self.host(0)?;
-        let file = host.folder().join("etc/standfast/cluster.toml");
-        std::fs::write(&file, self.configuration())
-            .map_err(|error| LabError::file("write", &file, error))?;
-        let inner = self.inner(host, "etc/standfast/cluster.toml");
+        let inner = self.configuration_file(0)?;
         self.insist(0, &["apply", &inner]).map(|_| ())
     }
 
@@ -233,6 +278,9 @@ impl Standfast {
         ]);
         if self.handicap.no_realtime {
             words(&["--no-realtime"]);
+        }
+        if let Some(level) = self.level {
+            words(&["--feature-level", &level.to_string()]);
         }
         Daemon {
             name: "agent".to_owned(),

@@ -1,0 +1,216 @@
+//! Rolling upgrades: a cluster whose agents speak the previous feature level gets new ones, one command, with a client that asks
+//! all the time; then an old agent tries to come back. Also how long it takes to make a cluster from bare machines. Not for faults.
+//!
+//! The previous build is this build with `--feature-level`: it writes no report field, takes no command and keeps no state of
+//! the newer level. Building an older commit besides would take longer than all other checks.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::enclosure::Enclosure;
+use crate::error::{LabError, Result};
+use crate::lab::Lab;
+use crate::load::Load;
+use crate::measure;
+use crate::probe::Probe;
+use crate::standfast_system::Standfast;
+use crate::sys;
+use crate::system::System;
+use crate::trial::{Patience, settle};
+
+/// What the previous build speaks.
+const PREVIOUS: u32 = 1;
+
+/// The client is watched for so long after the command has ended.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+
+/// One upgrade of three nodes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Upgrade {
+    /// Whether all cores were kept busy.
+    pub loaded: bool,
+    /// The nodes in the order in which they were taken, with how long each took, milliseconds.
+    pub nodes: Vec<(String, u64)>,
+    /// From the command to its end, milliseconds.
+    pub took_ms: u64,
+    /// Requests of the client from the command to two seconds after its end.
+    pub requests: usize,
+    /// Those without an answer.
+    pub failed_requests: usize,
+    /// Longest time without an answer, milliseconds.
+    pub longest_gap_ms: f64,
+    /// Time in which two nodes answered for the address, milliseconds.
+    pub dual_owner_ms: f64,
+    /// Everything that was not as it should be.
+    pub problems: Vec<String>,
+}
+
+/// Runs one.
+///
+/// # Errors
+/// When the laboratory fails, or the cluster does not even form.
+pub fn run(enclosure: &Enclosure, number: u8, loaded: bool) -> Result<Upgrade> {
+    let lab = Lab::create(enclosure, number, 3)?;
+    let mut system = Standfast::deploy_at(lab, "lan", Some(PREVIOUS))?;
+    let probe = system.lab().probe()?;
+    settle(&system, &probe, Patience::default().settle)?;
+    let mut problems = Vec::new();
+    let early = draft(&system);
+    if !early.is_err_and(|error| error.to_string().contains("standfast upgrade")) {
+        problems.push("a cluster of old agents did not refuse what they do not know".to_owned());
+    }
+    let load = Load::default();
+    let program = system.lab().program.clone();
+    let busy = loaded.then(|| load.wish(&program)).transpose()?;
+    let mut trial = watched(&mut system, &probe, loaded)?;
+    drop(busy);
+    problems.append(&mut trial.problems);
+    if draft(&system).is_err() {
+        problems.push("what is new is refused after the upgrade".to_owned());
+    }
+    let again = system.ask_anything(2, &["upgrade", "--json"]);
+    let left = serde_json::from_str(&again?).map(|said: Value| steps(&said));
+    if !left.is_ok_and(|left| left.is_empty()) {
+        problems.push("there was something left to upgrade".to_owned());
+    }
+    if !downgrade_is_refused(&mut system, &probe)? {
+        problems.push("an old agent came back".to_owned());
+    }
+    trial.problems = problems;
+    Ok(trial)
+}
+
+/// Something that the newer level brought.
+fn draft(system: &Standfast) -> Result<String> {
+    let file = system.configuration_file(1)?;
+    system.ask_anything(1, &["config", "draft", "save", "next", &file])
+}
+
+/// The upgrade itself, with a client and a watcher.
+fn watched(system: &mut Standfast, probe: &Probe, loaded: bool) -> Result<Upgrade> {
+    let leader = system
+        .leader()
+        .and_then(|index| system.lab().nodes.get(index))
+        .map(|host| host.name().to_owned());
+    system.install(None)?;
+    let first = probe.request_count().saturating_sub(200);
+    let began_ns = sys::now_ns();
+    let printed = system.ask_anything(1, &["upgrade", "--json"]);
+    std::thread::sleep(AFTERWARDS);
+    probe.check()?;
+    let view = measure::client_view(&probe.requests(first), began_ns);
+    let owners = measure::owner_view(&probe.evidence(began_ns));
+    let mut problems = Vec::new();
+    let said: Value = match &printed {
+        Ok(text) => serde_json::from_str(text)
+            .map_err(|error| LabError::Unexpected(format!("upgrade --json: {error}")))?,
+        Err(error) => {
+            problems.push(error.to_string());
+            Value::Null
+        }
+    };
+    let nodes = steps(&said);
+    let level = said.get("feature_level").and_then(Value::as_u64);
+    let findings = [
+        (view.failed_requests > 0, "requests failed"),
+        (
+            view.new_node.is_some(),
+            "the service was moved or restarted",
+        ),
+        (owners.dual_owner_ms > 0.0, "two nodes owned the address"),
+        (owners.answers == 0, "the watcher heard nobody"),
+        (nodes.len() != 3, "not every node was taken"),
+        (
+            nodes.last().map(|(node, _)| node) != leader.as_ref(),
+            "the leader was not the last",
+        ),
+        (
+            level != Some(u64::from(PREVIOUS + 1)),
+            "the feature level was not raised",
+        ),
+    ];
+    let found = findings.iter().filter(|(is, _)| *is);
+    problems.extend(found.map(|(_, what)| (*what).to_owned()));
+    Ok(Upgrade {
+        loaded,
+        nodes,
+        took_ms: said.get("took_ms").and_then(Value::as_u64).unwrap_or(0),
+        requests: view.requests,
+        failed_requests: view.failed_requests,
+        longest_gap_ms: view.longest_gap_ms,
+        dual_owner_ms: owners.dual_owner_ms,
+        problems,
+    })
+}
+
+fn steps(said: &Value) -> Vec<(String, u64)> {
+    let nodes = said.get("nodes").and_then(Value::as_array);
+    let step = |step: &Value| {
+        let name = step.get("name")?.as_str()?.to_owned();
+        Some((name, step.get("took_ms")?.as_u64()?))
+    };
+    nodes.into_iter().flatten().filter_map(step).collect()
+}
+
+/// An agent of the previous level does not start again in a cluster that uses the new one, and says why. The others go on.
+fn downgrade_is_refused(system: &mut Standfast, probe: &Probe) -> Result<bool> {
+    let primary = settle(system, probe, Patience::default().settle)?;
+    let other = (0..3).find(|index| *index != primary).unwrap_or(0);
+    system.install(Some(PREVIOUS))?;
+    system.restart_agent(other)?;
+    std::thread::sleep(Duration::from_secs(3));
+    let log = system.agent_log(other)?;
+    let answers = system.ask_anything(other, &["status"]).is_ok();
+    system.install(None)?;
+    settle(system, probe, Patience::default().settle)?;
+    Ok(!answers && log.contains("a downgrade below it is not possible"))
+}
+
+/// How long it takes to make a cluster of bare machines, in seconds: until its service answers from the first command on.
+#[derive(Debug, Clone, Serialize)]
+pub struct SetUp {
+    /// Machines.
+    pub nodes: usize,
+    /// Until the configuration was applied, milliseconds.
+    pub applied_ms: u64,
+    /// Until a client was answered, milliseconds.
+    pub answered_ms: u64,
+}
+
+/// Makes a cluster of so many machines.
+///
+/// # Errors
+/// When that fails.
+pub fn set_up(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<SetUp> {
+    let lab = Lab::create(enclosure, number, nodes)?;
+    let began = Instant::now();
+    let system = Standfast::deploy_at(lab, "lan", None)?;
+    let applied_ms = millis(began);
+    let probe = system.lab().probe()?;
+    while !answered(&probe) {
+        if began.elapsed() > Patience::default().settle {
+            return Err(LabError::Unexpected(
+                "the service never answered".to_owned(),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(SetUp {
+        nodes,
+        applied_ms,
+        answered_ms: millis(began),
+    })
+}
+
+fn answered(probe: &Probe) -> bool {
+    let requests = probe.requests(0);
+    requests
+        .iter()
+        .any(|request| matches!(request.outcome, crate::probe::Outcome::Answered(_)))
+}
+
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
