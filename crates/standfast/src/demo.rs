@@ -29,8 +29,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     }
     let mut command = Command::new(&program);
     command.arg("demo");
-    if args.json {
-        command.arg("--json");
+    for (flag, given) in [("--json", args.json), ("--script", args.script)] {
+        if given {
+            command.arg(flag);
+        }
     }
     for (flag, value) in [("--profile", &args.profile), ("--mode", &args.mode)] {
         if let Some(value) = value {

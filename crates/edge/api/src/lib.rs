@@ -16,6 +16,7 @@ mod frame;
 mod peer;
 mod reply;
 mod server;
+mod sys;
 
 pub use access::Access;
 pub use client::{Client, ClientError};

@@ -1,8 +1,8 @@
 //! Who is at the other end of a connection, as the kernel says.
 
-use crate::access::groups_of;
-use rustix::{net::sockopt::socket_peercred, process::geteuid};
-use std::{fs, os::unix::net::UnixStream};
+use crate::{access::groups_of, sys::user_of};
+use rustix::process::geteuid;
+use std::{fs, io, os::unix::net::UnixStream};
 
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +17,15 @@ pub struct Peer {
 
 impl Peer {
     /// `group` may change things, too.
-    pub(crate) fn of(stream: &UnixStream, group: Option<u32>) -> rustix::io::Result<Self> {
-        let peer = socket_peercred(stream)?;
-        let uid = peer.uid;
+    pub(crate) fn of(stream: &UnixStream, group: Option<u32>) -> io::Result<Self> {
+        let (uid, gid) = user_of(stream)?;
         let member = group.is_some_and(|group| {
-            peer.gid.as_raw() == group
-                || groups_of(stream).is_ok_and(|groups| groups.contains(&group))
+            gid == group || groups_of(stream).is_ok_and(|groups| groups.contains(&group))
         });
         Ok(Self {
-            uid: uid.as_raw(),
-            name: name_of(uid.as_raw()),
-            may_change: uid.is_root() || uid == geteuid() || member,
+            uid,
+            name: name_of(uid),
+            may_change: uid == 0 || uid == geteuid().as_raw() || member,
         })
     }
 }

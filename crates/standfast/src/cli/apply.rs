@@ -7,13 +7,15 @@ use super::{
     config_args::HowArgs,
     exit, print,
 };
-use crate::failure::Failure;
 use crate::render::{self, PreviewReport};
+use crate::{connection, failure::Failure};
 use serde::Serialize;
 use standfast_config::Mistake;
 use standfast_model::{
-    config::ClusterConfig,
-    request::{PlanPreview, Request, Response, TextOf},
+    config::{ClusterConfig, ResourceKind},
+    id::GroupId,
+    plan::ActionKind,
+    request::{PlanPreview, Request, Response, TextOf, View},
 };
 use std::{
     fs,
@@ -86,6 +88,22 @@ pub(super) fn propose(agent: &mut Agent, proposal: Proposal, command: &str) -> R
     carry_out(agent, proposal, preview)
 }
 
+/// Whether something of a group is stopped, or its addresses change.
+fn touches(view: &View, after: &ClusterConfig, preview: &PlanPreview, group: &GroupId) -> bool {
+    let before = &view.state.config;
+    let mut actions = preview.actions.iter();
+    actions.any(|action| {
+        action.kind == ActionKind::Stop && before.group_of(&action.resource) == Some(group)
+    }) || before.groups.get(group).is_some_and(|settings| {
+        let mut members = settings.members.iter();
+        members.any(|member| {
+            let kind =
+                |config: &ClusterConfig| config.resources.get(member).map(|r| r.kind.clone());
+            matches!(kind(before), Some(ResourceKind::Vip(_))) && kind(before) != kind(after)
+        })
+    })
+}
+
 /// What `plan` saw has to be what is in force.
 fn check_base(based_on: Option<u64>, in_force: u64) -> Result<(), Failure> {
     match based_on.filter(|version| *version != in_force) {
@@ -108,6 +126,10 @@ pub(super) fn carry_out(
     preview: PlanPreview,
 ) -> Result<(), Failure> {
     let json = proposal.how.json;
+    let view = agent.view()?;
+    connection::refuse(&view, proposal.how.force, |group| {
+        touches(&view, &proposal.config, &preview, group)
+    })?;
     let report = PreviewReport::of(preview);
     let based_on = report.preview.based_on;
     let mut same = || -> Result<bool, Failure> {

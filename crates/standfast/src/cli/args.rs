@@ -148,6 +148,9 @@ pub struct StatusArgs {
     /// Socket of the laboratory that makes faults in a demonstration
     #[arg(long, hide = true, value_name = "PATH")]
     pub faults: Option<PathBuf>,
+    /// Sockets of other agents, in a demonstration: the first one with a majority answers
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub also: Vec<PathBuf>,
 }
 
 /// `apply`
@@ -459,6 +462,9 @@ pub struct DemoArgs {
     /// Print one JSON object for each fault
     #[arg(long)]
     pub json: bool,
+    /// Run the script of faults also on a terminal, where it is a live view with keys for faults otherwise
+    #[arg(long)]
+    pub script: bool,
     /// Timing profile of the agents: lan or fast
     #[arg(long, value_name = "PROFILE", value_parser = ["lan", "fast"])]
     pub profile: Option<String>,

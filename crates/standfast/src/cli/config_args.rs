@@ -103,6 +103,9 @@ pub struct HowArgs {
     /// Say what would be done and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Even if your own connection comes through an address that is touched
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON (standfast/apply/1; standfast/plan/1 with --dry-run)
     #[arg(long)]
     pub json: bool,

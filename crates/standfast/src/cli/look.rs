@@ -27,7 +27,9 @@ pub(super) fn status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
     let terminal = io::stdout().is_terminal() && !args.json;
     if terminal && io::stdin().is_terminal() && !is_dumb() {
         return watch::run(&Watch {
-            socket,
+            sockets: std::iter::once(socket.to_owned())
+                .chain(args.also.clone())
+                .collect(),
             every: Duration::from_secs(seconds),
             colour: style() != render::Style::default(),
             faults: args.faults.as_deref(),

@@ -2,6 +2,7 @@
 //! line, and where it says something, explain and history. `UPDATE=1` writes what is said at present.
 
 mod metrics;
+mod takeover;
 
 use super::{
     Explanation, Health, Status, Style, check, explain, history, history_json, json, status,

@@ -163,7 +163,10 @@ fn problem(view: &View, assignment: Option<&Assignment>) -> String {
     let offline = view.state.nodes.get(node).filter(|n| !n.online);
     if offline.is_some() || !view.state.nodes.contains_key(node) {
         let why = offline.map_or("", |n| n.offline_reason.as_str());
-        return format!("{node} is offline{}", in_brackets(why));
+        return format!(
+            "{node} is offline{} and nobody has taken over yet",
+            in_brackets(why)
+        );
     }
     waiting.map_or_else(
         || format!("{node} has not reported it"),

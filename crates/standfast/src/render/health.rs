@@ -3,6 +3,7 @@
 use super::{
     groups::in_brackets,
     summary::{GroupLine, Health, NodeLine},
+    takeover,
     text::{count, length},
 };
 use standfast_model::{
@@ -38,13 +39,16 @@ pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (H
     let problems = problems(view, nodes, groups);
     let survives = survives(view, nodes, groups);
     if problems.is_empty() {
-        return (Health::Ok, all_well(nodes, groups, survives));
+        return (Health::Ok, all_well(view, nodes, groups, survives));
     }
     let running = match groups {
         [] => String::from("nothing is configured to run, and the cluster"),
         [only] if only.running => {
             let node = only.node.as_deref().unwrap_or("");
-            format!("{} runs on {node}, and", only.name)
+            match takeover::clause(view, &only.name) {
+                Some(clause) => format!("{} runs on {node}, {clause}, and", only.name),
+                None => format!("{} runs on {node}, and", only.name),
+            }
         }
         _ => {
             let running = groups.iter().filter(|g| g.running).count();
@@ -154,7 +158,7 @@ fn outage(down: &[&GroupLine], all: usize) -> String {
     }
 }
 
-fn all_well(nodes: &[NodeLine], groups: &[GroupLine], survives: usize) -> String {
+fn all_well(view: &View, nodes: &[NodeLine], groups: &[GroupLine], survives: usize) -> String {
     let online = format!("{0} of {0} nodes online", nodes.len());
     let what = match groups.len() {
         0 => String::from("nothing is configured to run yet"),
@@ -165,7 +169,8 @@ fn all_well(nodes: &[NodeLine], groups: &[GroupLine], survives: usize) -> String
     } else {
         ""
     };
-    format!("All well: {online}, {what}{but}.")
+    let returned = takeover::returned(view).map_or_else(String::new, |said| format!(" {said}."));
+    format!("All well: {online}, {what}{but}.{returned}")
 }
 
 /// What makes a cluster less than it should be, although everything runs.

@@ -21,6 +21,7 @@ mod status;
 mod style;
 mod summary;
 mod table;
+mod takeover;
 mod text;
 mod warnings;
 

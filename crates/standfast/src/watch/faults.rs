@@ -2,7 +2,11 @@
 //! keys, words, and lines of text written to it.
 
 use standfast_model::id::NodeId;
-use std::{io::Write, os::unix::net::UnixStream, path::Path};
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
 
 /// What can be done to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +55,15 @@ impl Fault {
         }
     }
 
-    /// Asks the laboratory for it.
+    /// Asks the laboratory for it, and gives its answer.
     ///
     /// # Errors
     /// The laboratory does not listen.
-    pub(super) fn ask(self, node: &NodeId, socket: &Path) -> std::io::Result<()> {
+    pub(super) fn ask(self, node: &NodeId, socket: &Path) -> std::io::Result<String> {
         let mut stream = UnixStream::connect(socket)?;
-        writeln!(stream, "{} {node}", self.word())
+        writeln!(stream, "{} {node}", self.word())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.trim().to_owned())
     }
 }

@@ -23,23 +23,27 @@ pub(super) enum News {
     Said(String),
 }
 
+/// In a demonstration an agent may stand still: the next one is asked soon.
+const SHORT: Duration = Duration::from_millis(700);
+
 /// Starts asking; the sender asks for a picture before its time.
 ///
 /// # Errors
 /// The system gives no thread.
 pub(super) fn pictures(
-    socket: &Path,
+    sockets: &[PathBuf],
     every: Duration,
     news: Sender<News>,
 ) -> std::io::Result<Sender<()>> {
-    let socket = socket.to_owned();
+    let sockets = sockets.to_owned();
     let (now, asked): (Sender<()>, Receiver<()>) = channel();
     thread::Builder::new()
         .name(String::from("pictures"))
         .spawn(move || {
             loop {
-                let view = look(&socket).map_err(|failure| failure.text);
-                if news.send(News::View(view.map(Box::new))).is_err() {
+                let view = look(&sockets).map(|(view, _)| view);
+                let view = view.map(Box::new).map_err(|failure| failure.text);
+                if news.send(News::View(view)).is_err() {
                     return;
                 }
                 if asked.recv_timeout(every) == Err(RecvTimeoutError::Disconnected) {
@@ -50,9 +54,37 @@ pub(super) fn pictures(
     Ok(now)
 }
 
-/// A connection for each picture: the agent may have restarted meanwhile.
-fn look(socket: &Path) -> Result<View, Failure> {
-    match Client::connect(socket)?.call(&Request::View, PATIENCE)? {
+/// The only agent, or in a demonstration the leader; without one, whoever answers. A connection for each picture:
+/// the agent may have restarted meanwhile.
+fn look(sockets: &[PathBuf]) -> Result<(View, &Path), Failure> {
+    let patience = if sockets.len() > 1 { SHORT } else { PATIENCE };
+    let mut second = None;
+    for socket in sockets {
+        match ask(socket, patience) {
+            // The leader knows everybody's lease.
+            Ok(view)
+                if view
+                    .leader
+                    .as_ref()
+                    .is_some_and(|leader| leader.as_str() == view.node) =>
+            {
+                return Ok((view, socket));
+            }
+            Ok(view) if view.quorum => second = Some(Ok((view, socket.as_path()))),
+            Ok(view) => {
+                second = match second {
+                    Some(Ok(better)) => Some(Ok(better)),
+                    Some(Err(_)) | None => Some(Ok((view, socket.as_path()))),
+                }
+            }
+            Err(failure) => second = second.or(Some(Err(failure))),
+        }
+    }
+    second.unwrap_or_else(|| Err(Failure::new(1, "there is no socket to ask")))
+}
+
+fn ask(socket: &Path, patience: Duration) -> Result<View, Failure> {
+    match Client::connect(socket)?.call(&Request::View, patience)? {
         Response::View(view) => Ok(*view),
         Response::Refused(refusal) => Err(refusal.into()),
         other => Err(crate::cli::unexpected(&other).into()),
@@ -60,13 +92,18 @@ fn look(socket: &Path) -> Result<View, Failure> {
 }
 
 /// Carries an order out and says what became of it.
-pub(super) fn carry_out(socket: &Path, faults: Option<&Path>, order: Order, news: Sender<News>) {
-    let (socket, faults) = (socket.to_owned(), faults.map(Path::to_owned));
+pub(super) fn carry_out(
+    sockets: &[PathBuf],
+    faults: Option<&Path>,
+    order: Order,
+    news: Sender<News>,
+) {
+    let (sockets, faults) = (sockets.to_owned(), faults.map(Path::to_owned));
     let refused = news.clone();
     let started = thread::Builder::new()
         .name(String::from("order"))
         .spawn(move || {
-            let said = match give(&socket, faults.as_ref(), order) {
+            let said = match give(&sockets, faults.as_ref(), order) {
                 Ok(said) => said,
                 Err(failure) => format!("REFUSED: {}", failure.text),
             };
@@ -78,13 +115,13 @@ pub(super) fn carry_out(socket: &Path, faults: Option<&Path>, order: Order, news
     }
 }
 
-fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String, Failure> {
+fn give(sockets: &[PathBuf], faults: Option<&PathBuf>, order: Order) -> Result<String, Failure> {
     let author = String::new();
     let (request, said) = match order {
         Order::Fault(fault, node) => {
             let asked = faults.map(|socket| fault.ask(&node, socket));
             return match asked {
-                Some(Ok(())) => Ok(format!("{node}: done; watch the journal")),
+                Some(Ok(said)) => Ok(said),
                 Some(Err(error)) => Err(Failure::cannot("reach the laboratory", &error)),
                 None => Ok(String::new()),
             };
@@ -107,7 +144,7 @@ fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String,
             (request, said)
         }
         Order::Maintenance(group, on) => {
-            let (text, version) = text_in_force(socket)?;
+            let (text, version) = text_in_force(sockets)?;
             let switched = maintenance::switched(&text, group.as_ref(), on);
             let (text, config) = switched.map_err(|why| Failure::new(1, why))?;
             let request = Request::Apply {
@@ -122,6 +159,7 @@ fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String,
             (request, format!("maintenance {state}"))
         }
     };
+    let socket = reached(sockets)?;
     match Client::connect(socket)?.call(&request, PATIENCE)? {
         Response::Done { .. } => Ok(said),
         Response::Refused(refusal) => Err(refusal.into()),
@@ -130,7 +168,8 @@ fn give(socket: &Path, faults: Option<&PathBuf>, order: Order) -> Result<String,
 }
 
 /// The configuration as its author wrote it, to be changed: with everything in it.
-fn text_in_force(socket: &Path) -> Result<(String, u64), Failure> {
+fn text_in_force(sockets: &[PathBuf]) -> Result<(String, u64), Failure> {
+    let socket = reached(sockets)?;
     let request = Request::Text {
         of: TextOf::Present,
         reveal: true,
@@ -139,5 +178,13 @@ fn text_in_force(socket: &Path) -> Result<(String, u64), Failure> {
         Response::Text { text, version } => Ok((text, version)),
         Response::Refused(refusal) => Err(refusal.into()),
         other => Err(crate::cli::unexpected(&other).into()),
+    }
+}
+
+/// The agent to ask: the only one, or in a demonstration one with a majority.
+fn reached(sockets: &[PathBuf]) -> Result<&Path, Failure> {
+    match sockets {
+        [only] => Ok(only),
+        several => look(several).map(|(_, socket)| socket),
     }
 }

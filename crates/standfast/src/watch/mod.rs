@@ -21,7 +21,7 @@ use screen::{Reaction, Screen};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use standfast_model::{id::GroupId, request::View};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,8 +36,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How to watch.
 #[derive(Debug)]
 pub(crate) struct Watch<'w> {
-    /// The agent's socket.
-    pub(crate) socket: &'w Path,
+    /// The agent's socket; in a demonstration those of all agents.
+    pub(crate) sockets: Vec<PathBuf>,
     /// A new picture this often.
     pub(crate) every: Duration,
     /// Colours are wanted.
@@ -77,7 +77,7 @@ fn show(
     over: &AtomicBool,
 ) -> std::io::Result<()> {
     let (sender, news) = channel();
-    let ask = feed::pictures(watch.socket, watch.every, sender.clone())?;
+    let ask = feed::pictures(&watch.sockets, watch.every, sender.clone())?;
     let mut screen = Screen::new(watch.faults.is_some());
     let mut stale = true;
     while !over.load(Ordering::Relaxed) {
@@ -96,7 +96,7 @@ fn show(
                 Reaction::Quit => return Ok(()),
                 Reaction::Do(order) => {
                     screen.on_said(String::from("..."));
-                    feed::carry_out(watch.socket, watch.faults, order, sender.clone());
+                    feed::carry_out(&watch.sockets, watch.faults, order, sender.clone());
                 }
             }
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::enclosure::{Enclosure, Entered, Mode, enter};
 use crate::error::{LabError, Result};
 use crate::fault::{Expected, Fault};
+use crate::live;
 use crate::session::{self, Plan};
 use crate::trial::{Patience, Trial};
 
@@ -27,6 +28,8 @@ const FAULTS: [Fault; 7] = [
 pub struct DemoOptions {
     /// One JSON object a fault instead of a table.
     pub json: bool,
+    /// The script also on a terminal, where it is a live view with keys otherwise.
+    pub script: bool,
     /// How to keep the nodes apart; none: the strongest way that works here.
     pub mode: Option<Mode>,
     /// The profile; none: `lan`.
@@ -57,6 +60,15 @@ pub fn run(options: &DemoOptions, out: &mut dyn Write) -> Result<u8> {
 
 fn inside(options: &DemoOptions, enclosure: &Enclosure, out: &mut dyn Write) -> Result<u8> {
     let failed = |error| LabError::system("print", error);
+    if !options.json && !options.script && live::is_wanted() {
+        writeln!(
+            out,
+            "Starting three agents on this machine, using {} ...",
+            enclosure.mode.explanation()
+        )
+        .map_err(failed)?;
+        return live::run(options.profile.as_deref().unwrap_or("lan"), enclosure);
+    }
     if !options.json {
         writeln!(
             out,

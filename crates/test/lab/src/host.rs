@@ -86,6 +86,17 @@ impl Host {
         &self.spec.folder
     }
 
+    /// The host's own root folder, as the laboratory reaches it; none while it has no power.
+    #[must_use]
+    pub fn root(&self) -> Option<PathBuf> {
+        let power = self.power.as_ref()?;
+        Some(if self.spec.namespaced {
+            PathBuf::from(format!("/proc/{}/root", power.init))
+        } else {
+            self.spec.folder.clone()
+        })
+    }
+
     /// Whether it has power.
     #[must_use]
     pub fn is_on(&self) -> bool {

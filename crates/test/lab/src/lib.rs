@@ -19,6 +19,7 @@ pub mod host;
 pub mod host_init;
 pub mod keepalived;
 pub mod lab;
+mod live;
 pub mod load;
 pub mod measure;
 pub mod network;

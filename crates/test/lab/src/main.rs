@@ -35,6 +35,9 @@ enum Command {
         /// One JSON object a fault instead of a table.
         #[arg(long)]
         json: bool,
+        /// The script also on a terminal, where it is a live view with keys otherwise.
+        #[arg(long)]
+        script: bool,
         /// How to keep the nodes apart; the strongest way that works when left out.
         #[arg(long)]
         mode: Option<Mode>,
@@ -89,11 +92,13 @@ fn dispatch(command: Command) -> Result<u8> {
         }
         Command::Demo {
             json,
+            script,
             mode,
             profile,
         } => demo::run(
             &DemoOptions {
                 json,
+                script,
                 mode,
                 profile,
             },

@@ -81,6 +81,18 @@ impl Standfast {
         }
     }
 
+    /// The program that is tested.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Where the socket of node `index` is for programs outside of it; none while it has no power.
+    pub(crate) fn socket_from_outside(&self, index: usize) -> Option<PathBuf> {
+        let host = self.lab.nodes.get(index)?;
+        let root = host.root()?;
+        Some(root.join("run/standfast/agent.sock"))
+    }
+
     fn socket(&self, host: &Host) -> String {
         self.inner(host, "run/standfast/agent.sock")
     }
