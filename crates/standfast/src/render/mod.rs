@@ -46,3 +46,5 @@ pub use text::{json, length};
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod golden_config;
