@@ -10,7 +10,9 @@ mod net;
 
 use net::Net;
 use standfast_model::{
-    config::{ClusterConfig, GroupConfig, Mode, ProcessConfig, ResourceConfig, ResourceKind},
+    config::{
+        ClusterConfig, GroupConfig, Mode, ProcessConfig, ResourceConfig, ResourceKind, VipConfig,
+    },
     id::{GroupId, NodeId, ResourceId},
     plan::INFINITY,
     request::{RefusalKind, Request, Response},
@@ -38,10 +40,22 @@ fn apply(net: &mut Net, mode: Mode, prefer: &str) {
             failure: Default::default(),
         },
     );
+    let vip = VipConfig {
+        addresses: vec!["10.0.0.100/24".into()],
+        ..VipConfig::default()
+    };
+    let ip = ResourceId::from("ip");
+    config.resources.insert(
+        ip.clone(),
+        ResourceConfig {
+            kind: ResourceKind::Vip(vip),
+            failure: Default::default(),
+        },
+    );
     config.groups.insert(
         GroupId::from("site"),
         GroupConfig {
-            members: vec![web],
+            members: vec![ip, web],
             prefer: BTreeMap::from([(NodeId::from(prefer), 100)]),
             stickiness: INFINITY,
             ..GroupConfig::default()
@@ -102,6 +116,10 @@ fn from_the_beginning_nothing_is_started_and_each_event_is_told_once() {
     net.run(5000);
     assert_eq!(would(&net).len(), 2, "{:?}", would(&net));
     assert_eq!((starts(&net), net.runs_on("web").len()), (0, 0));
+    // Guards that were prepared would silence addresses that somebody else has.
+    assert!(net.touched.is_empty(), "{:?}", net.touched);
+    apply(&mut net, Mode::Active, "alpha");
+    assert_eq!(net.touched.len(), 4, "two resources, two nodes");
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Net {
     pub(crate) slow_disk: Option<(NodeId, u64)>,
     /// How often a core was stepped.
     pub(crate) steps: u64,
+    /// What drivers were asked to look at or to guard, ever.
+    pub(crate) touched: BTreeSet<(ResourceId, NodeId)>,
     /// Agents that may end, their restart grant being in force.
     pub(crate) may_end: BTreeSet<NodeId>,
     disks: BTreeMap<NodeId, Restored>,
@@ -121,6 +123,7 @@ impl Net {
             silent_probes: false,
             slow_disk: None,
             steps: 0,
+            touched: BTreeSet::new(),
             may_end: BTreeSet::new(),
             disks: BTreeMap::new(),
             guards: BTreeMap::new(),
@@ -245,9 +248,17 @@ impl Net {
                 Effect::Extend { resource, deadline } => {
                     self.extend(node, resource, deadline);
                 }
-                Effect::Probe { resource, .. } => self.probe(node, resource),
+                Effect::Probe { resource, .. } => {
+                    self.touched.insert((resource.clone(), node.clone()));
+                    self.probe(node, resource);
+                }
                 Effect::RestartReady { .. } | Effect::Left { .. } | Effect::Unfit { .. } => {
                     self.may_end.insert(node.clone());
+                }
+                Effect::WatchNetworks(resources) => {
+                    let resources = resources.into_iter().map(|(resource, _)| resource);
+                    self.touched
+                        .extend(resources.map(|resource| (resource, node.clone())));
                 }
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);
@@ -258,8 +269,7 @@ impl Net {
                 Effect::Repair { .. }
                 | Effect::Reconfigure { .. }
                 | Effect::Keys(_)
-                | Effect::Peers(_)
-                | Effect::WatchNetworks(_) => {}
+                | Effect::Peers(_) => {}
             }
         }
     }
