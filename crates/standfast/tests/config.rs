@@ -314,6 +314,19 @@ fn kept_where_it_is_needed(node: &Node) {
         raw.contains("planted-secret-three") && !raw.contains("planted-secret-two"),
         "{raw}"
     );
+    // The archive for others has it only where the service itself printed it.
+    let (archive, unpacked) = (node.path("report.tar.gz"), node.path("unpacked"));
+    node.ok(&["report", &archive]);
+    fs::create_dir(&unpacked).expect("folder");
+    let tar = Command::new("tar")
+        .args(["-xzf", &archive, "-C", &unpacked])
+        .status();
+    assert!(tar.expect("tar").success());
+    let found = Command::new("grep")
+        .args(["-rl", "planted-secret", &unpacked])
+        .output();
+    let found = String::from_utf8(found.expect("grep").stdout).expect("text");
+    assert!(found.lines().all(|file| file.contains("talker")), "{found}");
     let state = Command::new("grep")
         .args(["-rl", "planted-secret-two", &node.path("state")])
         .output();

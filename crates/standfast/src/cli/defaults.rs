@@ -94,27 +94,30 @@ fn filter(text: &str) -> Result<(), String> {
     parsed.map(drop).map_err(|error| error.to_string())
 }
 
-/// Each flag by the name of its field.
+/// Wherever a command has one of these flags.
 fn with_defaults(mut root: clap::Command, settings: &NodeSettings) -> clap::Command {
+    let no_realtime = settings.realtime.map(|wanted| (!wanted).to_string());
     let values = [
-        ("folder", settings.state.clone()),
-        ("run", settings.run.clone()),
-        ("cgroup", settings.cgroup.clone()),
-        ("metrics", settings.metrics.clone()),
-        (
-            "no_realtime",
-            settings.realtime.map(|wanted| (!wanted).to_string()),
-        ),
+        ("state", &settings.state),
+        ("run", &settings.run),
+        ("cgroup", &settings.cgroup),
+        ("metrics", &settings.metrics),
+        ("no-realtime", &no_realtime),
     ];
-    let here = ["agent", "init", "join", "restore", "recover", "destroy"];
-    for name in here {
+    let commands = root
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned());
+    for name in commands.collect::<Vec<_>>() {
         root = root.mut_subcommand(name, |mut command| {
-            for (flag, value) in &values {
-                let known = command.get_arguments().any(|arg| arg.get_id() == flag);
-                if let (Some(value), true) = (value, known) {
+            for (flag, value) in values {
+                let known = command
+                    .get_arguments()
+                    .find(|arg| arg.get_long() == Some(flag));
+                let id = known.map(|arg| arg.get_id().clone());
+                if let (Some(value), Some(id)) = (value, id) {
                     // Once in a process's life: clap wants what lives as long as it.
                     let value: &'static str = value.clone().leak();
-                    command = command.mut_arg(*flag, |arg| arg.default_value(value));
+                    command = command.mut_arg(id, |arg| arg.default_value(value));
                 }
             }
             command
