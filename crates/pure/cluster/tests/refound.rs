@@ -15,7 +15,7 @@ use standfast_model::{
     event::{DiskCondition, HardState, Restored},
     id::{GroupId, MemberId, NodeId, ResourceId},
     message::{Acknowledged, LogSnapshot},
-    plan::INFINITY,
+    plan::{INFINITY, PlanNumber},
     request::{Request, Response},
     time::Micros,
 };
@@ -137,9 +137,24 @@ fn the_new_cluster_has_one_member_and_nothing_of_the_old_one_is_let_in() {
 
 #[test]
 fn the_survivor_waits_for_every_lease_that_the_lost_may_hold() {
+    waits(|_| {});
+}
+
+/// A fresh machine with a backup has promised nothing to anybody, and waits all the same.
+#[test]
+fn so_does_a_machine_that_has_only_a_backup() {
+    waits(|disk| {
+        disk.vote_cap = Micros::ZERO;
+        disk.lease_cap = Micros::ZERO;
+        disk.promise = PlanNumber::default();
+    });
+}
+
+fn waits(change: impl Fn(&mut Restored)) {
     let mut net = Net::cluster(&NODES);
     web_on(&mut net, "beta");
-    let disk = net.disk("alpha");
+    let mut disk = net.disk("alpha");
+    change(&mut disk);
     // The network of the survivor is gone: the lost nodes go on for as long as their leases last.
     net.kill_agent("alpha");
     net.kill_agent("gamma");
