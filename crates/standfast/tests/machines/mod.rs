@@ -76,6 +76,12 @@ pub(crate) struct Machine {
     pub(crate) options: Vec<String>,
 }
 
+/// A TCP port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    socket.local_addr().expect("address").port()
+}
+
 impl Machine {
     /// A machine that belongs to no cluster.
     pub(crate) fn new(test: &str, name: &str) -> Self {
