@@ -51,6 +51,11 @@ fn started() -> (Machine, String) {
     machine.wait("a leader", "standfast status | grep 'leader alpha'");
     machine.run("standfast apply /shared/cluster.toml");
     let service = runs(&machine);
+    // The socket is the group's, and nobody else's.
+    let nobody = "setpriv --reuid 65534 --clear-groups --regid";
+    machine.run(&format!("{nobody} standfast standfast check"));
+    let outside = format!("{nobody} 65534 standfast check; echo $?");
+    assert_eq!(machine.output(&outside).lines().last(), Some("3"));
     (machine, service)
 }
 
@@ -64,7 +69,7 @@ fn is_installed(machine: &Machine) {
     assert_eq!(machine.unit("ConditionResult"), "no");
     machine.run("getent group standfast");
     machine.run("test \"$(stat -c '%a %G' /run/standfast)\" = '2750 standfast'");
-    machine.run("grep -qx /etc/standfast/agent.env /var/lib/dpkg/info/standfast.conffiles");
+    machine.run("grep -qx /etc/standfast/node.toml /var/lib/dpkg/info/standfast.conffiles");
     machine.run("systemd-analyze verify --man=no /usr/lib/systemd/system/standfast.service");
     machine.run("bash -n /usr/share/bash-completion/completions/standfast");
     let pages = "standfast.1 standfast-status.1 standfast-agent.8 standfast-cluster.toml.5";
