@@ -52,7 +52,7 @@ pub struct Upgrade {
 /// # Errors
 /// When the laboratory fails, or the cluster does not even form.
 pub fn run(enclosure: &Enclosure, number: u8, loaded: bool) -> Result<Upgrade> {
-    let lab = Lab::create(enclosure, number, 3)?;
+    let lab = bare(enclosure, number, 3)?;
     let mut system = Standfast::deploy_at(lab, "lan", Some(PREVIOUS))?;
     let probe = system.lab().probe()?;
     settle(&system, &probe, Patience::default().settle)?;
@@ -80,6 +80,17 @@ pub fn run(enclosure: &Enclosure, number: u8, loaded: bool) -> Result<Upgrade> {
     }
     trial.problems = problems;
     Ok(trial)
+}
+
+/// Machines that hold nothing, whatever an earlier lab of this number left.
+fn bare(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<Lab> {
+    let folder = enclosure.folder.join(format!("lab{number}"));
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::file("remove", &folder, error))
+        }
+        _ => Lab::create(enclosure, number, nodes),
+    }
 }
 
 /// Something that the newer level brought.
@@ -184,7 +195,7 @@ pub struct SetUp {
 /// # Errors
 /// When that fails.
 pub fn set_up(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<SetUp> {
-    let lab = Lab::create(enclosure, number, nodes)?;
+    let lab = bare(enclosure, number, nodes)?;
     let began = Instant::now();
     let system = Standfast::deploy_at(lab, "lan", None)?;
     let applied_ms = millis(began);

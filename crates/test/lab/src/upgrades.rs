@@ -13,6 +13,10 @@ use crate::run::{commit, machine};
 /// Machines of a cluster whose making is timed.
 const BARE: usize = 2;
 
+/// Numbers of the labs.
+const UPGRADED: u8 = 1;
+const MADE: u8 = 2;
+
 /// Options of `standfast-lab upgrade`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -22,7 +26,7 @@ pub(crate) struct Options {
     /// How to keep hosts apart; the strongest way that works when left out.
     #[arg(long)]
     pub(crate) mode: Option<Mode>,
-    /// With all cores busy.
+    /// Afterwards as often again with all cores busy.
     #[arg(long)]
     loaded: bool,
     /// Folder for upgrade.md and setup.md, for which the making of a cluster is timed as often.
@@ -40,11 +44,10 @@ pub(crate) fn run(options: &Options, enclosure: &Enclosure) -> Result<u8> {
     writeln!(out, "using {}", enclosure.mode.explanation()).map_err(failed)?;
     let (mut passed, mut bad) = (0_u32, 0_u32);
     let (mut upgrades, mut setups) = (Vec::new(), Vec::new());
-    for number in (1..9)
-        .cycle()
-        .take(usize::try_from(options.trials).unwrap_or(1))
-    {
-        let trial = upgrade::run(enclosure, number, options.loaded)?;
+    let each = if options.loaded { 2 } else { 1 };
+    for count in 0..options.trials * each {
+        let loaded = count >= options.trials;
+        let trial = upgrade::run(enclosure, UPGRADED, loaded)?;
         writeln!(out, "{}", line(&trial)).map_err(failed)?;
         for problem in &trial.problems {
             writeln!(out, "    FAILED: {problem}").map_err(failed)?;
@@ -55,8 +58,8 @@ pub(crate) fn run(options: &Options, enclosure: &Enclosure) -> Result<u8> {
             bad += 1;
         }
         upgrades.push(trial);
-        if options.out.is_some() {
-            setups.push(upgrade::set_up(enclosure, number, BARE)?);
+        if options.out.is_some() && !loaded {
+            setups.push(upgrade::set_up(enclosure, MADE, BARE)?);
         }
     }
     if let Some(folder) = &options.out {
