@@ -124,7 +124,7 @@ impl Core {
         }
         if config.observes() {
             warnings.push(String::from(
-                "the cluster only observes: what it would do is in the journal, and nothing is done",
+                "with this the cluster only observes: it says in the journal what it would do, and does nothing",
             ));
         }
         for (group, assignment) in &after.groups {

@@ -229,7 +229,8 @@ fn read_text(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn refuse(mistakes: &[Mistake], json: bool) -> Failure {
+/// What is said of a text with mistakes.
+pub(super) fn refuse(mistakes: &[Mistake], json: bool) -> Failure {
     if json {
         let lines = mistakes.iter().map(|m| MistakeLine {
             file: &m.file,

@@ -3,7 +3,7 @@
 //! Not for the editor (`edit`), and not for putting a text in force (`apply`).
 
 use super::{
-    apply::{Proposal, check, preview, propose, read, show as show_preview},
+    apply::{Proposal, check, preview, propose, read, refuse, show as show_preview},
     ask::{Agent, look_at_state},
     config_args::{
         ConfigCommand, ConfigDiffArgs, ConfigHistoryArgs, ConfigRollbackArgs, ConfigShowArgs,
@@ -14,10 +14,11 @@ use super::{
 use crate::failure::Failure;
 use crate::render;
 use serde::Serialize;
-use standfast_config::differences;
+use standfast_config::{completed, differences};
 use standfast_model::{
     config::ClusterConfig,
-    request::{Request, TextOf},
+    id::NodeId,
+    request::{Request, TextOf, View},
 };
 use std::path::Path;
 
@@ -118,8 +119,11 @@ fn diff(socket: &Path, args: &ConfigDiffArgs) -> Result<(), Failure> {
             other => other,
         };
         let text = text?.0;
-        let config = check(&text, &format!("version {number}"), args.json)?;
-        Ok((config, text))
+        // Warnings were given when it was applied.
+        match standfast_config::parse(&text, &format!("version {number}")) {
+            Ok((config, _)) => Ok((config, text)),
+            Err(mistakes) => Err(refuse(&mistakes, args.json)),
+        }
     };
     let (old, old_text) = version(args.from)?;
     let (new, new_text) = version(to)?;
@@ -144,8 +148,9 @@ fn diff(socket: &Path, args: &ConfigDiffArgs) -> Result<(), Failure> {
 }
 
 fn rollback(socket: &Path, args: &ConfigRollbackArgs) -> Result<(), Failure> {
-    let (mut agent, _) = look_at_state(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let (text, version) = agent.text(TextOf::Version(args.version), true)?;
+    let text = completed(&text, &members(&view));
     let config = check(&text, &format!("version {version}"), args.how.json)?;
     let mut how = args.how.clone();
     how.reason = if how.reason.is_empty() {
@@ -161,6 +166,20 @@ fn rollback(socket: &Path, args: &ConfigRollbackArgs) -> Result<(), Failure> {
         how,
     };
     propose(&mut agent, proposal, &command)
+}
+
+/// Who has joined stays a node, whatever an older text knew.
+fn members(view: &View) -> ClusterConfig {
+    let state = &view.state;
+    let is_member = |node: &NodeId| state.members.values().any(|member| member.node == *node);
+    let nodes = state.config.nodes.iter();
+    ClusterConfig {
+        nodes: nodes
+            .filter(|(node, _)| is_member(node))
+            .map(|(node, settings)| (node.clone(), settings.clone()))
+            .collect(),
+        ..ClusterConfig::default()
+    }
 }
 
 fn save(socket: &Path, args: &DraftSaveArgs) -> Result<(), Failure> {
