@@ -484,3 +484,43 @@ fn a_member_of_the_group_works_and_is_named_and_others_only_look() {
     assert_eq!(code, Some(77), "{text}");
     assert_eq!(as_nobody("2", &["config", "show"]).0, Some(0));
 }
+
+/// The guide's page about changes, typed line by line.
+#[test]
+fn the_guides_page_about_changes_is_true() {
+    let mut node = Node::new("guide");
+    node.start();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/guide/changing.md")).expect("page");
+    let blocks = |language: &str| -> Vec<String> {
+        let open = format!("```{language}\n");
+        let blocks = page.split(open.as_str()).skip(1);
+        let blocks = blocks.filter_map(|rest| rest.split("```").next());
+        blocks.map(str::to_owned).collect()
+    };
+    let file = blocks("toml")[0].replace("10.0.0.1:7400", &node.address);
+    fs::write(node.path("cluster.toml"), file).expect("file");
+    let script = format!(
+        "#!/bin/sh\nexec {PROGRAM} --socket {} \"$@\"\n",
+        node.path("run/standfast.sock")
+    );
+    fs::write(node.path("standfast"), script).expect("script");
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(node.path("standfast"), mode).expect("mode");
+    let path = format!("{}:/usr/bin:/bin", node.folder.path().display());
+    let mut typed = 0;
+    for line in blocks("console").iter().flat_map(|block| block.lines()) {
+        let command = line.strip_prefix("alpha# ").expect("a prompt");
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(node.folder.path())
+            .env("PATH", &path)
+            .output()
+            .expect("shell");
+        assert!(output.status.success(), "{line}: {output:?}");
+        typed += 1;
+    }
+    assert!(typed >= 15, "only {typed} commands on that page");
+    node.wait_for("running group", Node::runs);
+    assert!(node.ok(&["config", "history"]).contains("acting again"));
+}
