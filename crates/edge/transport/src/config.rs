@@ -24,7 +24,7 @@ pub struct Config {
     /// The highest feature level this program speaks; told to peers in the first message.
     pub feature_level: u32,
     /// How often the caller sends datagrams to each peer. A link that was not heard for three of
-    /// these (200 ms at least) is silent; the keep-alive and the idle timeout follow from it too.
+    /// these (200 ms at least) is silent; the idle timeout follows from it too.
     pub heartbeat: Duration,
     /// How long one attempt to connect may take before a fresh one is made. Must exceed three round
     /// trips of the slowest link; short is what makes a healed link usable at once.

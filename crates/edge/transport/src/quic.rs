@@ -89,7 +89,8 @@ fn transport(heartbeat: Duration, idle_timeout: Duration, joins: bool) -> Arc<Tr
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(joins)))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle_millis))))
-        .keep_alive_interval(Some(heartbeat))
+        // Only where the hub has not kept it alive: a peer of which this side waits to be asked.
+        .keep_alive_interval(Some(heartbeat * 5 / 2))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .send_window(u64::from(STREAM_WINDOW_BYTES))

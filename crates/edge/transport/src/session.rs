@@ -239,6 +239,10 @@ impl Inbox {
             if let Err(why) = self.meter.count(bytes.len(), Instant::now()) {
                 return Some(why.to_owned());
             }
+            if bytes.is_empty() {
+                // It only says that the other end lives.
+                continue;
+            }
             // No room: the next heartbeat says the same again.
             drop(self.sink.offer(TransportEvent::Datagram {
                 from: self.from.clone(),

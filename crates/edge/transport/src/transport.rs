@@ -170,8 +170,8 @@ impl Transport {
         );
     }
 
-    /// Sends a datagram of at most [`MAX_DATAGRAM_BYTES`] on every link of `peer` at once. It is
-    /// dropped where it cannot leave at once; it may arrive several times, in any order, or not at all.
+    /// Sends a datagram of at most [`MAX_DATAGRAM_BYTES`] (and at least one) on every link of `peer` at
+    /// once. It is dropped where it cannot leave at once; it may arrive several times, in any order, or not at all.
     pub fn send_datagram(&self, peer: &NodeName, bytes: Bytes) -> Result<(), SendError> {
         self.send_together(vec![Outgoing {
             peer: peer.clone(),

@@ -155,7 +155,7 @@ fn an_expired_token_is_worth_nothing() {
     let pki = Pki::new("c1", "alpha");
     let alpha = member(&pki);
     let token = token(&alpha, &pki, Duration::from_millis(50));
-    std::thread::sleep(Duration::from_millis(150));
+    std::thread::sleep(Duration::from_millis(500));
     let late = start_join(&token, "gamma", pki.dir.path()).join().unwrap();
     assert!(matches!(late, Err(JoinError::Unreachable(_))), "{late:?}");
     assert_nobody_asked(&alpha);

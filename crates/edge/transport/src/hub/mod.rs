@@ -203,7 +203,12 @@ impl Hub {
                 if let Some(hook) = self.on_thread_start.take() {
                     hook();
                 }
-                runtime.block_on(self.run(outgoing, control));
+                // As a task of its own: what runs on this thread wakes it up without a system call.
+                runtime.block_on(async {
+                    if let Err(error) = tokio::spawn(self.run(outgoing, control)).await {
+                        tracing::error!(%error, "the transport has ended");
+                    }
+                });
             })
     }
 
@@ -214,7 +219,8 @@ impl Hub {
     ) {
         let period = self.heartbeat.clamp(SHORTEST_TICK, LONGEST_TICK);
         let mut ticked = Instant::now();
-        let mut tick = pin!(sleep_until((ticked + period).into()));
+        let latest = period * 3 / 2;
+        let mut tick = pin!(sleep_until((ticked + latest).into()));
         loop {
             // Messages last: they are the only thing that comes in masses.
             tokio::select! {
@@ -230,11 +236,11 @@ impl Hub {
                 () = &mut tick => {}
                 Some(messages) = outgoing.recv() => self.on_outgoing(messages),
             }
-            // Awake already, it looks at the links a little early rather than wake up again for that.
+            // It looks at the links when it is awake anyway, and wakes up for that only when nothing else happens.
             if ticked.elapsed() >= period * 3 / 4 {
                 ticked = Instant::now();
                 self.on_tick();
-                tick.set(sleep_until((ticked + period).into()));
+                tick.set(sleep_until((ticked + latest).into()));
             }
         }
         self.stop().await;

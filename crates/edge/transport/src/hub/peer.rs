@@ -35,6 +35,9 @@ const PENALTY: Duration = Duration::from_secs(1);
 /// An expired certificate is mentioned no more often than this.
 const EXPIRY_REMINDER: Duration = Duration::from_secs(3600);
 
+/// A datagram without content: nobody but the other end's transport sees it.
+const KEEP_ALIVE: Bytes = Bytes::new();
+
 /// Why dialling failed.
 #[derive(Debug)]
 pub(crate) struct DialFailure {
@@ -55,6 +58,8 @@ pub(crate) struct PeerState {
     queued_bytes: usize,
     barred_until: Option<Instant>,
     reminded_at: Option<Instant>,
+    /// A datagram left since the last tick.
+    spoke: bool,
 }
 
 impl PeerState {
@@ -68,6 +73,7 @@ impl PeerState {
             queued_bytes: 0,
             barred_until: None,
             reminded_at: None,
+            spoke: false,
         }
     }
 
@@ -241,10 +247,21 @@ impl PeerState {
                 });
             }
         }
+        self.keep_heard(now, common);
         self.forget_stale_messages(now, common);
         self.announce(now, common);
         self.dial_where_needed(now, common);
         self.flush(now, common);
+    }
+
+    /// Where nothing else is sent, one side asks and the other one's acknowledgement answers. Here and not
+    /// by a timer of each connection, so that all links of all peers wake everybody up once.
+    fn keep_heard(&mut self, now: Instant, common: &Common) {
+        let spoke = std::mem::take(&mut self.spoke);
+        if self.own_name_is_lower && !spoke {
+            self.send_datagram(&KEEP_ALIVE, now, common);
+            self.spoke = false;
+        }
     }
 
     /// While a link is heard, messages wait however long those before them take.
@@ -299,6 +316,7 @@ impl PeerState {
 
     /// Sends on every link at once.
     pub(crate) fn send_datagram(&mut self, bytes: &Bytes, now: Instant, common: &Common) {
+        self.spoke = true;
         for link in &mut self.links {
             match link.best(now, common.silence) {
                 // A datagram that cannot leave now is lost, as every datagram may be.
