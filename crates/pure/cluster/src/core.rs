@@ -14,6 +14,7 @@ use crate::{
     leaving::Ending,
     local::Local,
     serving::Clients,
+    stalls::Stalls,
     voter::{Standing, Voter},
     voting::start_consensus,
 };
@@ -81,7 +82,7 @@ pub struct Core {
     pub(crate) sick_interfaces: BTreeMap<String, String>,
     pub(crate) notices: BTreeMap<String, String>,
     pub(crate) links: BTreeSet<(NodeId, u32)>,
-    pub(crate) stall: Micros,
+    pub(crate) stalls: Stalls,
     pub(crate) certificate: CertificateReport,
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
@@ -161,7 +162,7 @@ impl Core {
             sick_interfaces: BTreeMap::new(),
             notices: BTreeMap::new(),
             links: BTreeSet::new(),
-            stall: Micros::ZERO,
+            stalls: Stalls::default(),
             certificate: CertificateReport::default(),
             look: true,
             local_due: None,
@@ -247,7 +248,8 @@ impl Core {
                 self.look = true;
             }
             Event::Paused(length) => {
-                self.stall = self.stall.max(length);
+                self.stalls.note(now, length);
+                self.look = true;
                 self.log(
                     Level::Warn,
                     format!(

@@ -27,6 +27,10 @@ impl Core {
             for local in self.locals.values_mut() {
                 self.look |= local.end_wait(now);
             }
+            if self.stalls.forgotten_in(now) == Micros::ZERO {
+                self.stalls.forget(now);
+                self.look = true;
+            }
         }
         if !quiet && (self.look || self.next_local(now) == Micros::ZERO) {
             self.look = false;
@@ -66,7 +70,7 @@ impl Core {
     /// How long until a lease runs out or a delay is over; zero when something is due.
     fn next_local(&self, now: Now) -> Micros {
         let budget = self.timing().stop_budget;
-        let mut next = Micros::MAX;
+        let mut next = self.stalls.forgotten_in(now);
         for (resource, lease) in self.holder.leases() {
             let Some(local) = self.locals.get(resource) else {
                 continue;

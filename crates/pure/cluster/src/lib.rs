@@ -34,6 +34,7 @@ mod removal;
 mod reporting;
 mod running;
 mod serving;
+mod stalls;
 mod upgrading;
 mod view;
 mod voter;

@@ -5,6 +5,7 @@
 use crate::{
     apply::{assigned, release_needs},
     core::Core,
+    stalls::coarse,
 };
 use standfast_model::{
     config::{ResourceKind, VipConfig},
@@ -56,6 +57,15 @@ impl Core {
                 self.disk.problem
             ));
         }
+        let (stall, lease) = (self.stalls.longest(), self.timing().lease);
+        if stall.0.saturating_mul(2) >= lease.0 {
+            warnings.push(format!(
+                "its agent stood still for up to {} ms within the last 10 minutes, and a lease lasts {} ms: the machine \
+                 is overloaded, or was paused from outside",
+                stall.as_millis_ceil(),
+                lease.as_millis_ceil()
+            ));
+        }
         let report = NodeReport {
             incarnation: self.incarnation,
             version: self.report.version,
@@ -77,7 +87,7 @@ impl Core {
             sick_interfaces: self.sick_interfaces.clone(),
             interfaces: self.interfaces(),
             fsync: coarse(self.disk.took),
-            stall: coarse(self.stall),
+            stall: self.stalls.longest(),
             warnings,
             program_version: self.version(),
             feature_level: self.level,
@@ -142,14 +152,5 @@ impl Core {
             .into_iter()
             .filter_map(|(resource, vip)| Some((resource, vip.interface?)))
             .collect()
-    }
-}
-
-/// Rounded so that a report does not change with every measurement: to the next power of two milliseconds.
-fn coarse(length: Micros) -> Micros {
-    if length == Micros::ZERO {
-        length
-    } else {
-        Micros::from_millis(length.as_millis_ceil().next_power_of_two())
     }
 }

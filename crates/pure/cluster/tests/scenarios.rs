@@ -13,9 +13,11 @@ use standfast_model::{
     config::{
         ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind,
     },
+    event::Event,
     id::{GroupId, NodeId, ResourceId},
     plan::INFINITY,
     request::{Request, Response},
+    time::Micros,
 };
 use std::collections::BTreeMap;
 
@@ -194,4 +196,27 @@ fn an_idle_cluster_sends_few_messages() {
     net.run(10_000);
     let per_second = (net.messages - before) / 10;
     assert!(per_second < 200, "{per_second} messages a second");
+}
+
+#[test]
+fn a_pause_is_told_for_ten_minutes_and_then_forgotten() {
+    let mut net = Net::cluster(&["alpha", "beta", "gamma"]);
+    net.run(2000);
+    let pause = Event::Paused(Micros::from_millis(700));
+    net.deliver(&NodeId::from("beta"), pause);
+    net.run(1000);
+    let told = |net: &Net| {
+        let state = net.core("alpha").inspect().state;
+        let report = &state.nodes[&NodeId::from("beta")].report;
+        let warned = report
+            .warnings
+            .iter()
+            .any(|text| text.contains("stood still for up to 1024 ms"));
+        (report.stall, warned)
+    };
+    assert_eq!(told(&net), (Micros::from_millis(1024), true));
+    net.run(9 * 60_000);
+    assert_eq!(told(&net), (Micros::from_millis(1024), true));
+    net.run(61_000);
+    assert_eq!(told(&net), (Micros::ZERO, false));
 }

@@ -152,7 +152,7 @@ pub struct NodeReport {
     /// Measured: one durable write.
     #[serde(default)]
     pub fsync: Micros,
-    /// Measured: the longest stall of the agent in the last minutes.
+    /// Measured: the longest stall of the agent in the last ten minutes, rounded up to a power of two milliseconds.
     #[serde(default)]
     pub stall: Micros,
     /// Things an operator should know, as sentences.

@@ -134,7 +134,7 @@ fn measured(out: &mut Exposition, view: &View) {
     out.family(
         stall,
         Kind::Gauge,
-        "The agent's longest stall, rounded up to a power of two milliseconds.",
+        "The agent's longest stall within the last 10 minutes, rounded up to a power of two milliseconds.",
     );
     for (node, known) in reported() {
         out.integer(
