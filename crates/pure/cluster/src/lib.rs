@@ -19,6 +19,7 @@ mod configuring;
 mod core;
 mod deciding;
 mod disk;
+mod foresight;
 mod hold;
 mod holding;
 mod joining;
@@ -42,6 +43,7 @@ mod voting;
 
 pub use crate::core::Core;
 pub use apply::apply;
+pub use foresight::after_loss;
 pub use refound::{NewCluster, Survey, longest_lease, refound, survey};
 
 use standfast_model::{

@@ -3,6 +3,7 @@
 use super::{
     groups::in_brackets,
     history::decision,
+    movers::{measured, movers},
     style::{Style, Tone},
     text::{did_you_mean, utc},
 };
@@ -35,6 +36,10 @@ pub struct Explanation {
     nodes: Vec<NodeScore>,
     /// The decision that put it there, while the journal still has it.
     moved_by: Option<JournalEntry>,
+    /// What would move it, as sentences.
+    movers: Vec<String>,
+    /// Its last times without service, newest first, as sentences.
+    measured: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -81,6 +86,8 @@ impl Explanation {
             about: about.map(|r| r.text.clone()).collect(),
             nodes: scores(view, assignment),
             moved_by: decision(view, since).cloned(),
+            movers: movers(view, group),
+            measured: measured(view, group),
         })
     }
 }
@@ -136,7 +143,10 @@ pub fn explain(e: &Explanation, style: Style) -> String {
     for line in &e.about {
         text.push_str(&format!("  {line}\n"));
     }
-    text.push_str(&format!("\nScores in plan {}\n", e.plan));
+    text.push_str(&format!(
+        "\nScores in plan {}, as things were when it was decided\n",
+        e.plan
+    ));
     for node in &e.nodes {
         let chosen = e.node.as_deref() == Some(node.node.as_str());
         let mark = if chosen { "*" } else { " " };
@@ -163,6 +173,14 @@ pub fn explain(e: &Explanation, style: Style) -> String {
             "\nDecided by plan {}, which is older than the journal.\n",
             e.since_plan
         )),
+    }
+    for (heading, lines) in [("What would move it", &e.movers), ("Measured", &e.measured)] {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{heading}\n"));
+        }
+        for line in lines {
+            text.push_str(&format!("  {line}\n"));
+        }
     }
     text
 }

@@ -14,6 +14,7 @@ mod groups;
 mod health;
 mod history;
 mod metrics;
+mod movers;
 mod nodes;
 mod preview;
 pub(crate) mod recovery;
