@@ -258,6 +258,14 @@ impl Core {
 
     /// Evidence that a node is lost, as an operator would say it.
     fn silence(&self, node: &NodeId, now: Now) -> String {
+        if self
+            .state
+            .nodes
+            .get(node)
+            .is_some_and(NodeState::is_leaving)
+        {
+            return "it was shut down, and its lease is over".to_owned();
+        }
         let peer = self.lead.as_ref().and_then(|lead| lead.peers.get(node));
         if peer.is_some_and(|peer| peer.is_deaf(now, &self.timing())) {
             return "it does not hear the leader, and its lease is over".to_owned();
@@ -288,7 +296,10 @@ impl Core {
             .map(|(node, why)| format!("{node}: {why}"))
             .collect();
         for node in expired.keys() {
-            parts.push(format!("{node} is lost"));
+            let known = self.state.nodes.get(node);
+            let meant = known.is_some_and(NodeState::is_leaving);
+            let how = if meant { "has shut down" } else { "is lost" };
+            parts.push(format!("{node} {how}"));
         }
         for node in returned {
             parts.push(format!("{node} is back"));

@@ -357,7 +357,11 @@ pub struct NodeArgs {
 
 /// `agent`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct AgentArgs {
+    /// Instead of running it.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,
@@ -416,6 +420,13 @@ pub struct CheckArgsOfSetUp {
     /// Print JSON (standfast/set-up/1)
     #[arg(long)]
     pub json: bool,
+}
+
+/// `agent COMMAND`
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// The same as `standfast restart`
+    Restart,
 }
 
 /// `init`

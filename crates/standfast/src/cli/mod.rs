@@ -82,6 +82,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let socket: &Path = &cli.socket();
     match &cli.command {
+        Command::Agent(args) if args.command.is_some() => operate::restart(socket),
         Command::Agent(args) => local::agent(cli.socket.as_deref(), args, &cli.node.settings),
         Command::Init(args) => set_up::init(args),
         Command::Token => local::token(socket),

@@ -145,6 +145,11 @@ fn of_node(node: &NodeLine, known: Option<&NodeState>, warnings: &mut Vec<String
             "{name} is drained; `standfast node resume {name}` lets it work again"
         ));
     }
+    if known.is_some_and(|known| known.online && known.is_leaving()) {
+        warnings.push(format!(
+            "{name} is shutting down: what it runs moves away first"
+        ));
+    }
     if node.restarting {
         warnings.push(format!(
             "the agent of {name} is restarting: its leases run on meanwhile"

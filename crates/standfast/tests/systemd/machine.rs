@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,9 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots one.
     pub(crate) fn boot() -> Self {
-        let name = format!("standfast-systemd-{}", std::process::id());
+        static BOOTED: AtomicU32 = AtomicU32::new(0);
+        let number = BOOTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("standfast-systemd-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(&name);
         for below in ["scratch", "root", "shared"] {
             fs::create_dir_all(folder.join(below)).expect("a folder");
@@ -95,6 +98,16 @@ impl Machine {
             self.journal()
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Switches it off, as its button would, and waits until it is.
+    pub(crate) fn power_off(&mut self) {
+        self.output("systemctl poweroff");
+        let started = Instant::now();
+        while !matches!(self.boot.try_wait(), Ok(Some(_))) {
+            assert!(started.elapsed() < SOON, "it does not go off");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A property of the unit.

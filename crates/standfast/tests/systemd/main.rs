@@ -138,6 +138,13 @@ fn the_service_outlives_its_agent_until_the_package_is_removed() {
     leaves_nothing(&machine, &agent);
 }
 
+#[test]
+fn a_shutdown_of_the_machine_ends_services_gracefully() {
+    let (mut machine, _) = started();
+    machine.power_off();
+    assert!(machine.shared().join("ended").exists(), "ended by force");
+}
+
 /// `systemctl stop` ends what runs, gracefully; a start brings it back, without anybody's word.
 fn stops_gracefully(machine: &Machine) {
     machine.run("systemctl stop standfast");
