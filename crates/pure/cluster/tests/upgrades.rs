@@ -6,6 +6,7 @@ mod net;
 use net::Net;
 use standfast_model::{
     FEATURE_LEVEL,
+    config::Mode,
     id::{MemberId, NodeId},
     request::{Refusal, RefusalKind, Request, Response},
 };
@@ -40,6 +41,21 @@ fn draft(net: &mut Net, through: &str) -> Response {
         text: Some("[cluster]\nname = \"x\"\n".to_owned()),
         author: "root".to_owned(),
         reason: String::new(),
+    };
+    net.ask(through, request)
+}
+
+/// An older program would read this as a configuration to act on.
+fn observe(net: &mut Net, through: &str) -> Response {
+    let mut config = net.core(through).inspect().state.config.clone();
+    config.mode = Mode::Observe;
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "root".to_owned(),
+        reason: String::new(),
+        draft: None,
     };
     net.ask(through, request)
 }
@@ -79,6 +95,7 @@ fn the_level_rises_with_the_last_agent_and_not_before() {
     for node in NODES {
         let refusal = refused(draft(&mut net, "beta"));
         assert_eq!(refusal.kind, RefusalKind::Unsafe);
+        assert_eq!(refused(observe(&mut net, "beta")), refusal);
         assert!(
             refusal.text.contains("standfast upgrade"),
             "{}",
@@ -96,6 +113,7 @@ fn the_level_rises_with_the_last_agent_and_not_before() {
         assert_eq!(level(&net, node), FEATURE_LEVEL, "{node}");
     }
     assert!(matches!(draft(&mut net, "gamma"), Response::Done { .. }));
+    assert!(matches!(observe(&mut net, "gamma"), Response::Done { .. }));
 }
 
 #[test]

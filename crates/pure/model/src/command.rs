@@ -170,11 +170,11 @@ pub enum Change {
 impl Change {
     /// The feature level that it came with: it stays out of the log until all members know it.
     #[must_use]
-    pub const fn level(&self) -> u32 {
+    pub fn level(&self) -> u32 {
         match self {
+            Self::Configure { config, .. } => config.level(),
             Self::Draft { .. } | Self::SetKeys { .. } => 2,
-            Self::Configure { .. }
-            | Self::Decide(_)
+            Self::Decide(_)
             | Self::Report { .. }
             | Self::ForgetFailures { .. }
             | Self::Move { .. }

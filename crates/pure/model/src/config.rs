@@ -258,6 +258,21 @@ impl ClusterConfig {
         matches!(self.mode, Mode::Observe)
     }
 
+    /// The feature level of what is in it. An older program would leave out what it does not know: act
+    /// where it is to observe, start a command without its password.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        let has_secrets = |resource: &ResourceConfig| match &resource.kind {
+            ResourceKind::Process(process) => !process.secret_environment.is_empty(),
+            ResourceKind::Vip(_) => false,
+        };
+        if self.observes() || self.resources.values().any(has_secrets) {
+            2
+        } else {
+            1
+        }
+    }
+
     /// The configuration as it is acted on: observing is maintenance of everything.
     #[must_use]
     pub fn as_acted_on(&self) -> Cow<'_, Self> {

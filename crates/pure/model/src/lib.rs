@@ -32,5 +32,5 @@ pub mod time;
 /// | level | new |
 /// |---|---|
 /// | 1 | everything that is not named below |
-/// | 2 | drafts of configurations; keys that nodes renew |
+/// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
 pub const FEATURE_LEVEL: u32 = 2;
