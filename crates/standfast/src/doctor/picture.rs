@@ -69,7 +69,7 @@ fn of_node(view: &View, found: &mut Findings) {
         found.add(
             Severity::Warning,
             "stalls",
-            format!("this machine stood still for about {} ms since its agent started", report.stall.as_millis_ceil()),
+            format!("this machine stood still for about {} ms in the last ten minutes", report.stall.as_millis_ceil()),
             "snapshots, live migration and overloaded hosts do that; without fencing a machine that can be paused is not safe. Real-time priority helps against busy processors",
         );
     }
