@@ -307,7 +307,7 @@ impl Core {
     }
 
     fn commit(&mut self, now: Now, id: u64, change: Change) -> Result<(), Refusal> {
-        self.check_level(&change)?;
+        self.check_level(now, &change)?;
         if self.propose(now, Some(id), change) {
             Ok(())
         } else {

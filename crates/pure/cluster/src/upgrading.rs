@@ -110,27 +110,34 @@ impl Core {
 
     /// Raises the feature level when every member's program knows more.
     pub(crate) fn raise_feature_level(&mut self, now: Now) {
+        let level = self.level_of_all();
+        if level > self.state.feature_level {
+            self.propose(now, None, Change::RaiseLevel { level });
+        }
+    }
+
+    /// What every member's program knows, as far as they have said; zero while one of them has not.
+    fn level_of_all(&self) -> u32 {
         let levels = self.state.members.values().map(|member| {
             let known = self.state.nodes.get(&member.node);
             known
                 .filter(|known| known.report.version > 0)
                 .map_or(0, |known| known.report.level())
         });
-        let Some(level) = levels
-            .min()
-            .filter(|level| *level > self.state.feature_level)
-        else {
-            return;
-        };
-        self.propose(now, None, Change::RaiseLevel { level });
+        levels.min().unwrap_or(0)
     }
 
-    /// A command that some member could not read is refused before it is in the log.
+    /// A command that some member could not read is refused before it is in the log. Where all can, and the
+    /// level is only not raised yet, it is raised first: a new cluster takes everything from its first moment.
     ///
     /// # Errors
     /// Who cannot.
-    pub(crate) fn check_level(&self, change: &Change) -> Result<(), Refusal> {
+    pub(crate) fn check_level(&mut self, now: Now, change: &Change) -> Result<(), Refusal> {
         if change.level() <= self.state.level() {
+            return Ok(());
+        }
+        if change.level() <= self.level_of_all() {
+            self.raise_feature_level(now);
             return Ok(());
         }
         let old: Vec<String> = self
