@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "prost",
     "rand_chacha",
     "rand_core",
+    "roxmltree",
     "serde",
     "serde_core",
     "serde_json",

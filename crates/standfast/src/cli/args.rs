@@ -87,6 +87,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Write one archive with logs, state, journal and configuration of all nodes, without secrets
     Report(ReportArgs),
+    /// Say where a Pacemaker cluster's resources end up, from its CIB; changes nothing
+    Simulate(SimulateArgs),
     /// Check the cluster as a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     Check(CheckArgs),
     /// Things to do with resources
@@ -229,6 +231,20 @@ pub struct ResumeArgs {
     #[arg(value_name = "NODE")]
     pub node: String,
     /// Print JSON (standfast/node/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Cluster information base of Pacemaker, as XML ('-': standard input)
+    #[arg(long, value_name = "FILE")]
+    pub cib: PathBuf,
+    /// Decide as if it were this time, such as 2024-02-29T12:00:00Z [default: the CIB's own, else now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Print JSON (standfast/simulate/1)
     #[arg(long)]
     pub json: bool,
 }

@@ -25,13 +25,14 @@ mod operate;
 mod pages;
 mod report;
 mod set_up;
+mod simulate;
 mod upgrade;
 mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs, ExplainArgs,
     HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs, PlanArgs,
-    ReportArgs, ResourceCommand, ResumeArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
+    ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
 
 pub use member_args::CertCommand;
@@ -97,6 +98,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Config { command } => config::dispatch(socket, command),
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
+        Command::Simulate(args) => simulate::simulate(args),
         Command::Explain(args) => look::explain(socket, args),
         Command::Doctor(args) => doctor::doctor(socket, args),
         Command::Logs(args) => logs::logs(socket, args),

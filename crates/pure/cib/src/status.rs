@@ -1,0 +1,136 @@
+//! What is known of nodes: their state and what was done on them.
+//!
+//! Not for what it means: the scheduler interprets it.
+
+use std::collections::BTreeMap;
+
+use standfast_scheduler::input::{History, NodeState, Record, Ticket};
+use standfast_scheduler::score::is_true;
+
+use crate::operations::interval_of;
+use crate::rule::About;
+use crate::{Reader, Xml, child, children, digest};
+
+impl<'a> Reader<'a> {
+    pub(crate) fn states(&self) -> Vec<NodeState> {
+        let states = self
+            .status
+            .into_iter()
+            .flat_map(|status| children(status, "node_state"));
+        states.filter_map(|state| self.state(state)).collect()
+    }
+
+    fn state(&self, state: Xml<'a>) -> Option<NodeState> {
+        let text = |name| state.attribute(name).map(str::to_owned);
+        let transient: Vec<Xml<'a>> = children(state, "transient_attributes").collect();
+        let histories = child(state, "lrm").and_then(|lrm| child(lrm, "lrm_resources"));
+        let histories = histories
+            .into_iter()
+            .flat_map(|all| children(all, "lrm_resource"));
+        let name = text("uname").or_else(|| self.name_of(state.attribute("id")?));
+        Some(NodeState {
+            id: text("id")?,
+            name: name.unwrap_or_default(),
+            in_ccm: text("in_ccm"),
+            crmd: text("crmd"),
+            join: text("join"),
+            expected: text("expected"),
+            fenced: state
+                .attribute("node_fenced")
+                .is_some_and(|value| value != "0"),
+            attributes: self.values(&transient, "instance_attributes", About::default()),
+            history: histories
+                .filter_map(|history| self.history(history))
+                .collect(),
+        })
+    }
+
+    fn history(&self, resource: Xml<'a>) -> Option<History> {
+        let text = |name| resource.attribute(name).unwrap_or_default().to_owned();
+        let id = resource.attribute("id")?;
+        let base = id.rsplit_once(':').map_or(id, |(base, _)| base);
+        let parameters = self
+            .parameters
+            .get(id)
+            .or_else(|| self.parameters.get(base));
+        let operations = children(resource, "lrm_rsc_op").map(|element| {
+            let mut record = record(element);
+            let is_start = matches!(record.task.as_str(), "start" | "promote" | "migrate_from");
+            let differs = |parameters| digest::differs(element, parameters);
+            record.parameters_changed = is_start && parameters.is_some_and(differs);
+            record
+        });
+        Some(History {
+            resource: id.to_owned(),
+            agent: [text("class"), text("provider"), text("type")],
+            container: resource.attribute("container").map(str::to_owned),
+            operations: operations.collect(),
+        })
+    }
+
+    fn name_of(&self, id: &str) -> Option<String> {
+        let nodes = child(self.configuration, "nodes")?;
+        let node = children(nodes, "node").find(|node| node.attribute("id") == Some(id))?;
+        node.attribute("uname").map(str::to_owned)
+    }
+
+    pub(crate) fn tickets(&self) -> BTreeMap<String, Ticket> {
+        let all = self.status.and_then(|status| child(status, "tickets"));
+        let states = all
+            .into_iter()
+            .flat_map(|all| children(all, "ticket_state"));
+        let read = |state: Xml<'a>| {
+            let ticket = Ticket {
+                granted: is_true(state.attribute("granted")),
+                standby: is_true(state.attribute("standby")),
+            };
+            Some((state.attribute("id")?.to_owned(), ticket))
+        };
+        states.filter_map(read).collect()
+    }
+}
+
+fn record(element: Xml<'_>) -> Record {
+    let text = |name| element.attribute(name).map(str::to_owned);
+    let number = |name| {
+        element
+            .attribute(name)
+            .and_then(|text| text.trim().parse::<i64>().ok())
+    };
+    let magic = element.attribute("transition-magic").unwrap_or_default();
+    let from_magic = magic.split_once(';').map(|(_, key)| key);
+    let key = element
+        .attribute("transition-key")
+        .or(from_magic)
+        .unwrap_or_default();
+    let mut parts = key.splitn(4, ':');
+    let (_, transition, expected) = (parts.next(), parts.next(), parts.next());
+    let uuid = parts.next();
+    // Before version 2 a key had no expected status.
+    let (expected, uuid) = match (expected, uuid) {
+        (Some(expected), Some(uuid)) => (expected.parse::<i32>().ok(), Some(uuid)),
+        (old, _) => (None, old),
+    };
+    let small = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
+    let call = number("call-id").unwrap_or(0);
+    Record {
+        id: text("id").unwrap_or_default(),
+        key: text("operation_key")
+            .or_else(|| text("id"))
+            .unwrap_or_default(),
+        task: text("operation").unwrap_or_default(),
+        interval_ms: interval_of(element),
+        call,
+        rc: small(number("rc-code")).unwrap_or(0),
+        status: small(number("op-status")),
+        expected: expected.filter(|_| element.has_attribute("transition-key")),
+        transition: transition
+            .and_then(|number| number.parse().ok())
+            .zip(uuid.map(str::to_owned)),
+        changed: number("last-rc-change").or_else(|| number("last-run")),
+        on_node: text("on_node"),
+        source: text("migrate_source"),
+        target: text("migrate_target"),
+        parameters_changed: false,
+    }
+}

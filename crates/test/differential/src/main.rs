@@ -1,0 +1,144 @@
+//! Runs the comparison and says how much of it agrees.
+
+use std::{
+    io::Write as _,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use clap::Parser;
+use standfast_differential::{
+    NOW, element::Element, generate::generate, judge, knobs::FEATURES, shrink::shrink,
+};
+
+/// Compares the scheduler with `crm_simulate`.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Only this feature.
+    #[arg(long)]
+    feature: Option<String>,
+    /// Cases for each feature.
+    #[arg(long, default_value_t = 30)]
+    count: u64,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the first so many differing cases of each feature, made small.
+    #[arg(long, default_value_t = 0)]
+    show: usize,
+    /// Compare these files instead of random clusters.
+    files: Vec<String>,
+}
+
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if !args.files.is_empty() {
+        return files(&args);
+    }
+    let mut failed = false;
+    for (feature, _) in FEATURES {
+        if args
+            .feature
+            .as_deref()
+            .is_none_or(|wanted| wanted == feature)
+        {
+            failed |= run(feature, &args);
+        }
+    }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn files(args: &Args) -> ExitCode {
+    let mut same = 0;
+    for file in &args.files {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        match judge(&text, NOW) {
+            Ok(differences) if differences.is_empty() => same += 1,
+            Ok(differences) => {
+                say(&format!("{file}:\n  {}", differences.join("\n  ")));
+                if let Some(case) = Element::parse(&text).ok().filter(|_| args.show > 0) {
+                    say(&shrink(&case, NOW).0.text());
+                }
+            }
+            Err(error) => say(&format!("{file}: {error}")),
+        }
+    }
+    say(&format!("{same} of {} are the same", args.files.len()));
+    ExitCode::SUCCESS
+}
+
+/// What became of one seed.
+enum Verdict {
+    Same,
+    Refused(String),
+    Different,
+}
+
+fn run(feature: &str, args: &Args) -> bool {
+    let next = AtomicU64::new(args.seed);
+    let end = args.seed + args.count;
+    let verdicts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let verdict = match judge(&generate(feature, seed).text(), NOW) {
+                        Ok(differences) if differences.is_empty() => Verdict::Same,
+                        Ok(_) => Verdict::Different,
+                        Err(error) => Verdict::Refused(error),
+                    };
+                    if let Ok(mut all) = verdicts.lock() {
+                        all.push((seed, verdict));
+                    }
+                }
+            });
+        }
+    });
+    let mut verdicts = verdicts.into_inner().unwrap_or_default();
+    verdicts.sort_by_key(|(seed, _)| *seed);
+    report(feature, args, &verdicts)
+}
+
+fn report(feature: &str, args: &Args, verdicts: &[(u64, Verdict)]) -> bool {
+    let (mut same, mut refused, mut different) = (0, 0, Vec::new());
+    for (seed, verdict) in verdicts {
+        match verdict {
+            Verdict::Same => same += 1,
+            Verdict::Different => different.push(*seed),
+            Verdict::Refused(error) => {
+                refused += 1;
+                if refused == 1 {
+                    say(&format!("{feature} {seed} refused: {error}"));
+                }
+            }
+        }
+    }
+    for seed in different.iter().take(args.show) {
+        let (small, why) = shrink(&generate(feature, *seed), NOW);
+        say(&format!(
+            "{feature} {seed}:\n  {}\n{}",
+            why.join("\n  "),
+            small.text()
+        ));
+    }
+    let total = verdicts.len() - refused;
+    say(&format!(
+        "{feature}: {same} of {total} the same, {refused} refused; different: {different:?}"
+    ));
+    different.len() * 20 > total
+}

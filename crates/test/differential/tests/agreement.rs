@@ -1,0 +1,63 @@
+//! The scheduler agrees with `crm_simulate`, feature by feature.
+//!
+//! Takes the first seeds of every feature; `standfast-differential --count N` takes as many as wanted.
+
+use standfast_differential::{NOW, generate::generate, judge, knobs::FEATURES, reference};
+
+/// Of a hundred cases, so many have to be the same.
+const ENOUGH: usize = 95;
+
+fn check(seeds: std::ops::Range<u64>) {
+    if !reference::is_there() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "crm_simulate is missing: scripts/setup installs it"
+        );
+        return;
+    }
+    let reports = std::thread::scope(|scope| {
+        let run = |feature: &'static str| {
+            let seeds = seeds.clone();
+            move || count(feature, seeds)
+        };
+        let runs: Vec<_> = FEATURES
+            .iter()
+            .map(|(name, _)| scope.spawn(run(name)))
+            .collect();
+        runs.into_iter()
+            .filter_map(|run| run.join().ok())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(reports.len(), FEATURES.len(), "a comparison ended early");
+    let total: usize = reports.iter().map(|report| report.1).sum();
+    let same: usize = reports.iter().map(|report| report.0).sum();
+    assert!(
+        same * 100 >= total * ENOUGH,
+        "only {same} of {total} are the same: {reports:?}"
+    );
+}
+
+/// How many are the same of how many, and which are not.
+fn count(
+    feature: &'static str,
+    seeds: std::ops::Range<u64>,
+) -> (usize, usize, &'static str, Vec<u64>) {
+    let (mut same, mut total, mut different) = (0, 0, Vec::new());
+    for seed in seeds {
+        let Ok(differences) = judge(&generate(feature, seed).text(), NOW) else {
+            continue;
+        };
+        total += 1;
+        if differences.is_empty() {
+            same += 1;
+        } else {
+            different.push(seed);
+        }
+    }
+    (same, total, feature, different)
+}
+
+#[test]
+fn random_clusters_end_the_same() {
+    check(1..13);
+}
