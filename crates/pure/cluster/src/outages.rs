@@ -323,7 +323,12 @@ mod tests {
             entry.text,
             "site is served by beta again after 950 ms (failover from alpha)"
         );
-        assert_eq!(entry.evidence.len(), 1);
+        assert_eq!(
+            entry.evidence,
+            [
+                "820 ms from when alpha was heard last to the decision, 130 ms from there to all of it active on beta"
+            ]
+        );
     }
 
     #[test]
