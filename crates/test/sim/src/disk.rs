@@ -140,6 +140,8 @@ pub(crate) struct Disk {
     pub(crate) queue: VecDeque<Box<Batch>>,
     pub(crate) in_flight: usize,
     pub(crate) began: u64,
+    /// Entries that the last snapshot replaced, and that nobody has looked at yet.
+    pub(crate) compacted: Vec<Rc<LogEntry>>,
     /// An older copy, put back by a rollback.
     pub(crate) copy: Option<Image>,
     /// True time at which it was made.
@@ -159,6 +161,7 @@ impl Disk {
             queue: VecDeque::new(),
             in_flight: 0,
             began: 0,
+            compacted: Vec::new(),
             copy: None,
             copied: 0,
         }
@@ -178,6 +181,24 @@ impl Disk {
         self.durable.write(&batch);
         self.issued = self.durable.clone();
         self.condition = DiskCondition::Intact;
+    }
+
+    /// Notes what an agent hands over to be written.
+    pub(crate) fn issue(&mut self, batch: &Batch, looked_at: u64) {
+        if let Some(snapshot) = &batch.snapshot {
+            let new = looked_at + 1..=snapshot.index;
+            self.compacted = new
+                .filter_map(|index| self.issued.entry(index))
+                .cloned()
+                .collect();
+        }
+        self.issued.write(batch);
+    }
+
+    /// An entry that the agent has handed over, if it is still there or was not looked at.
+    pub(crate) fn known(&self, index: u64) -> Option<Rc<LogEntry>> {
+        let compacted = || self.compacted.iter().find(|entry| entry.index == index);
+        self.issued.entry(index).or_else(compacted).cloned()
     }
 
     /// Writes a batch for good.

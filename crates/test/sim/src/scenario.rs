@@ -45,6 +45,8 @@ pub(crate) struct Scenario {
 }
 
 const SECOND: u64 = 1_000_000;
+/// More voters than this a cluster does not take.
+pub(crate) const MOST_VOTERS: usize = 7;
 
 impl Scenario {
     /// The scenario of a seed.
@@ -105,7 +107,7 @@ impl Scenario {
         let members = (0..self.founders).map(|index| {
             let member = Member {
                 node: Self::node_name(index),
-                voter: true,
+                voter: index < MOST_VOTERS,
                 addresses: addresses(index),
             };
             (Self::member(index), member)
@@ -122,13 +124,12 @@ impl Scenario {
                 .collect(),
             ..ClusterState::default()
         };
+        let ids = |from: usize, to: usize| (from..to).map(|index| Self::member(index).0).collect();
         LogSnapshot {
             index: 1,
             term: 1,
-            voters: (0..self.founders)
-                .map(|index| Self::member(index).0)
-                .collect(),
-            learners: Vec::new(),
+            voters: ids(0, self.founders.min(MOST_VOTERS)),
+            learners: ids(MOST_VOTERS, self.founders),
             data: serde_json::to_vec(&state).unwrap_or_default(),
         }
     }

@@ -99,9 +99,9 @@ fn same_commands(world: &mut World, node: usize, from: u64, to: u64) {
     let mut index = from;
     while index < to {
         index += 1;
-        let image = &world.nodes[node].disk.issued;
-        let Some(entry) = image.entry(index).cloned() else {
-            let snapshot = image.snapshot_index();
+        let disk = &world.nodes[node].disk;
+        let Some(entry) = disk.known(index) else {
+            let snapshot = disk.issued.snapshot_index();
             if snapshot >= index && world.truth.committed.contains_key(&snapshot) {
                 index = snapshot;
                 continue;
@@ -169,10 +169,18 @@ fn same_state(world: &mut World, node: usize, applied: u64) {
         return;
     };
     let state = core.inspect().state;
-    let differs = world.nodes.iter().enumerate().find_map(|(other, machine)| {
-        let seen = machine.core.as_ref()?.inspect();
-        (other != node && seen.applied == applied && seen.state != state).then_some(other)
-    });
+    // Whoever came to this index earlier was compared with those before it: one of them is enough.
+    let mut others = world
+        .nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(other, machine)| {
+            let seen = machine.core.as_ref()?.inspect();
+            (other != node && seen.applied == applied).then_some((other, seen.state != state))
+        });
+    let differs = others
+        .next()
+        .and_then(|(other, differs)| differs.then_some(other));
     if let Some(other) = differs {
         let text = format!(
             "n{} and n{} disagree about the state at index {applied}",

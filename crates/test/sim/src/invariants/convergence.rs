@@ -3,13 +3,11 @@
 
 use crate::{
     node::{Agent, Machine},
+    scenario::MOST_VOTERS,
     world::World,
 };
 use standfast_cluster::Inspect;
 use standfast_model::plan::PlanNumber;
-
-/// More voters than this a cluster does not take.
-const MOST_VOTERS: usize = 7;
 
 /// Why the cluster has not settled; `None` when it has.
 pub(crate) fn unsettled(world: &World) -> Option<String> {

@@ -29,7 +29,7 @@ impl World {
         {
             self.coverage.hit(Case::SnapshotInstalled);
         }
-        node.disk.issued.write(batch);
+        node.disk.issue(batch, self.truth.nodes[number].checked);
     }
 
     /// Carries out `Effect::Persist`.
