@@ -106,6 +106,8 @@ pub(crate) struct Node {
     pub(crate) asleep_since: u64,
     /// It asks to be taken in, again and again until it is.
     pub(crate) joining: bool,
+    /// When one of its clocks jumped last, and whether that was the raw one.
+    pub(crate) jumped: Option<(u64, bool)>,
     /// True time of the last start of its agent.
     pub(crate) started: u64,
     /// True time from which it may ask again: an answer may take a while.

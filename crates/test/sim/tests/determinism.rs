@@ -1,6 +1,11 @@
 //! The same seed gives the same run, to the last bit of its trace hash, in separate processes and
 //! whatever else runs beside it.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot run the simulator fails"
+)]
+
 use std::process::Command;
 
 fn simulator(arguments: &[&str]) -> String {

@@ -33,7 +33,11 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
         if alone {
             world.truth.nodes[node].alone_at = Some(boot);
         }
-        one_leader(world, term, node, run);
+        // The only voter elects itself before its vote is on the disk, and tells nobody before that.
+        let durable = world.nodes[node].disk.durable.hard_state.term >= term;
+        if durable || !alone {
+            one_leader(world, term, node, run);
+        }
     }
     let checked = world.truth.nodes[node].checked;
     if world.nodes[node].disk_taint != Taint::None {

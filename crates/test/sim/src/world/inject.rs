@@ -6,6 +6,9 @@
 //! from when the copy was made until its machine has asked them, and it reaches all of them then. What
 //! a leader has committed and not yet told anybody, within a heartbeat, only its own disk knows: a
 //! leader's disk is rolled back when nothing was committed just before.
+//!
+//! Another: of a machine's two clocks one at a time is wrong. Who waits believes the slower one, and if both
+//! jump within one wait, there is nothing left to believe.
 
 use super::{Happening, World};
 use crate::{
@@ -21,6 +24,8 @@ use standfast_model::{
 
 /// Within this time a leader has told the others who has acknowledged what it committed.
 const TOLD: u64 = 1_000_000;
+/// No wait that safety rests on is longer than this.
+const ONE_CLOCK: u64 = 30_000_000;
 
 impl World {
     pub(super) fn begin_fault(&mut self, number: usize) {
@@ -242,9 +247,13 @@ impl World {
     fn jump(&mut self, number: usize, by: u64, raw: bool) {
         let time = self.time;
         let node = &mut self.nodes[number];
-        if node.machine != Machine::On {
+        let other_jumped = node
+            .jumped
+            .is_some_and(|(at, was_raw)| was_raw != raw && time < at + ONE_CLOCK);
+        if node.machine != Machine::On || other_jumped {
             return;
         }
+        node.jumped = Some((time, raw));
         if raw {
             node.raw.jump(time, by);
         } else {

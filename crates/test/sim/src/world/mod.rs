@@ -399,6 +399,7 @@ fn machine(scenario: &Scenario, index: usize, rng: &mut Rng) -> Node {
         restarting: None,
         asleep_since: 0,
         joining: false,
+        jumped: None,
         started: 0,
         join_after: 0,
         disk_taint: Taint::None,
