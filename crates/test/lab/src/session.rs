@@ -1,5 +1,6 @@
 //! Deploys systems and runs faults on them, on all systems at once so that a change of the machine hits all alike. Not for judging.
 
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use crate::enclosure::Enclosure;
@@ -75,55 +76,89 @@ pub fn run(
     report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
 ) -> Result<()> {
     let load = Load::default();
-    for number in 1..=plan.trials {
-        for loaded in &plan.loads {
-            for fault in &plan.faults {
-                let what = (*fault, *loaded, number);
-                for result in round(systems, &load, what, plan.patience) {
-                    report(result?)?;
+    std::thread::scope(|scope| {
+        let workers: Vec<Worker> = systems
+            .iter_mut()
+            .map(|system| {
+                let (ask, asked) = mpsc::channel();
+                let (tell, told) = mpsc::channel();
+                let supported = plan.faults.iter().copied();
+                let supports = supported.filter(|fault| system.supports(*fault)).collect();
+                let load = load.clone();
+                scope.spawn(move || work(system.as_mut(), &load, plan.patience, &asked, &tell));
+                Worker {
+                    supports,
+                    ask,
+                    told,
+                }
+            })
+            .collect();
+        for number in 1..=plan.trials {
+            for loaded in &plan.loads {
+                for fault in &plan.faults {
+                    round(&workers, (*fault, *loaded, number), report)?;
                 }
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
+type What = (Fault, bool, u32);
 type Outcome = Result<std::result::Result<Trial, Broken>>;
 
-fn round(
-    systems: &mut [Box<dyn System>],
+/// The one thread that a system lives with: the kernel ends a host with the thread that has booted it.
+struct Worker {
+    supports: Vec<Fault>,
+    ask: Sender<What>,
+    told: Receiver<Outcome>,
+}
+
+fn work(
+    system: &mut dyn System,
     load: &Load,
-    what: (Fault, bool, u32),
     patience: Patience,
-) -> Vec<Outcome> {
-    std::thread::scope(|scope| {
-        let running: Vec<_> = systems
-            .iter_mut()
-            .filter(|system| system.supports(what.0))
-            .map(|system| {
-                scope.spawn(move || {
-                    // Faults must happen when they are said to happen, also while all cores are busy. What this thread
-                    // starts does not inherit it.
-                    sys::take_realtime_priority().ok();
-                    let mut injector = Injector::new(load);
-                    one(system.as_mut(), &mut injector, what, patience)
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| {
-                let crashed = || Err(LabError::Unexpected("a trial crashed".to_owned()));
-                thread.join().unwrap_or_else(|_panic| crashed())
-            })
-            .collect()
-    })
+    asked: &Receiver<What>,
+    tell: &Sender<Outcome>,
+) {
+    // Faults must happen when they are said to happen, also while all cores are busy. What this thread starts does not inherit it.
+    sys::take_realtime_priority().ok();
+    for what in asked {
+        let mut injector = Injector::new(load);
+        if tell
+            .send(one(system, &mut injector, what, patience))
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn round(
+    workers: &[Worker],
+    what: What,
+    report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
+) -> Result<()> {
+    let taking = || {
+        workers
+            .iter()
+            .filter(|worker| worker.supports.contains(&what.0))
+    };
+    for worker in taking() {
+        // Whoever is gone is missed below.
+        worker.ask.send(what).ok();
+    }
+    for worker in taking() {
+        let crashed = |_gone| Err(LabError::Unexpected("a trial crashed".to_owned()));
+        report(worker.told.recv().unwrap_or_else(crashed)?)?;
+    }
+    Ok(())
 }
 
 fn one(
     system: &mut dyn System,
     injector: &mut Injector,
-    what: (Fault, bool, u32),
+    what: What,
     patience: Patience,
 ) -> Outcome {
     let probe = system.lab().probe()?;
