@@ -215,13 +215,17 @@ impl Core {
                 peers.push((node.clone(), config.addresses.clone()));
             }
         }
-        if self.state.keys != self.keys {
-            self.keys.clone_from(&self.state.keys);
-            self.out.push(Effect::Keys(self.keys.clone()));
+        let keys = self.add_newcomers(&mut peers);
+        if keys != self.keys {
+            self.keys.clone_from(&keys);
+            self.out.push(Effect::Keys(keys));
         }
         if peers != self.peers && !peers.is_empty() {
             self.peers.clone_from(&peers);
             self.out.push(Effect::Peers(peers));
+            for node in self.others() {
+                self.tell_members(&node);
+            }
         }
         let mut watched = self.address_resources();
         watched.retain(|(resource, _)| self.touches(resource));

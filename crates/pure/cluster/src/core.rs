@@ -30,7 +30,7 @@ use standfast_model::{
     plan::{Plan, PlanNumber},
     planted::Planted,
     request::{Refusal, RefusalKind},
-    state::{CertificateReport, ClusterState, NodeReport},
+    state::{CertificateReport, ClusterState, Newcomer, NodeReport},
     time::{Micros, Now},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -97,6 +97,8 @@ pub struct Core {
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Members that the state does not know yet, who are let in all the same.
+    pub(crate) newcomers: BTreeMap<NodeId, Newcomer>,
     /// Members that do not let this node in, since it last heard them.
     pub(crate) not_let_in: BTreeSet<NodeId>,
     /// Members that the state does not know yet, by what they said themselves: for a joiner's answers.
@@ -173,6 +175,7 @@ impl Core {
             watched: Vec::new(),
             peers: init.peers,
             keys: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             not_let_in: BTreeSet::new(),
             routes: BTreeMap::new(),
             speaks_as: BTreeMap::new(),
@@ -299,6 +302,7 @@ impl Core {
             // What was under way on the old link may be lost: the leader gets the report again.
             self.report_sent = None;
             self.not_let_in.remove(&peer);
+            self.tell_members(&peer);
             self.links.insert((peer, link));
         } else {
             self.links.remove(&(peer, link));
@@ -495,6 +499,7 @@ impl Core {
                 self.on_lease_request(now, from, incarnation, request)
             }
             Some(Body::LeaseGrant(grant)) => self.on_lease_grant(now, from, &grant),
+            Some(Body::Members(members)) => self.on_members(from, &members.json),
             Some(Body::Report(report)) => {
                 if let Ok(report) = serde_json::from_slice::<NodeReport>(&report.json)
                     && report.incarnation == incarnation

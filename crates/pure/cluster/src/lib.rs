@@ -27,6 +27,7 @@ mod lead;
 mod leading;
 mod leaving;
 mod local;
+mod newcomers;
 mod observing;
 mod outages;
 mod preview;

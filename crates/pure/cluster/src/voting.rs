@@ -218,7 +218,7 @@ impl Core {
         }
     }
 
-    fn member_of(&self, node: &NodeId) -> Option<MemberId> {
+    pub(crate) fn member_of(&self, node: &NodeId) -> Option<MemberId> {
         self.state
             .members
             .iter()

@@ -254,3 +254,46 @@ fn a_node_that_most_others_do_not_let_in_knows_that_it_was_removed() {
     assert_eq!(removed(&mut net), "");
     assert!(MemberId(1) < MemberId(2));
 }
+
+/// Whoever was away while others joined does not know them, and one of them leads: it hears of them from
+/// a member that it does know.
+#[test]
+fn a_node_that_was_away_lets_in_who_joined_meanwhile() {
+    let mut net = Net::cluster(&NODES);
+    net.kill_agent("gamma");
+    let member = MemberId(3);
+    net.run(3000);
+    let first = net.leader().unwrap();
+    net.join(&first, "delta");
+    net.join(&first, "epsilon");
+    for node in ["alpha", "beta"] {
+        let leader = net.leader().unwrap();
+        if leader == node {
+            assert_eq!(refusal(remove(&mut net, node, node)).0, RefusalKind::Stale);
+            net.run(4000);
+        }
+        if node == "alpha" {
+            let leader = net.leader().unwrap();
+            let response = remove(&mut net, &leader, "alpha");
+            assert!(matches!(response, Response::Done { .. }), "{response:?}");
+            net.kill_agent("alpha");
+            net.run(1000);
+        }
+    }
+    let leader = net.leader().unwrap();
+    assert!(["delta", "epsilon"].contains(&leader.as_str()), "{leader}");
+    net.start_agent("gamma", member);
+    net.run(3000);
+    let seen = |net: &Net| state(net, "gamma").members.len();
+    assert_eq!(seen(&net), 3, "nobody whom it lets in leads");
+    let (peer, link, up) = (NodeId::from("gamma"), 0, true);
+    net.deliver(&NodeId::from("beta"), Event::Link { peer, link, up });
+    net.run(5000);
+    let known: BTreeSet<&str> = state(&net, "gamma")
+        .members
+        .values()
+        .map(|info| info.node.as_str())
+        .collect();
+    let expected = BTreeSet::from(["beta", "delta", "epsilon", "gamma"]);
+    assert_eq!(known, expected, "{}", net.log.join("\n"));
+}

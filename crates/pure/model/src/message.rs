@@ -19,7 +19,7 @@ pub struct Message {
     /// What it says.
     #[prost(
         oneof = "Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 40, 41"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 40, 41"
     )]
     pub body: Option<Body>,
 }
@@ -60,6 +60,9 @@ pub enum Body {
     /// A member whose disk was lost or rolled back asks to come back as a new one, stream.
     #[prost(message, tag = "20")]
     Rejoin(Rejoin),
+    /// Member to member, when they begin to hear each other and when members change, stream.
+    #[prost(message, tag = "21")]
+    Members(Members),
     /// A question about the receiving node, which its core never sees, stream.
     #[prost(message, tag = "40")]
     Query(Query),
@@ -361,6 +364,15 @@ pub struct MemoryAnswer {
     /// The member number that this node has now, zero when it is none.
     #[prost(uint64, tag = "2")]
     pub current_member: u64,
+}
+
+/// "These are the members, as I know them": for whoever was away while others joined, and may not be
+/// let in by, nor let in, the one that leads now.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Members {
+    /// JSON of `Newcomer` by the node's name.
+    #[prost(bytes = "vec", tag = "1")]
+    pub json: Vec<u8>,
 }
 
 /// "My disk is not what it was; take me as a new member."

@@ -92,6 +92,17 @@ pub struct Member {
     pub addresses: Vec<String>,
 }
 
+/// A member that a node's own state does not know yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newcomer {
+    /// Its number: not older than the state's next one.
+    pub member: MemberId,
+    /// Its links.
+    pub addresses: Vec<String>,
+    /// Fingerprints of its public keys.
+    pub keys: BTreeSet<String>,
+}
+
 /// What is known of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {

@@ -51,6 +51,8 @@ pub(crate) struct Net {
     /// Agents that may end, their restart grant being in force.
     pub(crate) may_end: BTreeSet<NodeId>,
     disks: BTreeMap<NodeId, Restored>,
+    /// Whom each node lets in.
+    pub(crate) peers: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// Guards: the instance and its deadline.
     guards: BTreeMap<(ResourceId, NodeId), (PlanNumber, u64)>,
     requests: u64,
@@ -126,6 +128,7 @@ impl Net {
             touched: BTreeSet::new(),
             may_end: BTreeSet::new(),
             disks: BTreeMap::new(),
+            peers: BTreeMap::new(),
             guards: BTreeMap::new(),
             requests: 0,
         };
@@ -266,10 +269,11 @@ impl Net {
                 Effect::Log { text, .. } => {
                     self.log.push(format!("{:>9} {node}: {text}", self.now))
                 }
-                Effect::Repair { .. }
-                | Effect::Reconfigure { .. }
-                | Effect::Keys(_)
-                | Effect::Peers(_) => {}
+                Effect::Peers(peers) => {
+                    let names = peers.into_iter().map(|(peer, _)| peer).collect();
+                    self.peers.insert(node.clone(), names);
+                }
+                Effect::Repair { .. } | Effect::Reconfigure { .. } | Effect::Keys(_) => {}
             }
         }
     }
@@ -280,7 +284,17 @@ impl Net {
             .lose
             .as_ref()
             .is_some_and(|lose| lose(node, &to, &message));
-        if lost || self.cut.contains(node) || self.cut.contains(&to) {
+        // Both have to let the other one in.
+        let lets_in = |one: &NodeId, other: &NodeId| {
+            let known = self.peers.get(one);
+            known.is_none_or(|known: &BTreeSet<NodeId>| known.contains(other))
+        };
+        if lost
+            || self.cut.contains(node)
+            || self.cut.contains(&to)
+            || !lets_in(node, &to)
+            || !lets_in(&to, node)
+        {
             return;
         }
         let event = Event::Message {
