@@ -20,7 +20,7 @@ const LINES: usize = 150;
 /// Runs of this many seeds have to hit every case.
 const ENOUGH_SEEDS: u64 = 200;
 /// Seeds tried for one planted bug.
-const HUNT: u64 = 60;
+const HUNT: u64 = 240;
 
 /// Deterministic simulator of Standfast.
 #[derive(Debug, Parser)]

@@ -64,8 +64,10 @@ pub(crate) enum Taint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disturbance {
     None,
-    /// The agent stands still between decision and effects.
-    Pause,
+    /// The agent stands still between decision and effects; `at_start`: effects that start something.
+    Pause {
+        at_start: bool,
+    },
     /// The agent dies in the middle of the effects, and comes back after so long.
     Kill(u64),
 }

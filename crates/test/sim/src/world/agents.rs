@@ -163,7 +163,11 @@ impl World {
             // Interrupting nothing proves nothing: wait for a step that does something.
             _ if effects.is_empty() => self.nodes[number].disturbance = disturbance,
             Disturbance::None => self.carry_out_all(number, effects, now.boot),
-            Disturbance::Pause => {
+            Disturbance::Pause { at_start: true } if !starts(&effects) => {
+                self.nodes[number].disturbance = disturbance;
+                self.carry_out_all(number, effects, now.boot);
+            }
+            Disturbance::Pause { .. } => {
                 self.hit(Case::EffectInterrupted);
                 let node = &mut self.nodes[number];
                 node.held.push_front(Held::Effects(effects, now.boot));
@@ -298,6 +302,10 @@ impl World {
     pub(super) fn resume(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         node.pauses = node.pauses.saturating_sub(1);
+        // A pause that has not struck by its end does not strike any more: nothing would end it.
+        if node.pauses == 0 && matches!(node.disturbance, Disturbance::Pause { .. }) {
+            node.disturbance = Disturbance::None;
+        }
         if node.pauses == 0 && node.agent == Agent::Paused && node.machine == Machine::On {
             self.go_on(number);
         }
@@ -360,4 +368,10 @@ impl World {
             },
         );
     }
+}
+
+fn starts(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Start(_)))
 }

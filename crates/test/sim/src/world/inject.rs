@@ -206,7 +206,9 @@ impl World {
             Kind::Pause if begins => self.pause(target),
             Kind::PauseInStep if begins => {
                 self.nodes[target].pauses += 1;
-                self.disturb(target, Disturbance::Pause);
+                // Each second one strikes where it is worst: between deciding to start something and doing it.
+                let at_start = self.time % 2 == 1;
+                self.disturb(target, Disturbance::Pause { at_start });
             }
             Kind::Pause | Kind::PauseInStep => self.resume(target),
             Kind::Suspend if begins => self.suspend(target),

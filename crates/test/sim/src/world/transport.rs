@@ -252,6 +252,7 @@ pub(super) fn describe_message(message: &Message) -> Option<String> {
         | Body::Answer(_)
         | Body::MemoryQuery(_)
         | Body::MemoryAnswer(_)
+        | Body::Members(_)
         | Body::Query(_)
         | Body::QueryAnswer(_)
         | Body::Rejoin(_) => Some(format!("{:?}", message.body)),
