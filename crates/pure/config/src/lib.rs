@@ -42,7 +42,7 @@ pub use text::{HIDDEN, completed, redacted};
 use mistake::Report;
 use section::Section;
 use standfast_model::config::{ClusterConfig, Mode, Profile, Timing};
-use toml::de::DeTable;
+use toml::{Spanned, de::DeTable};
 
 /// Largest configuration file, in bytes.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -57,22 +57,31 @@ pub const MAX_NODES: usize = 16;
 /// what else is wrong cannot be known before they are mended.
 pub fn parse(text: &str, file_name: &str) -> Result<(ClusterConfig, Vec<Warning>), Vec<Mistake>> {
     let mut report = Report::new(text, file_name);
-    if text.len() > MAX_TEXT {
-        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
-        report.mistake(0..0, mistake.allowed(format!("at most {MAX_TEXT} bytes")));
+    let Some(document) = document(text, MAX_TEXT, &mut report) else {
         return Err(report.into_mistakes());
+    };
+    let root = Section::new(document.get_ref(), String::new(), 0..0);
+    let config = read(root, &mut report);
+    report.finish(config)
+}
+
+/// The text as TOML, if it is no longer than `most` bytes and has no mistake in TOML itself.
+pub(crate) fn document<'t>(
+    text: &'t str,
+    most: usize,
+    report: &mut Report<'_>,
+) -> Option<Spanned<DeTable<'t>>> {
+    if text.len() > most {
+        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
+        report.mistake(0..0, mistake.allowed(format!("at most {most} bytes")));
+        return None;
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().unwrap_or(0..0);
         report.mistake(at, Mistake::new("", error.message().replace('\n', " ")));
     }
-    if !errors.is_empty() {
-        return Err(report.into_mistakes());
-    }
-    let root = Section::new(document.get_ref(), String::new(), 0..0);
-    let config = read(root, &mut report);
-    report.finish(config)
+    errors.is_empty().then_some(document)
 }
 
 fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {

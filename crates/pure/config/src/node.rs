@@ -3,11 +3,11 @@
 //! Not for what the cluster agrees on: that is the configuration (`parse`).
 
 use crate::{
+    document,
     mistake::{Mistake, Report},
     section::{Found, Section},
 };
 use std::net::SocketAddr;
-use toml::de::DeTable;
 
 /// Largest file, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
@@ -46,19 +46,9 @@ pub struct AccessSettings {
 /// Every mistake in the text, in its order.
 pub fn parse_node(text: &str, file_name: &str) -> Result<NodeSettings, Vec<Mistake>> {
     let mut report = Report::new(text, file_name);
-    if text.len() > MAX_TEXT {
-        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
-        report.mistake(0..0, mistake.allowed(format!("at most {MAX_TEXT} bytes")));
+    let Some(document) = document(text, MAX_TEXT, &mut report) else {
         return Err(report.into_mistakes());
-    }
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let at = error.span().unwrap_or(0..0);
-        report.mistake(at, Mistake::new("", error.message().replace('\n', " ")));
-    }
-    if !errors.is_empty() {
-        return Err(report.into_mistakes());
-    }
+    };
     let settings = read(
         Section::new(document.get_ref(), String::new(), 0..0),
         &mut report,
