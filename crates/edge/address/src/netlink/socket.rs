@@ -16,8 +16,9 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// Largest datagram the kernel makes for a dump (NLMSG_GOODSIZE is at most 32 KiB).
 const RECEIVE_LEN: usize = 64 * 1024;
-/// A dump that keeps racing with changes is given up after this many repetitions.
-const DUMP_TRIES: usize = 10;
+/// A dump that keeps racing with changes is given up after this many repetitions, some 10 ms: every change of any
+/// nftables table of the namespace interrupts it, also when another program makes them without a pause.
+const DUMP_TRIES: usize = 200;
 
 /// One message of a dump or notification, owned.
 #[derive(Debug, Clone)]
