@@ -58,6 +58,10 @@ name!(
     /// A group: resources that live on the same node and start in order. The unit of placement.
     GroupId
 );
+name!(
+    /// A fence device: something that can cut a machine's power.
+    DeviceId
+);
 
 /// Consensus identity of a node. A node whose disk was lost or rolled back comes back under a new
 /// one; a number is never used twice.

@@ -14,6 +14,7 @@ pub mod command;
 pub mod config;
 pub mod effect;
 pub mod event;
+pub mod fence;
 pub mod guards;
 pub mod history;
 pub mod id;
