@@ -346,3 +346,43 @@ fn a_kill_that_cannot_be_confirmed_is_not_taken_for_an_end() {
     freezer.thaw();
     assert_eq!(world.wait_ended().0, Reason::KeeperDied);
 }
+
+/// Processor time of a process so far, in clock ticks: fields 14 and 15 of proc_pid_stat(5).
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum()
+}
+
+/// At real-time priority a spinning keeper keeps a core from everybody, also from what it kills.
+#[test]
+fn a_keeper_that_waits_for_a_tree_to_end_does_not_spin() {
+    let world = World::new("waits");
+    let freezer = Freezer::new(&world);
+    let mut spec = world.spec(&["sleep", "1000"]);
+    spec.confirm_ms = 100;
+    let (_handle, _) = world.spawn(&spec, 1_000);
+    let status = world.wait_running();
+    let keeper = status.keeper.unwrap().pid;
+    freezer.freeze(status.service.unwrap().pid);
+    world.wait_for(|status| {
+        matches!(
+            status.phase,
+            Phase::NotConfirmed {
+                reason: Reason::LeaseExpired,
+                ..
+            }
+        )
+    });
+    let before = ticks(keeper);
+    std::thread::sleep(Duration::from_millis(1000));
+    // 100 ticks are the whole second.
+    let used = ticks(keeper) - before;
+    assert!(used < 25, "{used} ticks in a second of waiting");
+    freezer.thaw();
+    assert_eq!(world.wait_ended().0, Reason::LeaseExpired);
+}

@@ -215,8 +215,11 @@ impl Keeper {
             tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(after.subsec_nanos()),
         });
+        // A timer that ended the lease stays expired. Waiting for it while ending would not wait at all, and at real-time
+        // priority a few keepers that end at once would keep the very processes that they kill off all cores.
+        let holding = self.ending_since_ns.is_none();
         let own = [
-            Some(PollFd::new(&self.timer, PollFlags::IN)),
+            holding.then(|| PollFd::new(&self.timer, PollFlags::IN)),
             Some(PollFd::new(&self.signals, PollFlags::IN)),
         ];
         let reports = self
