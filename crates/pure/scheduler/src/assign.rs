@@ -257,10 +257,12 @@ impl Work<'_> {
         }
         self.rscs[rsc].assigning = true;
         self.rscs[rsc].role = self.rscs[first].role;
-        let moved = std::mem::take(&mut self.rscs[rsc].this_with);
-        self.rscs[first].this_with.extend(moved);
-        let moved = std::mem::take(&mut self.rscs[rsc].with_this);
-        self.rscs[last].with_this.extend(moved);
+        for id in std::mem::take(&mut self.rscs[rsc].this_with) {
+            self.add_this_with(first, id);
+        }
+        for id in std::mem::take(&mut self.rscs[rsc].with_this) {
+            self.add_with_this(last, id);
+        }
         let mut node = None;
         for member in members {
             let there = self.assign(member, prefer);

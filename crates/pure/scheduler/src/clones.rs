@@ -192,8 +192,7 @@ impl Work<'_> {
             let change = match self.rscs[clone].allowed.get(node) {
                 _ if orphan || !self.nodes[node].is_available() => -INFINITY,
                 None => -INFINITY,
-                Some(slot) if slot.score < 0 => slot.score,
-                Some(slot) if slot.count >= limit => -INFINITY,
+                Some(slot) if slot.score < 0 || slot.count >= limit => -INFINITY,
                 Some(_) => continue,
             };
             self.change_score(child, node, change);

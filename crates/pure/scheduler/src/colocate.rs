@@ -337,19 +337,6 @@ impl Work<'_> {
         if let Some(first) = self.rscs[group].children.first() {
             self.gather(*first, table, attribute, how);
         }
-        for id in &self.rscs[group].with_this {
-            let colocation = &self.colocations[*id];
-            let how = Gather {
-                factor: fraction(colocation.score),
-                ..how
-            };
-            self.gather(
-                colocation.dependent,
-                table,
-                colocation.attribute.as_deref(),
-                how,
-            );
-        }
     }
 
     fn gather_plain(

@@ -131,16 +131,26 @@ impl Work<'_> {
             return;
         }
         let id = self.colocations.add(colocation);
-        let mut this_with = std::mem::take(&mut self.rscs[dependent].this_with);
-        self.insert_by_rank(&mut this_with, id, |colocation| colocation.primary);
-        self.rscs[dependent].this_with = this_with;
-        let mut with_this = std::mem::take(&mut self.rscs[primary].with_this);
-        self.insert_by_rank(&mut with_this, id, |colocation| colocation.dependent);
-        self.rscs[primary].with_this = with_this;
+        self.add_this_with(dependent, id);
+        self.add_with_this(primary, id);
         if score <= -INFINITY {
             self.order_apart((dependent, dependent_role), (primary, primary_role));
             self.order_apart((primary, primary_role), (dependent, dependent_role));
         }
+    }
+
+    /// Lets a resource follow a colocation.
+    pub(crate) fn add_this_with(&mut self, rsc: RscId, id: ColocationId) {
+        let mut list = std::mem::take(&mut self.rscs[rsc].this_with);
+        self.insert_by_rank(&mut list, id, |colocation| colocation.primary);
+        self.rscs[rsc].this_with = list;
+    }
+
+    /// Lets a resource be followed by a colocation.
+    pub(crate) fn add_with_this(&mut self, rsc: RscId, id: ColocationId) {
+        let mut list = std::mem::take(&mut self.rscs[rsc].with_this);
+        self.insert_by_rank(&mut list, id, |colocation| colocation.dependent);
+        self.rscs[rsc].with_this = list;
     }
 
     fn insert_by_rank(

@@ -61,44 +61,26 @@ impl Work<'_> {
         value.map(score::parse)
     }
 
-    /// Whether the agent's opinion is about this instance, and current.
+    /// Whether the agent's opinion is about this instance, and current: the instance is there, or
+    /// was looked for there, or nothing is known of it anywhere.
     fn score_applies(&self, rsc: RscId, node: NodeId) -> bool {
         let me = &self.rscs[rsc];
-        let top = self.top_of(rsc);
-        if me.spec.unique {
-            return self.is_recent(rsc, node);
-        }
-        let base = strip(&me.id);
-        let siblings = self.rscs[top].children.iter();
+        let known = me.known_on.contains(&node) || me.running_on.contains(&node);
+        let unseen = me.known_on.is_empty() && me.running_on.is_empty();
+        let current = known || unseen || (!me.spec.unique && self.is_free_there(rsc, node));
+        current && me.allowed.score(node).is_some_and(|score| score >= 0)
+    }
+
+    /// Whether a node was asked about an anonymous clone and has no instance of it.
+    fn is_free_there(&self, rsc: RscId, node: NodeId) -> bool {
+        let base = strip(&self.rscs[rsc].id);
+        let siblings = self.rscs[self.top_of(rsc)].children.iter();
         let siblings: Vec<RscId> = siblings
             .filter_map(|child| self.member(*child, base))
             .collect();
-        let there = |rsc: &&RscId| self.rscs[**rsc].running_on.contains(&node);
-        if let Some(active) = siblings.iter().find(there) {
-            if *active == rsc {
-                return true;
-            }
-            return me.running_on.contains(&node);
-        }
-        if siblings
-            .iter()
-            .any(|rsc| self.rscs[*rsc].known_on.contains(&node))
-        {
-            return true;
-        }
-        if siblings
-            .iter()
-            .all(|rsc| self.rscs[*rsc].known_on.is_empty())
-        {
-            return true;
-        }
-        self.is_recent(rsc, node)
-    }
-
-    fn is_recent(&self, rsc: RscId, node: NodeId) -> bool {
-        let me = &self.rscs[rsc];
-        let known = me.known_on.contains(&node) || me.running_on.contains(&node);
-        known && me.allowed.score(node).is_some_and(|score| score >= 0)
+        let any = |known: &dyn Fn(RscId) -> bool| siblings.iter().any(|rsc| known(*rsc));
+        !any(&|rsc| self.rscs[rsc].running_on.contains(&node))
+            && any(&|rsc| self.rscs[rsc].known_on.contains(&node))
     }
 
     /// Decides which instances are promoted.

@@ -244,7 +244,11 @@ impl Spec {
             allow_migrate: flag("allow-migrate", remote),
             unique,
             promotable,
-            stickiness: explicit(get("resource-stickiness")).map_or(0, score::parse),
+            stickiness: match get("resource-stickiness") {
+                // Copies stay where they are unless there is a reason.
+                None => i32::from(in_clone),
+                value => explicit(value).map_or(0, score::parse),
+            },
             migration_threshold: threshold(explicit(get("migration-threshold"))),
             requires,
             needs_unfencing,

@@ -201,9 +201,13 @@ impl Work<'_> {
                 && matches!(action.task, Task::Start | Task::Promote | Task::Demote)
                 && !action.is(flag::OPTIONAL)
         };
-        let mut own = me.actions.iter().filter(|id| changes(id));
-        let begun = own.clone().next().is_some();
-        if !own.all(|id| plan.contains(id)) || !(begun || me.running_on.contains(&node)) {
+        let own: Vec<ActionId> = me.actions.iter().copied().filter(changes).collect();
+        let begun = !own.is_empty();
+        if !own.iter().all(|id| plan.contains(id)) || !(begun || me.running_on.contains(&node)) {
+            return;
+        }
+        let has = |task| own.iter().any(|id| self.actions[*id].task == task);
+        if me.next_role == Role::Promoted && has(Task::Start) && !has(Task::Promote) {
             return;
         }
         let name = self.recorded_name(rsc);

@@ -118,4 +118,35 @@ impl Element {
         }
         false
     }
+
+    /// The element at a position in the order of the text.
+    pub fn at(&mut self, position: &mut usize) -> Option<&mut Self> {
+        for child in &mut self.children {
+            if *position == 0 {
+                return Some(child);
+            }
+            *position -= 1;
+            if let Some(found) = child.at(position) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// All elements of a name that are not in one another.
+    pub fn all(&mut self, name: &str) -> Vec<&mut Self> {
+        if self.name == name {
+            return vec![self];
+        }
+        let children = self.children.iter_mut();
+        children.flat_map(|child| child.all(name)).collect()
+    }
+
+    /// Whether an attribute has a value.
+    #[must_use]
+    pub fn has(&self, name: &str, value: &str) -> bool {
+        self.attributes
+            .iter()
+            .any(|(known, given)| known == name && given == value)
+    }
 }

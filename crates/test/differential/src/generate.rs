@@ -6,6 +6,7 @@ use crate::{
     element::Element,
     history::{self, Instance},
     knobs::{Knobs, knobs},
+    odd::odd,
     random::Random,
 };
 
@@ -27,16 +28,22 @@ pub fn generate(feature: &str, seed: u64) -> Element {
         sum.wrapping_mul(131).wrapping_add(byte.into())
     });
     let mut random = Random::new(salt);
-    let count = 2 + random.below(3);
+    let knobs = knobs(feature);
+    let count = 2 + random.below(if knobs.big > 0 { 6 } else { 3 });
     let mut making = Making {
         random,
-        knobs: knobs(feature),
+        knobs,
         nodes: (1..=count).map(|number| format!("n{number}")).collect(),
         names: Vec::new(),
         instances: Vec::new(),
         number: 0,
     };
-    making.cib()
+    let cluster = making.cib();
+    if making.random.percent(knobs.odd) {
+        let places = 1 + making.random.below(8);
+        return odd(&cluster, seed, places);
+    }
+    cluster
 }
 
 impl Making {
@@ -237,7 +244,11 @@ impl Making {
             self.instances
                 .push(Instance::single("fence", "stonith", false));
         }
-        let count = 2 + self.random.below(4);
+        let count = if self.knobs.big > 0 {
+            6 + self.random.below(12)
+        } else {
+            2 + self.random.below(4)
+        };
         for _ in 0..count {
             let element = self.resource(!all.is_empty() && all[0].name == "template");
             all.push(element);

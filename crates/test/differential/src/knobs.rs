@@ -74,10 +74,16 @@ knobs! {
     requires,
     /// Tickets.
     tickets,
+    /// Many nodes and resources.
+    big,
+    /// One on top of the other: ordered and together.
+    stacks,
+    /// Values that do not fit.
+    odd,
 }
 
 /// The features by name, with the chances that differ from the usual.
-pub const FEATURES: [(&str, &str); 27] = [
+pub const FEATURES: [(&str, &str); 31] = [
     ("simple", ""),
     ("location", "location=90"),
     ("rules", "location=80 rules=80"),
@@ -140,6 +146,22 @@ pub const FEATURES: [(&str, &str); 27] = [
     ),
     ("multiple", "multiple=50 groups=25"),
     ("orphans", "orphans=80 clones=40 groups=15"),
+    (
+        "stacks",
+        "stacks=80 groups=35 clones=40 promotable=50 location=30 stickiness=30",
+    ),
+    (
+        "big",
+        "big=100 stacks=50 groups=35 clones=35 promotable=50 unique=10 location=40 colocation=15 order=15 sets=25 stickiness=30 node_states=20 unclean=15 failures=15",
+    ),
+    (
+        "odd",
+        "odd=100 groups=30 clones=35 unique=15 promotable=40 location=40 colocation=30 order=30 stickiness=20",
+    ),
+    (
+        "odd-stacks",
+        "odd=100 stacks=70 groups=35 clones=40 promotable=50 location=30 failures=10 unclean=10",
+    ),
     (
         "mixed",
         "groups=30 clones=35 unique=15 promotable=40 location=50 rules=20 discovery=10 colocation=50 order=50 sets=20 stickiness=40 priority=20 utilization=10 failures=20 unmanaged=10 target_role=12 node_states=20 unclean=10 no_quorum=5 health=5 opt_in=10 templates=20 migrate=15 multiple=4 orphans=10 requires=10 tickets=0",

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod history;
 pub mod knobs;
 mod limits;
+pub mod odd;
 pub mod random;
 pub mod reference;
 pub mod shrink;

@@ -32,11 +32,49 @@ impl Making {
                 all.extend(order);
             }
         }
+        for pair in self.names.clone().windows(2) {
+            if let [below, above] = pair
+                && self.random.percent(self.knobs.stacks)
+            {
+                let stack = self.stack(below, above);
+                all.extend(stack);
+            }
+        }
         if self.random.percent(self.knobs.sets) {
             let set = self.set_constraint();
             all.extend(set);
         }
         all
+    }
+
+    /// One after and with the other, as most people write it.
+    fn stack(&mut self, below: &(String, bool), above: &(String, bool)) -> [Element; 2] {
+        let (id, other) = (self.id("k"), self.id("d"));
+        let score = self
+            .random
+            .pick(&["INFINITY", "INFINITY", "INFINITY", "100"]);
+        let mut together = Element::new(
+            "rsc_colocation",
+            &[
+                ("id", &id),
+                ("rsc", &above.0),
+                ("with-rsc", &below.0),
+                ("score", score),
+            ],
+        );
+        let mut after = Element::new(
+            "rsc_order",
+            &[("id", &other), ("first", &below.0), ("then", &above.0)],
+        );
+        if below.1 && self.random.percent(80) {
+            together.set("with-rsc-role", "Promoted");
+            after.set("first-action", "promote");
+            after.set("then-action", "start");
+        }
+        if above.1 && self.random.percent(30) {
+            together.set("rsc-role", "Promoted");
+        }
+        [together, after]
     }
 
     fn location(&mut self, name: &(String, bool)) -> Element {

@@ -29,6 +29,9 @@ struct Args {
     /// Print the first so many differing cases of each feature, made small.
     #[arg(long, default_value_t = 0)]
     show: usize,
+    /// Print the plan for each file.
+    #[arg(long)]
+    plan: bool,
     /// Compare these files instead of random clusters.
     files: Vec<String>,
 }
@@ -63,6 +66,9 @@ fn files(args: &Args) -> ExitCode {
     let mut same = 0;
     for file in &args.files {
         let text = std::fs::read_to_string(file).unwrap_or_default();
+        if args.plan {
+            plan(&text);
+        }
         match judge(&text, NOW) {
             Ok(differences) if differences.is_empty() => same += 1,
             Ok(differences) => {
@@ -76,6 +82,21 @@ fn files(args: &Args) -> ExitCode {
     }
     say(&format!("{same} of {} are the same", args.files.len()));
     ExitCode::SUCCESS
+}
+
+fn plan(text: &str) {
+    let Ok(cluster) = standfast_cib::read(text, standfast_cib::When::At(NOW)) else {
+        return;
+    };
+    for step in standfast_scheduler::plan(&cluster) {
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        let (task, resource) = (&step.task, name(&step.resource));
+        let (id, after) = (step.id, &step.after);
+        say(&format!(
+            "  {id} {task} {resource} {} after {after:?}",
+            name(&step.node)
+        ));
+    }
 }
 
 /// What became of one seed.
