@@ -221,9 +221,22 @@ fn plug_line(
     })
 }
 
+/// A line of an agent without its time and level: it is told once, not anew for every second.
+fn without_time(line: &str) -> &str {
+    let is_time = |c: char| c.is_ascii_digit() || ['-', ':', ',', '.', ' '].contains(&c);
+    let Some((time, rest)) = line.split_once(" ERROR: ") else {
+        return line;
+    };
+    if time.len() >= 19 && time.chars().all(is_time) {
+        rest
+    } else {
+        line
+    }
+}
+
 /// The end of what an agent said, as one line.
 fn last_words(text: &str) -> String {
-    let lines = text.lines().map(str::trim);
+    let lines = text.lines().map(|line| without_time(line.trim()));
     let lines = lines.filter(|line| !line.is_empty() && !line.contains("use '-h' for usage"));
     let all = lines.collect::<Vec<_>>().join("; ");
     let clean: String = all.chars().filter(|c| !c.is_control()).collect();
@@ -243,6 +256,8 @@ mod tests {
     fn last_words_are_one_line_and_not_long() {
         let text = "a\n\n  Please use '-h' for usage\nb\x1b[1m\n";
         assert_eq!(last_words(text), "a; b[1m");
+        let text = "2026-11-21 22:30:02,350 ERROR: Failed: Timed out";
+        assert_eq!(last_words(text), "Failed: Timed out");
         assert_eq!(last_words(&"x".repeat(1000)).chars().count(), LONGEST + 1);
     }
 }

@@ -233,6 +233,11 @@ impl Core {
             self.watched.clone_from(&watched);
             self.out.push(Effect::WatchNetworks(watched));
         }
+        let devices = self.fence_devices();
+        if devices != self.devices {
+            self.devices.clone_from(&devices);
+            self.out.push(Effect::WatchFences(devices));
+        }
     }
 }
 

@@ -24,8 +24,9 @@ use standfast_model::{
     config::{Timing, VipConfig},
     effect::{Class, Effect, Level},
     event::{Event, Restored},
+    fence::FenceDevice,
     guards::GuardSupport,
-    id::{Incarnation, MemberId, NodeId, ResourceId},
+    id::{DeviceId, Incarnation, MemberId, NodeId, ResourceId},
     message::{Body, MemoryQuery, Message},
     plan::{Plan, PlanNumber},
     planted::Planted,
@@ -95,6 +96,8 @@ pub struct Core {
     /// Feature level that this program speaks.
     pub(crate) level: u32,
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
+    /// Fence devices that the edge watches.
+    pub(crate) devices: Vec<(DeviceId, FenceDevice)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
     /// Members that the state does not know yet, who are let in all the same.
@@ -173,6 +176,7 @@ impl Core {
             ending: Ending::default(),
             level: init.level,
             watched: Vec::new(),
+            devices: Vec::new(),
             peers: init.peers,
             keys: BTreeMap::new(),
             newcomers: BTreeMap::new(),

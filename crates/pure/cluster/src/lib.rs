@@ -19,6 +19,7 @@ mod configuring;
 mod core;
 mod deciding;
 mod disk;
+mod fencing;
 mod foresight;
 mod hold;
 mod holding;

@@ -11,11 +11,13 @@ use standfast_model::{
     request::{Refusal, RefusalKind, Request, Response},
 };
 
+/// Before drafts and observing.
+const PREVIOUS: u32 = 1;
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 /// Three nodes with the previous feature level.
 fn previous() -> Net {
-    let mut net = Net::at_level(NODES[0], FEATURE_LEVEL - 1);
+    let mut net = Net::at_level(NODES[0], PREVIOUS);
     for name in &NODES[1..] {
         net.join(NODES[0], name);
     }
@@ -90,7 +92,7 @@ fn refused(response: Response) -> Refusal {
 #[test]
 fn the_level_rises_with_the_last_agent_and_not_before() {
     let mut net = previous();
-    assert_eq!(level(&net, "beta"), FEATURE_LEVEL - 1);
+    assert_eq!(level(&net, "beta"), PREVIOUS);
     net.level = FEATURE_LEVEL;
     for node in NODES {
         let refusal = refused(draft(&mut net, "beta"));
@@ -101,7 +103,7 @@ fn the_level_rises_with_the_last_agent_and_not_before() {
             "{}",
             refusal.text
         );
-        assert_eq!(level(&net, "beta"), FEATURE_LEVEL - 1);
+        assert_eq!(level(&net, "beta"), PREVIOUS);
         let through = if node == "alpha" { "beta" } else { "alpha" };
         assert!(matches!(
             ask(&mut net, through, node),
@@ -160,7 +162,7 @@ fn a_build_that_knows_less_than_the_cluster_uses_ends_at_once() {
         renew(&mut net, node);
     }
     net.kill_agent("beta");
-    net.level = FEATURE_LEVEL - 1;
+    net.level = PREVIOUS;
     net.start_agent("beta", MemberId(2));
     net.run(2000);
     assert!(net.may_end.contains(&NodeId::from("beta")));

@@ -6,9 +6,14 @@ use standfast_model::{
         CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
+    fence::{FenceDevice, Fencing},
+    id::NodeId,
     plan::INFINITY,
 };
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 /// One line for each thing that differs, in the order of the file's sections.
 #[must_use]
@@ -27,9 +32,12 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
         &format!("{:?}", new.mode).to_lowercase(),
     );
     lines.value("maintenance", &old.maintenance, &new.maintenance);
+    let word = |off: bool| if off { "off" } else { "on" };
+    lines.value("fencing", &word(old.fencing.off), &word(new.fencing.off));
     lines.of("timing");
     timing(&mut lines, &old.timing, &new.timing);
     lines.map("node", &old.nodes, &new.nodes, (node_summary, node));
+    fencing(&mut lines, &old.fencing, &new.fencing);
     lines.map(
         "resource",
         &old.resources,
@@ -115,6 +123,55 @@ fn node_summary(node: &NodeConfig) -> String {
 fn node(lines: &mut Lines, old: &NodeConfig, new: &NodeConfig) {
     lines.value("addresses", &list(&old.addresses), &list(&new.addresses));
     lines.value("witness", &old.witness, &new.witness);
+}
+
+fn fencing(lines: &mut Lines, old: &Fencing, new: &Fencing) {
+    let nodes: BTreeSet<&NodeId> = old.levels.keys().chain(new.levels.keys()).collect();
+    for node in nodes {
+        lines.of(format!("node {node}"));
+        let levels = |fencing: &Fencing| {
+            let given = fencing.levels.get(node);
+            given.map_or_else(|| "not given".to_owned(), |levels| format!("{levels:?}"))
+        };
+        lines.value("fence_levels", &levels(old), &levels(new));
+    }
+    lines.map(
+        "fence device",
+        &old.devices,
+        &new.devices,
+        (device_summary, device),
+    );
+}
+
+fn device_summary(device: &FenceDevice) -> String {
+    let nodes: Vec<&str> = device.nodes.keys().map(NodeId::as_str).collect();
+    format!("{} for {}", device.agent, nodes.join(", "))
+}
+
+fn device(lines: &mut Lines, old: &FenceDevice, new: &FenceDevice) {
+    let nodes = |device: &FenceDevice| {
+        let all = device.nodes.iter().map(|(node, plug)| match plug {
+            Some(plug) => format!("{node}={plug}"),
+            None => node.to_string(),
+        });
+        list(&all.collect::<Vec<_>>())
+    };
+    let given = |device: &FenceDevice| {
+        let values = device
+            .parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let files = device.secret_parameters.iter();
+        let files = files.map(|(name, file)| format!("{name} from {file}"));
+        list(&values.chain(files).collect::<Vec<_>>())
+    };
+    lines.value("agent", &old.agent, &new.agent);
+    lines.value("nodes", &nodes(old), &nodes(new));
+    lines.value("parameters", &given(old), &given(new));
+    lines.value("timeout", &ms(old.timeout), &ms(new.timeout));
+    lines.value("retries", &old.retries, &new.retries);
+    lines.value("delay", &ms(old.delay), &ms(new.delay));
+    lines.value("monitor_interval", &ms(old.monitor), &ms(new.monitor));
 }
 
 fn group_summary(group: &GroupConfig) -> String {

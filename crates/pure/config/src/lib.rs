@@ -3,9 +3,10 @@
 //!
 //! | table | what it says |
 //! |---|---|
-//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance` |
+//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing` |
 //! | `[timing]` | values that differ from the profile's |
-//! | `[nodes.NAME]` | `addresses` of its links, `witness` |
+//! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
+//! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
 //! | `[resources.NAME]` | `kind` (`process` or `vip`) with its settings, failure policy, `maintenance` |
 //!
@@ -24,6 +25,7 @@
 mod address;
 mod check;
 mod differences;
+mod fencing;
 mod mistake;
 mod node;
 mod nodes;
@@ -93,9 +95,11 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     if let Some(section) = root.section(report, "timing") {
         config.timing = timing::read(section, report, config.timing);
     }
+    let mut levels = Vec::new();
     if let Some(section) = root.required_section(report, "nodes") {
-        config.nodes = nodes::read(section, report);
+        config.nodes = nodes::read(section, report, &mut levels);
     }
+    read_fencing(&mut root, report, &mut config, levels);
     let mut found = references::Found::default();
     if let Some(section) = root.section(report, "resources") {
         config.resources = resources::read(section, report, &mut found);
@@ -124,5 +128,20 @@ fn read_cluster(mut section: Section<'_>, report: &mut Report<'_>, config: &mut 
     let modes = [("active", Mode::Active), ("observe", Mode::Observe)];
     config.mode = section.choice(report, "mode", &modes).unwrap_or_default();
     config.maintenance = section.boolean(report, "maintenance").unwrap_or(false);
+    let words = [("on", false), ("off", true)];
+    config.fencing.off = section.choice(report, "fencing", &words).unwrap_or(false);
     section.finish(report);
+}
+
+fn read_fencing(
+    root: &mut Section<'_>,
+    report: &mut Report<'_>,
+    config: &mut ClusterConfig,
+    levels: fencing::Written,
+) {
+    let section = root.section(report, "fence");
+    let at = section.as_ref().map_or(0..0, |section| section.at.clone());
+    config.fencing.devices = fencing::read(section, report, &config.nodes);
+    config.fencing.levels = fencing::settle_levels(levels, report, &config.fencing.devices);
+    fencing::warn(report, at, &config.fencing, &config.nodes);
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     MAX_NODES, address,
+    fencing::{self, Written},
     mistake::{Mistake, Report},
     section::{Found, Section, check_name},
 };
@@ -11,16 +12,23 @@ use std::collections::BTreeMap;
 /// Most links of one node.
 const MAX_LINKS: usize = 8;
 
-pub(crate) fn read(section: Section<'_>, report: &mut Report<'_>) -> BTreeMap<NodeId, NodeConfig> {
+pub(crate) fn read(
+    section: Section<'_>,
+    report: &mut Report<'_>,
+    levels: &mut Written,
+) -> BTreeMap<NodeId, NodeConfig> {
     let mut nodes = BTreeMap::new();
     let mut owners = BTreeMap::new();
     for (name, value) in section.entries() {
         check_name(report, &name.at, &name.path, &name.value);
         let mut node = NodeConfig::default();
-        if let Some(table) = Section::of(value, name.path, report) {
+        let id = NodeId::from(name.value);
+        if let Some(mut table) = Section::of(value, name.path, report) {
+            let given = fencing::read_levels(&mut table, report);
+            levels.push((id.clone(), given));
             read_node(table, report, &mut node, &mut owners);
         }
-        nodes.insert(NodeId::from(name.value), node);
+        nodes.insert(id, node);
     }
     check_all(&section, &nodes, report);
     nodes

@@ -111,7 +111,7 @@ fn read_environment(table: &mut Section<'_>, report: &mut Report<'_>, process: &
     }
 }
 
-fn read_secret_file(
+pub(crate) fn read_secret_file(
     value: &Spanned<DeValue<'_>>,
     name: &Found<String>,
     report: &mut Report<'_>,

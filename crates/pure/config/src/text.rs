@@ -3,7 +3,7 @@
 //!
 //! Not for reading it (`parse`).
 
-use standfast_model::config::ClusterConfig;
+use standfast_model::{config::ClusterConfig, fence::is_secret};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -31,7 +31,7 @@ pub fn redacted(text: &str) -> String {
 }
 
 fn secret_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
-    let mut places = Vec::new();
+    let mut places = fence_places(root);
     let Some(DeValue::Table(resources)) = root.get("resources").map(toml::Spanned::get_ref) else {
         return places;
     };
@@ -49,6 +49,28 @@ fn secret_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
                 places.push(value.span());
             }
         }
+    }
+    places
+}
+
+/// Secrets of fence devices: a text that has one is refused, but may be shown before it is read.
+fn fence_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let Some(DeValue::Table(devices)) = root.get("fence").map(toml::Spanned::get_ref) else {
+        return places;
+    };
+    for device in devices.values() {
+        let DeValue::Table(device) = device.get_ref() else {
+            continue;
+        };
+        let parameters = device.get("parameters").map(toml::Spanned::get_ref);
+        let Some(DeValue::Table(parameters)) = parameters else {
+            continue;
+        };
+        let secret = parameters.iter().filter(|(name, value)| {
+            is_secret(name.get_ref()) && !matches!(value.get_ref(), DeValue::Table(_))
+        });
+        places.extend(secret.map(|(_, value)| value.span()));
     }
     places
 }

@@ -25,6 +25,12 @@ zzzz = 1
 [nodes.alpha]
 addresses = ["10.0.0.1:7400"]
 zzzz = 1
+[fence.ipmi]
+agent = "fence_x"
+nodes = ["alpha"]
+zzzz = 1
+[fence.ipmi.parameters]
+password = { secret_file = "/x", zzzz = 1 }
 [groups.site]
 members = ["process", "vip"]
 zzzz = 1
@@ -106,12 +112,12 @@ fn pattern(key: &str) -> String {
         .split('.')
         .map(|part| part.split('[').next().unwrap_or(part))
         .collect();
-    let named = ["nodes", "groups", "resources"];
+    let named = ["nodes", "fence", "groups", "resources"];
     if parts.len() > 1 && named.contains(&parts[0]) {
         parts[1] = "*";
     }
-    // Variables and scores have names of their own, too.
-    if parts.len() > 3 && ["environment", "prefer"].contains(&parts[2]) {
+    // Variables, scores and parameters have names of their own, too.
+    if parts.len() > 3 && ["environment", "prefer", "parameters"].contains(&parts[2]) {
         parts[3] = "*";
     }
     parts.join(".")
@@ -152,7 +158,7 @@ fn covered(of_one_machine: bool, misspelt: bool) -> BTreeSet<String> {
 
 #[test]
 fn every_key_has_a_wrong_value_and_a_misspelling_among_the_cases() {
-    for (text, of_one_machine, least) in [(EVERYWHERE, false, 50), (EVERYWHERE_ON_A_NODE, true, 9)]
+    for (text, of_one_machine, least) in [(EVERYWHERE, false, 60), (EVERYWHERE_ON_A_NODE, true, 9)]
     {
         let schema = schema(text, of_one_machine);
         assert!(schema.len() >= least, "{schema:#?}");

@@ -3,6 +3,7 @@
 //! Not for parsing: crate `config` turns an operator's file into this and explains mistakes.
 
 use crate::{
+    fence::Fencing,
     id::{GroupId, NodeId, ResourceId},
     time::Micros,
 };
@@ -29,6 +30,9 @@ pub struct ClusterConfig {
     pub resources: BTreeMap<ResourceId, ResourceConfig>,
     /// Groups; a resource that no group names has one of its own name.
     pub groups: BTreeMap<GroupId, GroupConfig>,
+    /// What cuts a machine's power.
+    #[serde(default, skip_serializing_if = "Fencing::is_empty")]
+    pub fencing: Fencing,
 }
 
 /// Whether a cluster acts.
@@ -259,14 +263,16 @@ impl ClusterConfig {
     }
 
     /// The feature level of what is in it. An older program would leave out what it does not know: act
-    /// where it is to observe, start a command without its password.
+    /// where it is to observe, start a command without its password, fence nobody.
     #[must_use]
     pub fn level(&self) -> u32 {
         let has_secrets = |resource: &ResourceConfig| match &resource.kind {
             ResourceKind::Process(process) => !process.secret_environment.is_empty(),
             ResourceKind::Vip(_) => false,
         };
-        if self.observes() || self.resources.values().any(has_secrets) {
+        if !self.fencing.is_empty() {
+            3
+        } else if self.observes() || self.resources.values().any(has_secrets) {
             2
         } else {
             1

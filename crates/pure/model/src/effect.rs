@@ -3,7 +3,8 @@
 use crate::{
     config::ResourceKind,
     event::{HardState, Reply},
-    id::{MemberId, NodeId, ResourceId},
+    fence::FenceDevice,
+    id::{DeviceId, MemberId, NodeId, ResourceId},
     message::{Acknowledged, LogEntry, LogSnapshot, Message},
     plan::PlanNumber,
     time::Micros,
@@ -66,6 +67,8 @@ pub enum Effect {
     Peers(Vec<(NodeId, Vec<String>)>),
     /// Watch these interfaces and gateways for address resources that this node might run.
     WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
+    /// Devices that this node could fence others with: they are asked whether they answer. Complete every time.
+    WatchFences(Vec<(DeviceId, FenceDevice)>),
     /// Answer a client.
     Reply(Box<Reply>),
     /// The agent may end now: its restart grant is in force until the deadline.

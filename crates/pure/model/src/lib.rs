@@ -34,4 +34,5 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-pub const FEATURE_LEVEL: u32 = 2;
+/// | 3 | fence devices |
+pub const FEATURE_LEVEL: u32 = 3;

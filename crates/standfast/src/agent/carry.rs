@@ -3,6 +3,7 @@
 use super::{
     addresses::{Addresses, Order, Terms},
     convert,
+    fencing::Fencing,
     input::Input,
     inquiry::Inquiry,
     queue::Queue,
@@ -46,6 +47,7 @@ pub(crate) struct Edges {
     pub(crate) storage: StorageThread,
     pub(crate) processes: ProcessDriver,
     pub(crate) addresses: Addresses,
+    pub(crate) fencing: Fencing,
     /// For questions that the core has no part in.
     pub(crate) inquiry: Inquiry,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
@@ -124,6 +126,7 @@ impl Edges {
                 Effect::Keys(keys) => self.set_keys(&keys),
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
+                Effect::WatchFences(devices) => self.fencing.watch(devices),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
                 Effect::RestartReady { .. } => {
                     ends = self.end("this is its planned restart, and its leases run on", false);

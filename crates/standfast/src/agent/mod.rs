@@ -10,6 +10,7 @@ pub(crate) mod checks;
 mod clock;
 mod convert;
 mod copies;
+mod fencing;
 mod input;
 pub(crate) mod inquiry;
 mod metrics;
@@ -280,12 +281,15 @@ fn start_edges(
     }
     let addresses = Addresses::start(&options.run, "standfast", &support, events)
         .map_err(|error| Failure::cannot("start the address driver", &error))?;
+    let fencing = fencing::Fencing::start(inputs.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
     Ok(Edges {
         identity,
         transport,
         storage,
         processes,
         addresses,
+        fencing,
         inquiry,
         waiting: BTreeMap::new(),
         backlog: VecDeque::new(),

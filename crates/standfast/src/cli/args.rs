@@ -3,6 +3,7 @@
 use super::{
     config_args::{ConfigCommand, HowArgs},
     defaults::NodeFile,
+    fence::FenceCommand,
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
 };
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +97,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: ResourceCommand,
+    },
+    /// Things to do with fence devices, which cut a machine's power
+    Fence {
+        /// What to do.
+        #[command(subcommand)]
+        command: FenceCommand,
     },
     /// Make this machine the first node of a new cluster
     Init(InitArgs),

@@ -15,6 +15,7 @@ mod disaster;
 mod doctor;
 mod edit;
 pub(crate) mod exit;
+mod fence;
 mod local;
 mod logs;
 mod look;
@@ -35,6 +36,7 @@ pub use args::{
     ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
 
+pub use fence::{FenceCommand, FenceTestArgs};
 pub use member_args::CertCommand;
 
 pub(crate) use archive::Head;
@@ -112,6 +114,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Resource { command } => match command {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
         },
+        Command::Fence { command } => fence::dispatch(socket, command),
         Command::Cert { command } => match command {
             CertCommand::Show(args) => certificate::show(socket, args),
             CertCommand::Rotate(args) => certificate::rotate(socket, args),

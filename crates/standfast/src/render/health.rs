@@ -15,8 +15,17 @@ use standfast_model::{
 /// Groups that one sentence names.
 const MOST_PLACES: usize = 5;
 
-/// Judges a cluster.
+/// Judges a cluster. That nobody can be fenced, although devices are configured, stands in front of everything.
 pub(crate) fn judge(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
+    let (health, sentence) = judge_services(view, nodes, groups);
+    let fencing = &view.state.config.fencing;
+    if fencing.off && !fencing.devices.is_empty() {
+        return (health, format!("FENCING IS SWITCHED OFF. {sentence}"));
+    }
+    (health, sentence)
+}
+
+fn judge_services(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Health, String) {
     if view.state.members.is_empty() {
         return (Health::NoQuorum, no_state(view));
     }

@@ -138,7 +138,7 @@ fn watched(system: &mut Standfast, probe: &Probe, loaded: bool) -> Result<Upgrad
             "the leader was not the last",
         ),
         (
-            level != Some(u64::from(PREVIOUS + 1)),
+            level.is_none_or(|level| level <= u64::from(PREVIOUS)),
             "the feature level was not raised",
         ),
     ];

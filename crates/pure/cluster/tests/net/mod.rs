@@ -263,6 +263,7 @@ impl Net {
                     self.touched
                         .extend(resources.map(|resource| (resource, node.clone())));
                 }
+                Effect::WatchFences(_) => {}
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);
                 }

@@ -57,6 +57,7 @@ impl World {
             Effect::Keys(_) => {}
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
+            Effect::WatchFences(_) => {}
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
             // No scenario shuts a machine down in order yet.
@@ -127,6 +128,7 @@ fn is_repeatable(effect: &Effect) -> bool {
     match effect {
         Effect::Send { .. }
         | Effect::Reply(_)
+        | Effect::WatchFences(_)
         | Effect::Log { .. }
         | Effect::RestartReady { .. }
         | Effect::Left { .. }

@@ -1,0 +1,162 @@
+//! Fence devices as this node sees them: each is asked at its interval whether it answers, and what is wrong with it is
+//! told as a notice, which `status` shows on every node.
+//!
+//! Not for judging a device's answer (crate `fence`).
+
+use super::{input::Input, queue::Queue};
+use standfast_fence::FenceError;
+use standfast_model::{event::Event, fence::FenceDevice, id::DeviceId};
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Locked with the rest of the agent's memory, hence small.
+const STACK_BYTES: usize = 512 * 1024;
+/// Without devices it sleeps until it hears of some.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Before a device is asked for the first time, and between two questions after a failure.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Devices that this node could use.
+type Devices = Vec<(DeviceId, FenceDevice)>;
+
+/// The edge's handle. Dropped, its thread ends once no agent of a device is under way.
+#[derive(Debug)]
+pub(crate) struct Fencing {
+    devices: Sender<Devices>,
+}
+
+impl Fencing {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(inputs: Queue) -> std::io::Result<Self> {
+        let (devices, changed) = channel();
+        let watch = Watch {
+            watched: BTreeMap::new(),
+            inputs,
+        };
+        thread::Builder::new()
+            .name("fencing".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || watch.run(&changed))?;
+        Ok(Self { devices })
+    }
+
+    /// These are watched from now on, and no others.
+    pub(crate) fn watch(&self, devices: Devices) {
+        // The thread lives as long as this value does.
+        drop(self.devices.send(devices));
+    }
+}
+
+/// One device.
+struct Watched {
+    device: FenceDevice,
+    due: Instant,
+    /// Failures in a row.
+    failures: u32,
+    /// What the last notice said.
+    told: String,
+}
+
+struct Watch {
+    watched: BTreeMap<DeviceId, Watched>,
+    inputs: Queue,
+}
+
+impl Watch {
+    fn run(mut self, changed: &Receiver<Devices>) {
+        loop {
+            let due = self.watched.values().map(|watched| watched.due).min();
+            let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
+            match changed.recv_timeout(wait) {
+                Ok(devices) => self.take(devices),
+                Err(RecvTimeoutError::Timeout) => self.ask_due(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// What has not changed goes on as it was.
+    fn take(&mut self, devices: Devices) {
+        let mut before = std::mem::take(&mut self.watched);
+        for (id, device) in devices {
+            let kept = before.remove(&id).filter(|old| old.device == device);
+            let watched = kept.unwrap_or_else(|| Watched {
+                device,
+                due: Instant::now() + SOON,
+                failures: 0,
+                told: String::new(),
+            });
+            self.watched.insert(id, watched);
+        }
+        for (id, gone) in before {
+            let known = self.watched.get_mut(&id);
+            match known {
+                // Asked again in a moment: until then, what was said of it still holds.
+                Some(changed) => changed.told = gone.told,
+                None if gone.told.is_empty() => {}
+                None => self.notice(&id, String::new()),
+            }
+        }
+    }
+
+    fn ask_due(&mut self) {
+        let now = Instant::now();
+        let due = self
+            .watched
+            .iter()
+            .filter(|(_, watched)| watched.due <= now);
+        let due: Vec<DeviceId> = due.map(|(id, _)| id.clone()).collect();
+        for id in due {
+            let Some(watched) = self.watched.get_mut(&id) else {
+                continue;
+            };
+            let answer = standfast_fence::monitor(&watched.device);
+            let said = watched.judge(&id, answer);
+            if said != watched.told {
+                watched.told.clone_from(&said);
+                if !said.is_empty() {
+                    tracing::warn!("{said}");
+                }
+                self.notice(&id, said);
+            }
+        }
+    }
+
+    fn notice(&self, id: &DeviceId, text: String) {
+        let topic = format!("fence:{id}");
+        self.inputs
+            .send(Input::Event(Event::Notice { topic, text }));
+    }
+}
+
+impl Watched {
+    /// What is to be said of an answer: nothing as long as it may be a hiccup. Sets the next question.
+    fn judge(&mut self, id: &DeviceId, answer: Result<(), FenceError>) -> String {
+        let interval = Duration::from_micros(self.device.monitor.0);
+        let Err(error) = answer else {
+            self.failures = 0;
+            self.due = Instant::now() + interval;
+            return String::new();
+        };
+        self.failures = self.failures.saturating_add(1);
+        // Settings do not mend themselves, and devices often answer a second time.
+        let lasting = matches!(error, FenceError::Settings(_) | FenceError::Agent(_));
+        let certain = lasting || self.failures > self.device.retries;
+        self.due = Instant::now() + if certain { interval } else { SOON };
+        if !certain {
+            return self.told.clone();
+        }
+        let error = error.to_string().replace('\n', "; ");
+        match lasting {
+            true => format!("fence device {id} cannot be used from here: {error}"),
+            false => format!("fence device {id} does not answer: {error}"),
+        }
+    }
+}
