@@ -14,8 +14,9 @@ use standfast_model::{
 };
 
 impl Core {
-    /// Puts a new member into the log. One that was accepted before and never came gets the same
-    /// answer again; one whose old self is offline takes its place under a new number.
+    /// Puts a new member into the log. One that was accepted before and has not come yet gets the same
+    /// answer again, because its first request may be answered after a second one and it may live by
+    /// either; one whose old self is offline takes its place under a new number.
     pub(crate) fn join(
         &mut self,
         now: Now,
@@ -35,8 +36,15 @@ impl Core {
             .members
             .iter()
             .find(|(_, known)| known.node == node)
-            .map(|(member, known)| (*member, known.addresses == info.addresses));
-        if let Some((member, same_addresses)) = existing {
+            .map(|(member, known)| {
+                let came = known.voter
+                    || self
+                        .consensus
+                        .matched(*member)
+                        .is_some_and(|index| index > 0);
+                (*member, !came && known.addresses == info.addresses)
+            });
+        if let Some((member, unchanged)) = existing {
             let known = self.state.nodes.get(&node);
             if known.is_some_and(|known| known.online) {
                 return Err(Self::refusal(
@@ -47,13 +55,11 @@ impl Core {
                     ),
                 ));
             }
-            let same_key = self
-                .state
-                .keys
-                .get(&node)
-                .is_some_and(|keys| keys.contains(&offer.key));
-            let never_came = known.is_none_or(|known| known.report.version == 0);
-            if same_key && same_addresses && never_came {
+            let same_key = match self.state.keys.get(&node) {
+                Some(keys) => keys.contains(&offer.key),
+                None => offer.key.is_empty(),
+            };
+            if same_key && unchanged {
                 let response = self.joined(member);
                 self.answer(id, response);
                 return Ok(());

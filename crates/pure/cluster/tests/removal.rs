@@ -218,6 +218,21 @@ fn a_name_has_only_the_key_that_it_joined_with_last() {
     assert_eq!(keys(&net, "beta"), Some(BTreeSet::from(["third".into()])));
 }
 
+/// A machine may live by the answer to its first request while the second is still under way: both say the same,
+/// also when an earlier self had reported under this name.
+#[test]
+fn two_requests_of_one_machine_get_one_number() {
+    let mut net = Net::cluster(&NODES);
+    net.kill_agent("gamma");
+    net.run(5000);
+    let mut ask = || match join(&mut net, "gamma", "fresh", "10.0.0.9:1") {
+        Response::Joined { member, .. } => member,
+        other => panic!("{other:?}"),
+    };
+    let first = ask();
+    assert_eq!(first, ask());
+}
+
 #[test]
 fn joining_is_refused_with_the_difference() {
     let mut net = Net::new("alpha");
