@@ -103,7 +103,7 @@ fn a_cluster_is_made_again_from_its_backup() {
         "{history}"
     );
     assert!(
-        history.contains("made from the backup that alpha made"),
+        history.contains(" made a new cluster from the backup that alpha made"),
         "{history}"
     );
 }
@@ -128,6 +128,36 @@ fn after_a_power_failure_of_all_machines_the_service_returns_by_itself() {
     all_online(&machines);
     let running: usize = machines.iter().map(Machine::services).sum();
     assert_eq!(running, 1);
+}
+
+/// Its agent ends, what it runs goes on: taking the state away then would leave that to nobody.
+#[test]
+fn what_runs_on_under_a_restart_is_not_left_to_nobody() {
+    let mut machines = cluster("destroy", &["alpha"]);
+    serve(&machines);
+    let mut alpha = machines.pop().expect("alpha");
+    alpha.ok(&["agent", "restart"]);
+    alpha.wait_for("end of the agent", |alpha| {
+        alpha.ask(&["status"]).code == 102
+    });
+    assert_eq!(alpha.services(), 1);
+    let (state, cgroup) = (alpha.state(), alpha.cgroup.clone());
+    let destroy = ["destroy", "--yes", "--state", &state, "--cgroup", &cgroup];
+    let said = machines::run(&destroy, "");
+    println!("{}", said.err);
+    assert_eq!(said.code, 75, "{said:?}");
+    assert!(said.err.contains("web still runs here"), "{said:?}");
+    alpha.kill();
+    alpha.start();
+    alpha.wait_for_status("1 of 1 nodes online");
+    assert_eq!(alpha.services(), 1, "taken over by the next agent");
+    let history = alpha.ok(&["history"]);
+    assert!(
+        history.contains("agent on alpha restarts, as root@alpha asked"),
+        "{history}"
+    );
+    alpha.power_off();
+    alpha.wait_for("empty machine", |_| machines::run(&destroy, "").code == 0);
 }
 
 #[test]

@@ -117,8 +117,15 @@ impl Connection {
             Ok(request) => request,
             Err(fault) => return self.refuse(fault.kind, fault.text),
         };
-        if matches!(request, Request::Join { .. } | Request::Keys { .. }) {
-            let text = String::from("machines join over the network, with a token");
+        if matches!(
+            request,
+            Request::Join { .. }
+                | Request::Keys { .. }
+                | Request::ReplaceAuthority { .. }
+                | Request::Act { .. }
+        ) {
+            let text =
+                String::from("only agents ask this; machines join over the network, with a token");
             return self.refuse(FaultKind::Malformed, text);
         }
         if !request.looks_only() && !self.peer.may_change {

@@ -171,7 +171,12 @@ fn the_last_answer_gets_out_although_the_server_ends_at_once() {
     let path = place.socket();
     let client = thread::spawn(move || {
         let mut client = Client::connect(&path).expect("client");
-        client.call(&Request::Restart, SOON)
+        client.call(
+            &Request::Restart {
+                author: String::new(),
+            },
+            SOON,
+        )
     });
     let incoming = receiver.recv_timeout(SOON).expect("request");
     incoming.reply.send(Response::Done { index: 3 });

@@ -86,8 +86,8 @@ pub enum TransportEvent {
         /// The member.
         peer: NodeName,
     },
-    /// A member says that this node's certificate is worth nothing: it was removed, or that member does
-    /// not know it yet.
+    /// A member says that this node's certificate is worth nothing, or shows one of an authority that this node does
+    /// not trust: this node was removed, or that member does not know it yet.
     NotLetIn {
         /// The member.
         peer: NodeName,

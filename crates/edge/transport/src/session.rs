@@ -18,7 +18,7 @@ use crate::{
     hello::{Hello, ReadError, read_frame, read_hello, write_frame, write_hello},
     limits::PeerMeter,
     pki::{certificate_names, is_outside_validity, key_fingerprint},
-    tls::NOT_A_MEMBER_ALERT,
+    tls::{NOT_A_MEMBER_ALERT, STRANGE_AUTHORITY_ALERT},
 };
 
 /// Why this side closed a connection, as the other side sees it.
@@ -114,8 +114,11 @@ fn says_no_member(error: &ConnectionError) -> bool {
             close.error_code == TransportErrorCode::crypto(NOT_A_MEMBER_ALERT)
         }
         ConnectionError::ApplicationClosed(close) => close.error_code == Close::Removed.code(),
+        // Found by this end: the others have another authority by now, and none of them is left for this node.
+        ConnectionError::TransportError(error) => {
+            error.code == TransportErrorCode::crypto(STRANGE_AUTHORITY_ALERT)
+        }
         ConnectionError::VersionMismatch
-        | ConnectionError::TransportError(_)
         | ConnectionError::Reset
         | ConnectionError::TimedOut
         | ConnectionError::LocallyClosed

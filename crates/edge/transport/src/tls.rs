@@ -126,6 +126,9 @@ impl Members {
 
 /// The alert that [`NotAMember`] becomes on the wire (RFC 8446, `certificate_unknown`); nothing else here does.
 pub(crate) const NOT_A_MEMBER_ALERT: u8 = 46;
+/// What this end says, and acts on, when a peer's certificate is of an authority that it does not trust
+/// (`unknown_ca`).
+pub(crate) const STRANGE_AUTHORITY_ALERT: u8 = 48;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
@@ -243,7 +246,8 @@ impl ServerCertVerifier for PeerVerifier {
         let verified = at_any_time(|now| {
             self.inner
                 .verify_server_cert(end_entity, &[], server_name, &[], now)
-        })?;
+        })
+        .map_err(strange_authority)?;
         self.members.check(end_entity, &self.cluster)?;
         Ok(verified)
     }
@@ -273,8 +277,20 @@ impl ServerCertVerifier for PeerVerifier {
 
 fn roots(credentials: &Credentials) -> Result<Arc<RootCertStore>, Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(credentials.authority().clone())?;
+    for authority in credentials.trusted() {
+        roots.add(authority.clone())?;
+    }
     Ok(Arc::new(roots))
+}
+
+/// Two authorities of one cluster have the same name, so that a signature of another one looks like a broken one.
+fn strange_authority(error: Error) -> Error {
+    match error {
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => Error::InvalidCertificate(CertificateError::UnknownIssuer),
+        other => other,
+    }
 }
 
 fn general(error: impl fmt::Display) -> Error {

@@ -196,7 +196,7 @@ fn a_member_of_another_cluster_is_not_told_anything() {
     match result {
         Err(JoinError::Unreachable(why)) => {
             assert!(
-                why.contains("its cluster is not the one of the token"),
+                why.contains("its authority is not the one of the token"),
                 "{why}"
             );
         }

@@ -2,12 +2,13 @@
 //! place where the state changes. Not for deciding which commands there are.
 
 use crate::{
+    authority,
     configure::{self, By, New, configure},
     outages::note,
     removal, upgrading,
 };
 use standfast_model::{
-    command::{Change, Command, Decision},
+    command::{Act, Change, Command, Decision},
     id::{GroupId, MemberId, NodeId, ResourceId},
     plan::{Plan, PlanNumber},
     request::{Refusal, RefusalKind},
@@ -77,7 +78,8 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }
-        Change::SetKeys { node, keys } => removal::set_keys(state, node, keys),
+        Change::SetKeys { .. } | Change::Act { .. } => acted(state, &mut entry, &command.change),
+        Change::ReplaceAuthority { change } => authority::begin(state, &mut entry, change)?,
         Change::AskRestart {
             node,
             incarnation,
@@ -89,6 +91,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         }
     }
     note(state, &mut entry, &command.change);
+    authority::advance(state, &mut entry);
     Ok(())
 }
 
@@ -126,12 +129,29 @@ fn operate(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
     }
 }
 
+/// What an operator did through a node's agent: another key, or nothing that changes more than the journal.
+fn acted(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    if let Change::SetKeys { node, keys, by } = change {
+        removal::set_keys(state, entry, (node, keys, by));
+    }
+    if let Change::Act { node, act, by } = change {
+        let (kind, text) = match act {
+            Act::Token => (
+                "member",
+                format!("{by} made a token to join with, on {node}"),
+            ),
+        };
+        entry.write(state, kind, text, Vec::new());
+    }
+}
+
 /// An agent's planned restart begins, or is over.
 fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
     if let Change::RestartGrant {
         node,
         incarnation,
         length,
+        by,
     } = change
     {
         let grant = RestartGrant {
@@ -141,7 +161,12 @@ fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
         };
         state.restart_grants.insert(node.clone(), grant);
         let millis = length.as_millis_ceil();
-        let text = format!("agent on {node} restarts; its leases run on for {millis} ms");
+        let asked = if by.is_empty() {
+            String::new()
+        } else {
+            format!(", as {by} asked")
+        };
+        let text = format!("agent on {node} restarts{asked}; its leases run on for {millis} ms");
         entry.write(state, "node", text, Vec::new());
     }
     if let Change::RestartOver { node, index } = change {
@@ -411,6 +436,8 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         Change::Configure { .. }
         | Change::Draft { .. }
         | Change::SetKeys { .. }
+        | Change::ReplaceAuthority { .. }
+        | Change::Act { .. }
         | Change::Decide(_)
         | Change::Report { .. }
         | Change::ForgetFailures { .. }

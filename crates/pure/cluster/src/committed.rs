@@ -227,6 +227,7 @@ impl Core {
                 self.tell_members(&node);
             }
         }
+        self.publish_authorities();
         let mut watched = self.address_resources();
         watched.retain(|(resource, _)| self.touches(resource));
         if watched != self.watched {

@@ -21,7 +21,7 @@ pub(crate) struct By<'c> {
 
 impl By<'_> {
     /// The words after what was done.
-    fn because(self) -> String {
+    pub(crate) fn because(self) -> String {
         let reason = clean(self.reason);
         if reason.is_empty() {
             String::new()
@@ -32,7 +32,7 @@ impl By<'_> {
 }
 
 /// A reason as it is kept: one line, not too long, nothing that moves a terminal's cursor.
-fn clean(reason: &str) -> String {
+pub(crate) fn clean(reason: &str) -> String {
     let line = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
     let line: String = line.take(REASON_LIMIT).collect();
     line.trim().to_owned()

@@ -20,6 +20,7 @@ use crate::{
 };
 use standfast_consensus::{Consensus, Role};
 use standfast_model::{
+    authority::AuthorityOrders,
     command::{Change, Command},
     config::{Timing, VipConfig},
     effect::{Class, Effect, Level},
@@ -100,6 +101,7 @@ pub struct Core {
     pub(crate) devices: Vec<(DeviceId, FenceDevice)>,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
+    pub(crate) authorities: AuthorityOrders,
     /// Members that the state does not know yet, who are let in all the same.
     pub(crate) newcomers: BTreeMap<NodeId, Newcomer>,
     /// Members that do not let this node in, since it last heard them.
@@ -179,6 +181,7 @@ impl Core {
             devices: Vec::new(),
             peers: init.peers,
             keys: BTreeMap::new(),
+            authorities: AuthorityOrders::default(),
             newcomers: BTreeMap::new(),
             not_let_in: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -516,7 +519,7 @@ impl Core {
             Some(Body::MemoryQuery(MemoryQuery {})) => self.on_memory_query(from, sender),
             Some(Body::MemoryAnswer(answer)) => self.on_memory(now, from, &answer),
             // Answered before they reach the core.
-            Some(Body::Query(_) | Body::QueryAnswer(_)) => {}
+            Some(Body::Query(_) | Body::QueryAnswer(_) | Body::AuthorityKey(_)) => {}
             Some(Body::Rejoin(rejoin)) => {
                 self.on_rejoin(now, from, (sender, incarnation), &rejoin.why)
             }

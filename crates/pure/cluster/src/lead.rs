@@ -368,7 +368,7 @@ impl Peer {
         } else {
             0
         };
-        if heard >= newest || request.heard_term == 0 {
+        if heard >= newest {
             self.unheard_since = None;
         } else if heard > self.echoed || self.unheard_since.is_none() {
             self.unheard_since = Some(now);

@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod authority;
 mod checks;
 mod committed;
 mod configure;

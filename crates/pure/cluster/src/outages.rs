@@ -77,6 +77,8 @@ fn begin(
         | Change::AddMember { .. }
         | Change::Promote { .. }
         | Change::SetKeys { .. }
+        | Change::ReplaceAuthority { .. }
+        | Change::Act { .. }
         | Change::RemoveMember { .. } => (Cause::Planned, 0),
     };
     Outage {

@@ -7,6 +7,7 @@
 
 use crate::{apply, removal::forget_gone};
 use standfast_model::{
+    authority::Authorities,
     command::Command,
     event::Restored,
     id::{MemberId, NodeId},
@@ -128,6 +129,8 @@ pub fn refound(old: &ClusterState, new: &NewCluster) -> (ClusterState, MemberId)
     }
     state.nodes.entry(new.node.clone()).or_default();
     state.moves.clear();
+    // It has an authority of its own.
+    state.authorities = Authorities::default();
     forget_gone(&mut state);
     state.journal.push_back(JournalEntry {
         index: state.applied,

@@ -4,7 +4,7 @@
 //! something is not removed, and one that slips through keeps its entry until its lease has expired.
 //! Not for members that come back under another number (`deciding`).
 
-use crate::core::Core;
+use crate::{apply::Entry, core::Core};
 use standfast_model::{
     command::Change,
     id::{MemberId, NodeId},
@@ -32,10 +32,24 @@ fn may_hold_something(state: &ClusterState, node: &NodeId) -> bool {
 }
 
 /// A member that was not removed meanwhile shows other keys.
-pub(crate) fn set_keys(state: &mut ClusterState, node: &NodeId, keys: &BTreeSet<String>) {
-    if let Some(known) = state.keys.get_mut(node) {
-        known.clone_from(keys);
+pub(crate) fn set_keys(
+    state: &mut ClusterState,
+    entry: &mut Entry,
+    (node, keys, by): (&NodeId, &BTreeSet<String>, &str),
+) {
+    let Some(known) = state.keys.get_mut(node).filter(|known| *known != keys) else {
+        return;
+    };
+    known.clone_from(keys);
+    if by.is_empty() {
+        return;
     }
+    let text = if keys.len() > 1 {
+        format!("{by} asked for another private key of {node}")
+    } else {
+        format!("{node} has another private key, as {by} asked; the old one is worth nothing")
+    };
+    entry.write(state, "keys", text, Vec::new());
 }
 
 /// Forgets a node that an operator removed, except what its leases need.
@@ -249,7 +263,10 @@ impl Core {
                 return String::new();
             }
             let names: Vec<&str> = self.not_let_in.iter().map(NodeId::as_str).collect();
-            return format!("{} no longer let it in", names.join(" and "));
+            return format!(
+                "{} no longer let it in, or have replaced their certificate authority while it was away",
+                names.join(" and ")
+            );
         }
         "the cluster's own log says so".to_owned()
     }

@@ -4,7 +4,7 @@
 
 use crate::{core::Core, lead::restart_wait};
 use standfast_model::{
-    command::Change,
+    command::{Act, Change},
     effect::{Class, Effect, Level},
     event::Reply,
     id::{GroupId, Incarnation, MemberId, NodeId},
@@ -86,16 +86,19 @@ impl Core {
             | Request::Switchover { .. }
             | Request::Drain { .. }
             | Request::Cleanup { .. }
-            | Request::Restart
+            | Request::Restart { .. }
             | Request::AskRestart { .. }
             | Request::Leave
             | Request::Token
             | Request::RotateKey { .. }
             | Request::Keys { .. }
+            | Request::RotateAuthority { .. }
+            | Request::ReplaceAuthority { .. }
+            | Request::Act { .. }
             | Request::Query { .. }
             | Request::Remove { .. }
             | Request::Join { .. } => {
-                if matches!(request, Request::Restart) {
+                if matches!(request, Request::Restart { .. }) {
                     self.restart_asked = Some(now);
                     self.clients.restart = Some(id);
                     self.clients.restart_index = None;
@@ -262,11 +265,19 @@ impl Core {
                 }
             }
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
-            Request::Restart => self.restart_grant(now, origin),
-            Request::Keys { node, keys, force } => {
+            Request::Restart { author } => self.restart_grant(now, origin, author),
+            Request::Keys {
+                node,
+                keys,
+                force,
+                author,
+            } => {
                 self.check_keys(origin.as_ref(), &node, &keys, force)?;
-                Change::SetKeys { node, keys }
+                let by = self.named(author);
+                Change::SetKeys { node, keys, by }
             }
+            Request::ReplaceAuthority { change } => Change::ReplaceAuthority { change },
+            Request::Act { node, act, author } => return self.act(now, id, (node, act, author)),
             Request::Remove { node, author } => return self.remove(now, id, &node, &author),
             Request::AskRestart { node, author } => self.ask_restart(node, author)?,
             Request::Leave => self.leave(origin),
@@ -279,6 +290,7 @@ impl Core {
             | Request::Backup
             | Request::Token
             | Request::RotateKey { .. }
+            | Request::RotateAuthority { .. }
             | Request::Query { .. }
             | Request::Plan { .. }
             | Request::Text { .. } => {
@@ -291,8 +303,34 @@ impl Core {
         self.commit(now, id, change)
     }
 
-    fn restart_grant(&mut self, now: Now, origin: Option<NodeId>) -> Change {
+    /// Who asked, for the journal. A program that does not know of it would write another one.
+    fn named(&self, by: String) -> String {
+        if self.state.level() < 3 {
+            String::new()
+        } else {
+            by
+        }
+    }
+
+    fn act(
+        &mut self,
+        now: Now,
+        id: u64,
+        (node, act, by): (NodeId, Act, String),
+    ) -> Result<(), Refusal> {
+        let change = Change::Act { node, act, by };
+        // Until everybody can read it, it is in that node's own log only.
+        if self.state.level().max(self.level_of_all()) < change.level() {
+            let index = self.state.applied;
+            self.answer(id, Response::Done { index });
+            return Ok(());
+        }
+        self.commit(now, id, change)
+    }
+
+    fn restart_grant(&mut self, now: Now, origin: Option<NodeId>, by: String) -> Change {
         let node = origin.unwrap_or_else(|| self.node.clone());
+        let by = self.named(by);
         let incarnation = self.incarnation_of(&node);
         let length = self.timing().restart_grant;
         let wait = restart_wait(now, &self.state, &node, length, self.wait_drift());
@@ -303,6 +341,7 @@ impl Core {
             node,
             incarnation,
             length,
+            by,
         }
     }
 
@@ -416,7 +455,7 @@ impl Core {
             return;
         };
         if waiting.origin.is_none()
-            && matches!(waiting.request, Request::Restart)
+            && matches!(waiting.request, Request::Restart { .. })
             && outcome.is_ok()
         {
             return;

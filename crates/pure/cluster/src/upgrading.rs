@@ -99,7 +99,8 @@ impl Core {
         self.ending.restart_tried = Some(now);
         // Nobody waits for the answer: that it happened is seen by everybody.
         let id = self.incarnation.0.rotate_left(17) ^ now.boot;
-        self.on_request(now, id, Request::Restart);
+        let author = String::new();
+        self.on_request(now, id, Request::Restart { author });
     }
 
     /// Whether leadership is to go because this agent is about to end or to restart.
@@ -117,7 +118,7 @@ impl Core {
     }
 
     /// What every member's program knows, as far as they have said; zero while one of them has not.
-    fn level_of_all(&self) -> u32 {
+    pub(crate) fn level_of_all(&self) -> u32 {
         let levels = self.state.members.values().map(|member| {
             let known = self.state.nodes.get(&member.node);
             known

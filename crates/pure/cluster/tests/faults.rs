@@ -219,7 +219,9 @@ fn a_restart_outlives_the_leader_that_granted_it() {
         &NodeId::from("beta"),
         Event::Request {
             id: 77_777,
-            request: Request::Restart,
+            request: Request::Restart {
+                author: String::new(),
+            },
         },
     );
     for _ in 0..200 {
@@ -254,7 +256,9 @@ fn a_restart_that_did_not_happen_is_over() {
         &NodeId::from("beta"),
         Event::Request {
             id: 77_777,
-            request: Request::Restart,
+            request: Request::Restart {
+                author: String::new(),
+            },
         },
     );
     // The answer comes too late for whoever asked: this node learns of the commit after 11 s.

@@ -2,6 +2,7 @@
 //! so that a mixed cluster and a reader with a plain tool can both read them.
 
 use crate::{
+    authority::AuthorityChange,
     config::ClusterConfig,
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     plan::Plan,
@@ -101,6 +102,9 @@ pub enum Change {
         incarnation: Incarnation,
         /// How long, from when the agent asked.
         length: Micros,
+        /// The operator who asked; empty when it is the cluster's own doing.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
     },
     /// The agent is back, or released everything: the restart grant is over.
     RestartOver {
@@ -156,6 +160,23 @@ pub enum Change {
         node: NodeId,
         /// Their fingerprints.
         keys: BTreeSet<String>,
+        /// Who asked for another key; empty when nobody had to.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
+    },
+    /// Another certificate authority is to take the place of the present one, step by step.
+    ReplaceAuthority {
+        /// The new one. Its step and time are not looked at.
+        change: Box<AuthorityChange>,
+    },
+    /// Something that an operator did through a node's agent and that changes nothing else: for the journal.
+    Act {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        act: Act,
+        /// Who.
+        by: String,
     },
     /// A member leaves. This ends no lease.
     RemoveMember {
@@ -174,6 +195,7 @@ impl Change {
         match self {
             Self::Configure { config, .. } => config.level(),
             Self::Draft { .. } | Self::SetKeys { .. } => 2,
+            Self::ReplaceAuthority { .. } | Self::Act { .. } => 3,
             Self::Decide(_)
             | Self::Report { .. }
             | Self::ForgetFailures { .. }
@@ -189,6 +211,14 @@ impl Change {
             | Self::RemoveMember { .. } => 1,
         }
     }
+}
+
+/// Something that an operator did, for the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Made a token with which a machine may join.
+    Token,
 }
 
 /// A decision of the leader: who is lost, and the plan that follows.

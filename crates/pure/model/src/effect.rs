@@ -1,6 +1,7 @@
 //! Effects: everything that the core ever asks for. Plain data; edges carry them out.
 
 use crate::{
+    authority::AuthorityOrders,
     config::ResourceKind,
     event::{HardState, Reply},
     fence::FenceDevice,
@@ -63,6 +64,8 @@ pub enum Effect {
     },
     /// Fingerprints of the public keys that each node may show: nobody else is let in. Comes before `Peers`.
     Keys(BTreeMap<NodeId, BTreeSet<String>>),
+    /// What this node is to do about certificate authorities; complete every time.
+    Authorities(AuthorityOrders),
     /// Members and their links have changed.
     Peers(Vec<(NodeId, Vec<String>)>),
     /// Watch these interfaces and gateways for address resources that this node might run.

@@ -10,6 +10,7 @@
 )]
 #![warn(missing_docs)]
 
+pub mod authority;
 pub mod command;
 pub mod config;
 pub mod effect;
@@ -34,5 +35,5 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-/// | 3 | fence devices |
+/// | 3 | fence devices; another authority; acts in the journal |
 pub const FEATURE_LEVEL: u32 = 3;

@@ -19,7 +19,7 @@ pub struct Message {
     /// What it says.
     #[prost(
         oneof = "Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 40, 41"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 40, 41, 42"
     )]
     pub body: Option<Body>,
 }
@@ -69,6 +69,29 @@ pub enum Body {
     /// The answer to it, stream.
     #[prost(message, tag = "41")]
     QueryAnswer(QueryAnswer),
+    /// A member asks for the key of the authority to come, or is given it; cores never see it, stream.
+    #[prost(message, tag = "42")]
+    AuthorityKey(AuthorityKey),
+}
+
+/// The private key of an authority, from one member to another. It is encrypted by the link, and never logged.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct AuthorityKey {
+    /// Fingerprint of the authority's certificate.
+    #[prost(string, tag = "1")]
+    pub fingerprint: String,
+    /// Its key, PEM; empty in a question.
+    #[prost(string, tag = "2")]
+    pub pem: String,
+}
+
+impl std::fmt::Debug for AuthorityKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorityKey")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A plan's number on the wire.
@@ -130,7 +153,7 @@ pub struct LeaseRequest {
     #[prost(uint64, tag = "5")]
     pub applied: u64,
     /// Term and number of the newest round that it has heard, so that a leader whom it does not hear stops granting.
-    /// Term 0: a build that does not say.
+    /// Zero: none yet.
     #[prost(uint64, tag = "6")]
     pub heard_term: u64,
     /// See `heard_term`.

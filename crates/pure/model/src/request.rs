@@ -1,6 +1,8 @@
 //! What clients ask (command line, through the local API) and what they are answered.
 
 use crate::{
+    authority::AuthorityChange,
+    command::Act,
     config::ClusterConfig,
     id::{GroupId, MemberId, NodeId},
     plan::Action,
@@ -86,7 +88,10 @@ pub enum Request {
         author: String,
     },
     /// This node's agent is about to restart: let its leases run on.
-    Restart,
+    Restart {
+        /// Who asked; empty when the cluster did.
+        author: String,
+    },
     /// A node's agent is to restart, as in an upgrade; refused while another one does, or is missing.
     AskRestart {
         /// Which.
@@ -121,6 +126,31 @@ pub enum Request {
         keys: BTreeSet<String>,
         /// See `RotateKey`.
         force: bool,
+        /// Who asked for another key.
+        #[serde(default)]
+        author: String,
+    },
+    /// Another certificate authority is to take the place of the present one. Answered by the agent, which makes
+    /// it, with the request that follows.
+    RotateAuthority {
+        /// Why; may be empty.
+        reason: String,
+        /// Who.
+        author: String,
+    },
+    /// The authority that an agent made for this. From a node's own agent only.
+    ReplaceAuthority {
+        /// The new one.
+        change: Box<AuthorityChange>,
+    },
+    /// Something for the journal. From a node's own agent only.
+    Act {
+        /// Which node.
+        node: NodeId,
+        /// What.
+        act: Act,
+        /// Who.
+        author: String,
     },
     /// A node leaves for good: its certificate is worth nothing from then on.
     Remove {

@@ -2,6 +2,7 @@
 //! (crate `cluster`, module `apply`).
 
 use crate::{
+    authority::Authorities,
     config::ClusterConfig,
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
@@ -46,6 +47,9 @@ pub struct ClusterState {
     /// in, whatever its certificate says: a removed node has none, also when its name joins again.
     #[serde(default)]
     pub keys: BTreeMap<NodeId, BTreeSet<String>>,
+    /// The certificate authority, and whether another one takes its place.
+    #[serde(default)]
+    pub authorities: Authorities,
     /// The plan in force.
     pub plan: Plan,
     /// Only while the cluster observes: where each group would be if it acted.
@@ -195,6 +199,12 @@ pub struct CertificateReport {
     pub until_ms: u64,
     /// Why it cannot be renewed, empty when that is not due or has worked.
     pub problem: String,
+    /// Fingerprint of the authority that signed it; empty from those who do not say.
+    #[serde(default)]
+    pub authority: String,
+    /// Fingerprint of the authority to come that this node trusts and has the key of, empty without one.
+    #[serde(default)]
+    pub ready_for: String,
 }
 
 /// One resource on one node.
@@ -293,7 +303,7 @@ pub struct JournalEntry {
     pub wall_ms: u64,
     /// Plan in force after it.
     pub plan: PlanNumber,
-    /// What kind of thing happened: `config`, `failover`, `switchover`, `failure`, `node`, `member`, …
+    /// What kind of thing happened: `config`, `failover`, `switchover`, `failure`, `node`, `member`, `keys`, …
     pub kind: String,
     /// What happened, as a sentence.
     pub text: String,

@@ -2,7 +2,7 @@
 
 use super::{
     addresses::{Addresses, Order, Terms},
-    convert,
+    certificates, convert,
     fencing::Fencing,
     input::Input,
     inquiry::Inquiry,
@@ -17,14 +17,20 @@ use standfast_model::{
     effect::{Class, Effect, Level},
     id::{NodeId, ResourceId},
     message::Message,
-    request::Response,
+    request::{RefusalKind, Response},
 };
 use standfast_process::ProcessDriver;
 use standfast_storage::{Identity, StorageThread};
 use standfast_transport::{
-    MAX_DATAGRAM_BYTES, MAX_STREAM_BYTES, NodeName, Outgoing, Peer, Transport, join::JoinRequest,
+    MAX_DATAGRAM_BYTES, MAX_STREAM_BYTES, NodeName, Outgoing, Peer, Transport,
+    join::JoinRequest,
+    pki::{forget_authority, trusted},
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::{Path, PathBuf},
+    sync::mpsc::Sender,
+};
 
 /// Somebody who waits for an answer.
 #[derive(Debug)]
@@ -34,7 +40,11 @@ pub(crate) enum Waiting {
     /// A machine that wants to join.
     Joiner(JoinRequest),
     /// A client who asked for another key of this node: the cluster is to know it first.
-    Rotation(ReplyHandle),
+    Rotation(ReplyHandle, String),
+    /// A client who asked for another authority, and the fingerprint of the one that was made.
+    Authority(ReplyHandle, String),
+    /// A client who asked for a token: it is in the journal first.
+    Token(ReplyHandle),
     /// A program that watches.
     Watcher(standfast_web::Asked),
 }
@@ -57,6 +67,10 @@ pub(crate) struct Edges {
     pub(crate) backlog: VecDeque<standfast_model::effect::Batch>,
     /// The last write handed to the storage thread, which repeats failed ones by itself.
     pub(crate) submitted: u64,
+    /// Renews, and follows what the cluster has agreed on about authorities.
+    pub(crate) certificates: Sender<certificates::Work>,
+    /// Keys and certificates.
+    pub(crate) pki: PathBuf,
     /// Back to the agent's own loop.
     pub(crate) inputs: Queue,
     /// Which driver each resource belongs to.
@@ -124,6 +138,9 @@ impl Edges {
                     }
                 }
                 Effect::Keys(keys) => self.set_keys(&keys),
+                Effect::Authorities(orders) => {
+                    drop(self.certificates.send(certificates::Work::Follow(orders)));
+                }
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
@@ -235,11 +252,24 @@ impl Edges {
     fn reply(&mut self, id: u64, response: Response) {
         match self.waiting.remove(&id) {
             Some(Waiting::Client(handle, shown)) => handle.send(shown.answer(response)),
-            Some(Waiting::Joiner(request)) => admit(request, response),
-            Some(Waiting::Rotation(handle)) => match response {
+            Some(Waiting::Joiner(request)) => admit(request, response, &self.pki),
+            Some(Waiting::Rotation(handle, author)) => match response {
                 Response::Done { .. } => {
-                    self.inputs.send(Input::Rotation(Step::Known(handle)));
+                    self.inputs
+                        .send(Input::Rotation(Step::Known(handle, author)));
                 }
+                other => handle.send(other),
+            },
+            Some(Waiting::Authority(handle, fingerprint)) => {
+                // After a timeout it may be the cluster's all the same.
+                let unwanted = matches!(&response, Response::Refused(refusal) if refusal.kind != RefusalKind::Timeout);
+                if unwanted && let Err(error) = forget_authority(&self.pki, &fingerprint) {
+                    tracing::warn!(%error, "the key of an authority that is not wanted is left");
+                }
+                handle.send(response);
+            }
+            Some(Waiting::Token(handle)) => match response {
+                Response::Done { .. } => self.inputs.send(Input::Token(handle)),
                 other => handle.send(other),
             },
             Some(Waiting::Watcher(asked)) => {
@@ -252,7 +282,7 @@ impl Edges {
     }
 }
 
-fn admit(request: JoinRequest, response: Response) {
+fn admit(request: JoinRequest, response: Response, pki: &Path) {
     match response {
         Response::Joined {
             member,
@@ -264,6 +294,7 @@ fn admit(request: JoinRequest, response: Response) {
                 cluster_id,
                 member,
                 peers,
+                authorities: trusted(pki).unwrap_or_default(),
             };
             match serde_json::to_vec(&bootstrap) {
                 Ok(json) => request.accept(json.into(), true),

@@ -1,6 +1,7 @@
 //! What reaches the agent's loop, and how edges put it there. Plain translation.
 
 use super::{
+    certificates,
     copies::Copies,
     inquiry::{Inquiry, Work},
     queue::Queue,
@@ -33,7 +34,9 @@ pub(crate) enum Input {
     Join(JoinRequest),
     /// This node takes another key.
     Rotation(super::rotation::Step),
-    /// This node's certificate was renewed.
+    /// A client's token is in the journal: it can be made.
+    Token(standfast_api::ReplyHandle),
+    /// This node's certificate was renewed, or it trusts other authorities.
     Renewed(Box<Credentials>),
     /// A program that watches.
     Watcher(standfast_web::Asked),
@@ -51,14 +54,20 @@ pub(crate) enum Input {
 pub(crate) struct Sink {
     inputs: Queue,
     inquiry: Inquiry,
+    certificates: Sender<certificates::Work>,
     copies: Mutex<Copies>,
 }
 
 impl Sink {
-    pub(crate) fn new(inputs: Queue, inquiry: Inquiry) -> Self {
+    pub(crate) fn new(
+        inputs: Queue,
+        inquiry: Inquiry,
+        certificates: Sender<certificates::Work>,
+    ) -> Self {
         Self {
             inputs,
             inquiry,
+            certificates,
             copies: Mutex::default(),
         }
     }
@@ -88,6 +97,13 @@ impl Sink {
             }) => {
                 let from = NodeId::from(from);
                 self.inquiry.hand(Work::Answered { from, id, json });
+            }
+            Ok(Message {
+                body: Some(Body::AuthorityKey(key)),
+                ..
+            }) => {
+                let from = NodeId::from(from);
+                drop(self.certificates.send(certificates::Work::Key(from, key)));
             }
             Ok(message) => {
                 let event = Event::Message {

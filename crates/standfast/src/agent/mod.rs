@@ -33,6 +33,7 @@ use shown::Shown;
 use standfast_cluster::{Core, Init};
 use standfast_guard::{status::Guard, support};
 use standfast_model::{
+    command::Act,
     effect::Class,
     event::Event,
     guards::GuardSupport,
@@ -154,9 +155,6 @@ pub(crate) fn run(
         })
         .map_err(|error| Failure::cannot("serve clients", &error))?;
     let metrics = metrics::serve(options, &queue);
-    let pki = setup::pki_dir(&options.state);
-    certificates::watch(pki, options.certificate_life, queue.clone())
-        .map_err(|error| Failure::cannot("start a thread", &error))?;
     if options.realtime
         && let Err(why) = realtime::raise_this_thread()
     {
@@ -253,7 +251,11 @@ fn start_edges(
             }
         }));
     }
-    let transport = Transport::start(config, Arc::new(Sink::new(inputs.clone(), inquiry.clone())))
+    let pki = setup::pki_dir(&options.state);
+    let certificates = certificates::watch(pki.clone(), options.certificate_life, inputs.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let sink = Sink::new(inputs.clone(), inquiry.clone(), certificates.clone());
+    let transport = Transport::start(config, Arc::new(sink))
         .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
     let stored = inputs.clone();
     let storage = StorageThread::start(storage, WRITES, move |event| {
@@ -275,12 +277,7 @@ fn start_edges(
         from_process.send(Input::Event(Event::Instance { resource, change }));
     })
     .map_err(|error| Failure::cannot("start the process driver", &error))?;
-    let mut support = standfast_address::probe_support();
-    if options.without_guards {
-        support.nft = Err("left out by --without-guards".to_owned());
-    }
-    let addresses = Addresses::start(&options.run, "standfast", &support, events)
-        .map_err(|error| Failure::cannot("start the address driver", &error))?;
+    let addresses = start_addresses(options, events)?;
     let fencing = fencing::Fencing::start(inputs.clone())
         .map_err(|error| Failure::cannot("start a thread", &error))?;
     Ok(Edges {
@@ -295,10 +292,24 @@ fn start_edges(
         backlog: VecDeque::new(),
         submitted: 0,
         unsent: Vec::new(),
+        certificates,
+        pki,
         inputs: inputs.clone(),
         kinds: BTreeMap::new(),
         unfit: None,
     })
+}
+
+fn start_addresses(
+    options: &Options,
+    events: std::sync::mpsc::Sender<Event>,
+) -> Result<Addresses, Failure> {
+    let mut support = standfast_address::probe_support();
+    if options.without_guards {
+        support.nft = Err("left out by --without-guards".to_owned());
+    }
+    Addresses::start(&options.run, "standfast", &support, events)
+        .map_err(|error| Failure::cannot("start the address driver", &error))
 }
 
 /// What this machine's kernel offers, with the reasons for what it does not.
@@ -414,6 +425,10 @@ fn event_of(
     let (waiting, request) = match input {
         Input::Event(event) => return Some(event),
         Input::Rotation(step) => return rotation::go_on(edges, options, step, id),
+        Input::Token(handle) => {
+            handle.send(make_token(edges, links, options));
+            return None;
+        }
         Input::Renewed(credentials) => {
             edges.transport.set_credentials(*credentials);
             return None;
@@ -423,7 +438,7 @@ fn event_of(
             return None;
         }
         Input::Client(incoming) => {
-            return accept_client(edges, core, incoming, (id, links, options));
+            return accept_client(edges, core, incoming, (id, options));
         }
         Input::Join(asked) => {
             let request = Request::Join {
@@ -453,7 +468,7 @@ fn accept_client(
     edges: &mut Edges,
     core: &Core,
     incoming: standfast_api::Incoming,
-    (id, links, options): (u64, &[SocketAddr], &Options),
+    (id, options): (u64, &Options),
 ) -> Option<Event> {
     let standfast_api::Incoming {
         request,
@@ -468,27 +483,28 @@ fn accept_client(
         }));
         return None;
     }
-    // Everything else that changes something is in the journal with its author.
-    if matches!(request, Request::Token | Request::Restart) {
-        let what = match request {
-            Request::Token => "a token to join with",
-            _ => "a restart of the agent",
-        };
-        tracing::info!(user = peer.name, uid = peer.uid, what, "asked for");
-    }
+    let who = format!("{}@{}", peer.name, edges.identity.node);
     if matches!(request, Request::Token) {
-        reply.send(make_token(edges, links, options));
-        return None;
+        edges.waiting.insert(id, Waiting::Token(reply));
+        let request = Request::Act {
+            node: NodeId::from(edges.identity.node.as_str()),
+            act: Act::Token,
+            author: who,
+        };
+        return Some(Event::Request { id, request });
     }
     if let Request::RotateKey { force, .. } = request {
-        rotation::begin(edges, options, reply, force);
+        rotation::begin(edges, options, reply, (force, who));
+        return None;
+    }
+    if let Request::RotateAuthority { reason, .. } = request {
+        rotation::begin_authority(edges, options, reply, (who, reason));
         return None;
     }
     if let Request::Query { node, query } = request {
         edges.inquiry.hand(Work::Client { node, query, reply });
         return None;
     }
-    let who = format!("{}@{}", peer.name, edges.identity.node);
     let request = with_author(request, &who);
     let shown = Shown::of(&request, core.inspect().state);
     edges.waiting.insert(id, Waiting::Client(reply, shown));
@@ -544,6 +560,7 @@ fn with_author(request: Request, who: &str) -> Request {
             reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::Restart { .. } => Request::Restart { author },
         Request::AskRestart { node, .. } => Request::AskRestart { node, author },
         Request::Drain { node, drained, .. } => Request::Drain {
             node,
@@ -558,7 +575,9 @@ fn with_author(request: Request, who: &str) -> Request {
         | Request::Keys { .. }
         | Request::Plan { .. }
         | Request::Text { .. }
-        | Request::Restart
+        | Request::RotateAuthority { .. }
+        | Request::ReplaceAuthority { .. }
+        | Request::Act { .. }
         | Request::Leave
         | Request::Token
         | Request::Query { .. }

@@ -4,7 +4,7 @@
 //! What the new state is, is decided in crate `cluster`, module `refound`. Not for asking the operator.
 
 use super::{convert, setup};
-use crate::failure::Failure;
+use crate::{doctor, failure::Failure};
 use standfast_cluster::{NewCluster, Survey, longest_lease, refound, survey};
 use standfast_model::{id::NodeId, state::ClusterState};
 use standfast_storage::{Batch, HardState, Identity, Restored, Snapshot, Storage};
@@ -218,9 +218,11 @@ pub(crate) fn finish_keys(folder: &Path, cluster_id: &str) -> Result<(), Failure
         .map_err(failure)
 }
 
-/// Takes away everything that this node knows of its cluster. Refused while an agent uses it.
-pub(crate) fn destroy(folder: &Path) -> Result<Option<Identity>, Failure> {
+/// Takes away everything that this node knows of its cluster. Refused while an agent uses it, and while
+/// something still runs here: an agent that has ended for a restart leaves its services to their keepers.
+pub(crate) fn destroy(folder: &Path, cgroup: &Path) -> Result<Option<Identity>, Failure> {
     let (storage, restored) = open_storage(folder)?;
+    refuse_while_running(cgroup)?;
     let failure = |error: io::Error| Failure::cannot("take the state away", &error);
     // The lock itself stays until the end, and its file for good: it is where the next agent waits.
     for entry in fs::read_dir(folder).map_err(failure)? {
@@ -240,6 +242,25 @@ pub(crate) fn destroy(folder: &Path) -> Result<Option<Identity>, Failure> {
     }
     drop(storage);
     Ok(restored.identity)
+}
+
+fn refuse_while_running(cgroup: &Path) -> Result<(), Failure> {
+    let mut running: Vec<String> = doctor::running(cgroup)
+        .into_iter()
+        .map(|left| left.resource)
+        .collect();
+    running.sort();
+    running.dedup();
+    if running.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "{} still runs here: the agent has ended for a restart, or was killed, and what it ran goes on until its lease is over; \
+         start the agent and stop it (`systemctl start standfast`, `systemctl stop standfast`), which moves everything away, or \
+         wait until the lease is over. Nothing was changed",
+        running.join(", ")
+    );
+    Err(Failure::new(75, text))
 }
 
 fn remove_folder(folder: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use standfast_storage::{Batch, HardState, Identity, Snapshot, Storage};
 use standfast_transport::{
     ClusterId, NodeName,
     join::{JoinOptions, JoinToken, join as ask_to_join},
-    pki::{Authority, CA_CERTIFICATE, CA_KEY, NODE_CERTIFICATE},
+    pki::{Authority, CA_CERTIFICATE, CA_KEY, NODE_CERTIFICATE, TRUSTED, trust},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +26,10 @@ pub(crate) struct Bootstrap {
     pub(crate) cluster_id: String,
     pub(crate) member: MemberId,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
+    /// Fingerprints and certificates of everybody whose signature members trust: one, or two while the
+    /// authority is replaced.
+    #[serde(default)]
+    pub(crate) authorities: Vec<(String, String)>,
 }
 
 /// Keys and certificates inside the state directory.
@@ -166,6 +170,10 @@ impl Joiner<'_> {
             .map_err(|error| Failure::cannot("join", &error))?;
         let bootstrap: Bootstrap = serde_json::from_slice(&joined.bootstrap)
             .map_err(|error| Failure::cannot("understand what the member said", &error))?;
+        for (fingerprint, certificate) in &bootstrap.authorities {
+            trust(&pki_dir(self.state), certificate, fingerprint)
+                .map_err(|error| Failure::cannot("keep what the members trust", &error))?;
+        }
         let identity = Identity {
             cluster_id: bootstrap.cluster_id.clone(),
             node: self.name.to_owned(),
@@ -186,7 +194,7 @@ impl Joiner<'_> {
 /// Takes away what an interrupted set-up has left, except this node's own key: with it, whoever asks again
 /// is the same node. Only for a folder that holds no state.
 fn forget_half(pki: &Path) -> Result<(), Failure> {
-    for file in [CA_CERTIFICATE, NODE_CERTIFICATE, CA_KEY] {
+    for file in [CA_CERTIFICATE, NODE_CERTIFICATE, CA_KEY, TRUSTED] {
         match std::fs::remove_file(pki.join(file)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Failure::cannot("take an interrupted set-up away", &error));

@@ -1,4 +1,4 @@
-//! `cert show` and `cert rotate`.
+//! `cert show`, and `cert rotate` of a node's key.
 //!
 //! Renewal needs no command: the agent does it by itself (`agent::certificates`).
 
@@ -19,6 +19,8 @@ use std::{path::Path, time::Instant};
 struct Document {
     schema: &'static str,
     nodes: Vec<Line>,
+    /// Another authority takes the place of the present one; none when nothing of that is under way.
+    authority_change: Option<render::AuthorityLine>,
 }
 
 #[derive(Serialize)]
@@ -30,6 +32,8 @@ struct Line {
     problem: String,
     /// Fingerprints of the public keys that it may show: one, or two while it changes its key.
     keys: Vec<String>,
+    /// Fingerprint of the authority that signed its certificate; empty when that is not known.
+    authority: String,
 }
 
 fn lines(view: &View) -> Vec<Line> {
@@ -47,6 +51,7 @@ fn lines(view: &View) -> Vec<Line> {
                     .get(node)
                     .map(|keys| keys.iter().cloned().collect())
                     .unwrap_or_default(),
+                authority: report.map_or_else(String::new, |r| r.authority.clone()),
             }
         })
         .collect()
@@ -59,6 +64,7 @@ pub(super) fn show(socket: &Path, args: &CertShowArgs) -> Result<(), Failure> {
         return print(&render::json(&Document {
             schema: "standfast/cert/1",
             nodes,
+            authority_change: render::authority_line(&view),
         }));
     }
     let mut text = String::new();
@@ -81,6 +87,25 @@ pub(super) fn show(socket: &Path, args: &CertShowArgs) -> Result<(), Failure> {
                 line.node
             ));
         }
+    }
+    let mut authorities: Vec<&str> = nodes.iter().map(|line| line.authority.as_str()).collect();
+    authorities.sort_unstable();
+    authorities.dedup();
+    for authority in authorities.iter().filter(|one| !one.is_empty()) {
+        let of: Vec<&str> = nodes
+            .iter()
+            .filter(|line| line.authority == **authority && authorities.len() > 1)
+            .map(|line| line.node.as_str())
+            .collect();
+        let of = if of.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", of.join(", "))
+        };
+        text.push_str(&format!("authority{of}: {authority}\n"));
+    }
+    if let Some(sentence) = render::authority_sentence(&view) {
+        text.push_str(&format!("{sentence}\n"));
     }
     print(&text)
 }

@@ -114,8 +114,9 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
         print(&say::text(&say::backup_title(&head, &state), &notes))?;
     }
     confirm(args.yes, &node.name, "nothing was changed")?;
+    let who = std::env::var("SUDO_USER").unwrap_or_else(|_| String::from("root"));
     let text = format!(
-        "a new cluster was made from the backup that {} made of cluster {}, up to entry {}",
+        "{who} made a new cluster from the backup that {} made of cluster {}, up to entry {}",
         head.node, state.cluster_id, state.applied
     );
     let founding = (text.as_str(), notes.clone());
@@ -152,7 +153,7 @@ pub(super) fn destroy(args: &DestroyArgs) -> Result<(), Failure> {
             folder.display()
         ),
     )?;
-    match recovery::destroy(folder)? {
+    match recovery::destroy(folder, &args.cgroup)? {
         Some(identity) => print(&format!(
             "{} knows nothing of cluster {} any more; it can join or make another\n",
             identity.node, identity.cluster_id

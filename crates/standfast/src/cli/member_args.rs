@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub enum CertCommand {
     /// Say until when each node's certificate is valid, and which key it is known by
     Show(CertShowArgs),
-    /// Give this node another private key; the old one is worth nothing from then on
+    /// Give this node another private key, or with --ca the cluster another certificate authority; the old one is worth
+    /// nothing from then on
     Rotate(CertRotateArgs),
 }
 
@@ -25,8 +26,17 @@ pub struct CertShowArgs {
 #[derive(Debug, Args)]
 pub struct CertRotateArgs {
     /// This node; named only to be sure
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", conflicts_with = "ca")]
     pub node: Option<String>,
+    /// Replace the cluster's certificate authority on all nodes, step by step and without interruption
+    #[arg(long, conflicts_with = "force")]
+    pub ca: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", requires = "ca")]
+    pub reason: Option<String>,
+    /// How long to wait until all nodes have the new authority; it goes on by itself in any case
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "ca")]
+    pub wait: u64,
     /// Even if a member is offline, who then has to hear of the new key from another node
     #[arg(long)]
     pub force: bool,
@@ -89,6 +99,9 @@ pub struct DestroyArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    /// Folder in the control-group hierarchy, in which nothing may run any more
+    #[arg(long, value_name = "FOLDER", default_value = "standfast")]
+    pub cgroup: PathBuf,
     /// Its state.
     #[command(flatten)]
     pub state: StateArgs,

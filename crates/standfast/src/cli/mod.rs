@@ -7,6 +7,7 @@ mod apply;
 mod archive;
 mod args;
 mod ask;
+mod authority;
 mod certificate;
 mod config;
 mod config_args;
@@ -117,6 +118,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Fence { command } => fence::dispatch(socket, command),
         Command::Cert { command } => match command {
             CertCommand::Show(args) => certificate::show(socket, args),
+            CertCommand::Rotate(args) if args.ca => authority::rotate(socket, args),
             CertCommand::Rotate(args) => certificate::rotate(socket, args),
         },
         Command::Backup(args) => disaster::backup(socket, args),

@@ -11,7 +11,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -149,31 +149,55 @@ fn slowest_write(folder: &Path) -> std::io::Result<Duration> {
     result
 }
 
+/// A control group of a resource that has processes.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) resource: String,
+    pub(crate) path: PathBuf,
+}
+
+/// What runs under an agent's folder of control groups, whether or not there is an agent.
+pub(crate) fn running(folder: &Path) -> Vec<Left> {
+    let Ok(hierarchy) = cgroup::find_hierarchy() else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(hierarchy.join(folder)).into_iter().flatten();
+    entries
+        .flatten()
+        .filter(|entry| {
+            let group = cgroup::Cgroup::at(entry.path());
+            entry.path().is_dir() && group.populated().unwrap_or(false)
+        })
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            // Each start has a group of its own: the resource, then when it was made.
+            let resource = name
+                .rsplit_once('.')
+                .map_or(name.as_str(), |(name, _)| name);
+            Some(Left {
+                resource: resource.to_owned(),
+                path: entry.path(),
+            })
+        })
+        .collect()
+}
+
 /// Control groups with processes that the agent does not know of.
 fn groups(place: &Place, view: Option<&View>, found: &mut Findings) {
     found.check("leftovers");
-    let Ok(hierarchy) = cgroup::find_hierarchy() else {
-        return;
-    };
-    let folder = hierarchy.join(&place.cgroup);
-    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        // Each start has a group of its own: the resource, then when it was made.
-        let name = name
-            .rsplit_once('.')
-            .map_or(name.as_str(), |(name, _)| name);
-        let group = cgroup::Cgroup::at(entry.path());
-        let populated = entry.path().is_dir() && group.populated().unwrap_or(false);
-        if !populated || is_known(view, name) {
+    for Left {
+        resource: name,
+        path,
+    } in running(&place.cgroup)
+    {
+        if is_known(view, &name) {
             continue;
         }
-        let what = format!("{} still has processes", entry.path().display());
+        let what = format!("{} still has processes", path.display());
         if view.is_some() {
             let remedy = format!(
                 "nothing here should run {name}: look with `systemd-cgls {}`, then write 1 to cgroup.kill in it",
-                entry.path().display()
+                path.display()
             );
             found.add(Severity::Critical, "leftovers", what, remedy);
         } else {

@@ -9,6 +9,7 @@ mod network;
 mod picture;
 mod together;
 
+pub(crate) use machine::running;
 pub(crate) use together::together;
 
 use crate::{agent::Options, agent::setup::pki_dir};

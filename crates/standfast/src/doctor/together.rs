@@ -1,6 +1,6 @@
 //! What several nodes said, side by side: clocks, versions, and nodes that did not answer. Pure.
 
-use crate::render::{Answered, Status};
+use crate::render::{self, Answered, Status};
 use standfast_model::{
     id::NodeId,
     query::{Finding, Severity},
@@ -31,6 +31,7 @@ pub(crate) fn together(view: Option<&View>, answers: &[Answered]) -> Vec<Finding
     }
     if let Some(view) = view {
         all.extend(versions(&Status::of(view)));
+        all.extend(authority(view));
     }
     all.sort_by(|a, b| (a.severity, &a.node).cmp(&(b.severity, &b.node)));
     all
@@ -50,6 +51,38 @@ fn clock(node: &NodeId, theirs: u64, ours: u64) -> Option<Finding> {
         remedy: String::from(
             "synchronise all nodes (chrony or systemd-timesyncd). Leases do not depend on it; journals, logs and certificates do",
         ),
+    })
+}
+
+fn authority(view: &View) -> Option<Finding> {
+    let line = render::authority_line(view)?;
+    let severity = if line.offline.is_empty() {
+        Severity::Note
+    } else {
+        Severity::Warning
+    };
+    let remedy = match line.offline.as_slice() {
+        [] => String::from("wait a moment: nothing is interrupted"),
+        nodes => format!(
+            "bring {} back, or `standfast remove` what is gone for good; until then the old authority is trusted as well",
+            nodes.join(" and ")
+        ),
+    };
+    Some(Finding {
+        severity,
+        node: None,
+        subject: String::from("certificates"),
+        text: format!(
+            "the certificate authority is being replaced, as {} asked: step {} of 2, waits for {}",
+            line.by,
+            line.step,
+            if line.waits_for.is_empty() {
+                String::from("nobody")
+            } else {
+                line.waits_for.join(", ")
+            }
+        ),
+        remedy,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Handmade views and what is said of them: `tests/golden/NAME.txt` holds the status, the plugin's
 //! line, and where it says something, explain and history. `UPDATE=1` writes what is said at present.
 
+mod authority;
 mod metrics;
 mod takeover;
 

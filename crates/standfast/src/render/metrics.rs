@@ -27,6 +27,23 @@ pub(crate) fn metrics(view: &View, local: &Local, form: Form) -> String {
     cluster(&mut out, view, &status);
     nodes::nodes(&mut out, view, &status);
     groups::groups(&mut out, view, &status);
+    let change = super::authority::line(view);
+    let step = "standfast_ca_rotation_step";
+    out.family(
+        step,
+        Kind::Gauge,
+        "Step of a change of the certificate authority, 0 when there is none.",
+    );
+    out.integer(step, &[], change.as_ref().map_or(0, |change| change.step));
+    let waits = "standfast_ca_rotation_waits_for";
+    out.family(
+        waits,
+        Kind::Gauge,
+        "1 for each node that a change of the certificate authority waits for.",
+    );
+    for node in change.iter().flat_map(|change| &change.waits_for) {
+        out.integer(waits, &[("node", node)], 1);
+    }
     let expiry = "standfast_certificate_expiry_timestamp_seconds";
     out.family(expiry, Kind::Gauge, "When a certificate of this node ends.");
     for (file, ends) in &local.certificates {

@@ -5,6 +5,7 @@
 //!
 //! Not for asking the agent and not for writing anywhere: that is `cli`.
 
+mod authority;
 mod check;
 pub(crate) mod checks;
 mod config;
@@ -27,6 +28,8 @@ mod takeover;
 mod text;
 mod warnings;
 
+pub use authority::AuthorityLine;
+pub(crate) use authority::{line as authority_line, sentence as authority_sentence};
 pub use check::{Verdict, check};
 pub use config::{config_history, config_history_json, drafts, drafts_json};
 pub use diagnosis::{Answered, Diagnosis, diagnosis};

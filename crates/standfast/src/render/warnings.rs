@@ -1,6 +1,7 @@
 //! What an operator should know and cannot see from the tables, with what to do about it.
 
 use super::{
+    authority,
     groups::in_brackets,
     summary::NodeLine,
     text::{count, utc},
@@ -21,6 +22,7 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
     failures(view, &mut warnings);
     moves(view, &mut warnings);
     maintenance(view, &mut warnings);
+    warnings.extend(authority::sentence(view));
     for node in nodes {
         of_node(
             node,

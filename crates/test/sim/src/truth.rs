@@ -320,6 +320,7 @@ impl Truth {
                 node,
                 incarnation,
                 length,
+                ..
             } => News::RestartGrant(node, incarnation, length),
             _ => News::Nothing,
         }

@@ -38,6 +38,9 @@ use crate::{
     quic, tls,
 };
 
+/// The token names the authority of its time.
+const STRANGER: &str = "its authority is not the one of the token: it is of another cluster, or its authority was replaced since; \
+                        make a new token there";
 /// How long one address of the token may take to answer the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the member's packet may take to arrive at an own address.
@@ -94,7 +97,7 @@ impl ServerCertVerifier for PinnedAuthority {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let authority = find_authority(intermediates, self.0)
-            .ok_or_else(|| Error::General("its cluster is not the one of the token".to_owned()))?;
+            .ok_or_else(|| Error::General(STRANGER.to_owned()))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
         let parsed = ParsedCertificate::try_from(end_entity)?;

@@ -12,10 +12,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 
 use super::{
-    CA_CERTIFICATE, Credentials, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError, files, seal,
+    CA_CERTIFICATE, CA_KEY, Credentials, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError, files,
+    seal, trust,
 };
 use crate::{ClusterId, NodeName};
 
@@ -59,7 +60,7 @@ impl Authority {
         files::make_directory(dir)?;
         files::write_private(dir, NODE_KEY, key.serialize_pem().as_bytes())?;
         files::write_private(dir, NODE_CERTIFICATE, pem(&certificate).as_bytes())?;
-        seal::write(dir, &authority.key_pem)?;
+        seal::write(dir, CA_KEY, &authority.key_pem)?;
         // Last, because it is what says that the directory is complete.
         files::write_private(dir, CA_CERTIFICATE, pem(&authority.certificate).as_bytes())?;
         Credentials::load(dir)
@@ -68,15 +69,16 @@ impl Authority {
     /// Reads the authority from a voter's directory.
     pub fn load(dir: &Path) -> Result<Self, PkiError> {
         let cluster = Credentials::load(dir)?.cluster().clone();
-        let key_pem = seal::read(dir)?;
-        let text = files::read(dir, CA_CERTIFICATE)?;
+        let key_pem = seal::read(dir, CA_KEY)?;
         let malformed = |why: String| PkiError::Malformed {
             what: dir.join(CA_CERTIFICATE).display().to_string(),
             why,
         };
-        let certificate = CertificateDer::from_pem_slice(text.as_bytes())
-            .map_err(|error| malformed(error.to_string()))?;
         let key = KeyPair::from_pem(&key_pem).map_err(crypto)?;
+        let certificate = trust::read_all(dir)?
+            .into_iter()
+            .find(|certificate| trust::fits(certificate, &key))
+            .ok_or_else(|| malformed(format!("{CA_KEY} is of another authority")))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|error| malformed(error.to_string()))?;
         Ok(Self {
@@ -87,7 +89,7 @@ impl Authority {
         })
     }
 
-    fn generate(cluster: &ClusterId) -> Result<Self, PkiError> {
+    pub(super) fn generate(cluster: &ClusterId) -> Result<Self, PkiError> {
         let key = KeyPair::generate().map_err(crypto)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();

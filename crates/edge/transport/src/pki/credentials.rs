@@ -19,9 +19,9 @@ use rustls::{
 use x509_parser::{extensions::GeneralName, prelude::FromDer, prelude::X509Certificate};
 
 use super::{
-    Authority, CA_CERTIFICATE, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError,
+    Authority, CA_CERTIFICATE, CA_KEY, Fingerprint, NODE_CERTIFICATE, NODE_KEY, PkiError,
     authority::{make_request, pem},
-    files, rotate, seal,
+    files, rotate, seal, trust,
 };
 use crate::{ClusterId, NodeName, name::parse_dns_name, tls};
 
@@ -30,7 +30,10 @@ pub struct Credentials {
     name: NodeName,
     cluster: ClusterId,
     certificate: CertificateDer<'static>,
+    /// Who signed it.
     authority: CertificateDer<'static>,
+    /// Everybody that peers' certificates may be signed by.
+    trusted: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
@@ -50,13 +53,15 @@ impl Clone for Credentials {
             cluster: self.cluster.clone(),
             certificate: self.certificate.clone(),
             authority: self.authority.clone(),
+            trusted: self.trusted.clone(),
             key: self.key.clone_key(),
         }
     }
 }
 
 impl Credentials {
-    /// Reads `ca.crt`, `node.crt` and `node.key` from `dir` and checks that they belong together.
+    /// Reads `ca.crt`, `node.crt` and `node.key` from `dir` and checks that they belong together. Of several
+    /// trusted authorities, the one that signed `node.crt` is this node's.
     pub fn load(dir: &Path) -> Result<Self, PkiError> {
         let malformed = |file: &str, why: String| PkiError::Malformed {
             what: dir.join(file).display().to_string(),
@@ -68,14 +73,14 @@ impl Credentials {
                 .map_err(|error| malformed(file, error.to_string()))
         };
         rotate::finish(dir)?;
-        let authority = read_certificate(CA_CERTIFICATE)?;
+        let trusted = trust::read_all(dir)?;
         let certificate = read_certificate(NODE_CERTIFICATE)?;
         let key_text = files::read_private(dir, NODE_KEY)?;
         let key = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
             .map_err(|error| malformed(NODE_KEY, error.to_string()))?;
         let (name, cluster) = certificate_names(&certificate)
             .ok_or_else(|| malformed(NODE_CERTIFICATE, "names no node of a cluster".to_owned()))?;
-        check_issuer(&certificate, &authority, &name, &cluster)
+        let authority = find_issuer(&certificate, &trusted, &name, &cluster)
             .map_err(|error| malformed(NODE_CERTIFICATE, error.to_string()))?;
         tls::check_key(&certificate, &key)
             .map_err(|error| malformed(NODE_KEY, error.to_string()))?;
@@ -84,6 +89,7 @@ impl Credentials {
             cluster,
             certificate,
             authority,
+            trusted,
             key,
         })
     }
@@ -130,6 +136,12 @@ impl Credentials {
         &self.authority
     }
 
+    /// Certificates of everybody that peers' certificates may be signed by.
+    #[must_use]
+    pub fn trusted(&self) -> &[CertificateDer<'static>] {
+        &self.trusted
+    }
+
     /// The fingerprint of the authority's certificate.
     #[must_use]
     pub fn authority_fingerprint(&self) -> Fingerprint {
@@ -139,6 +151,23 @@ impl Credentials {
     pub(crate) fn key(&self) -> &PrivateKeyDer<'static> {
         &self.key
     }
+}
+
+/// Which of the trusted ones signed a certificate.
+fn find_issuer(
+    certificate: &CertificateDer<'_>,
+    trusted: &[CertificateDer<'static>],
+    name: &NodeName,
+    cluster: &ClusterId,
+) -> Result<CertificateDer<'static>, rustls::Error> {
+    let mut failure = rustls::Error::General("nobody is trusted".to_owned());
+    for authority in trusted {
+        match check_issuer(certificate, authority, name, cluster) {
+            Ok(()) => return Ok(authority.clone()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 fn check_issuer(
@@ -176,7 +205,7 @@ pub fn install(
     files::write_private(dir, NODE_KEY, key_pem.as_bytes())?;
     files::write_private(dir, NODE_CERTIFICATE, pem(certificate).as_bytes())?;
     if let Some(text) = authority_key_pem {
-        seal::write(dir, text)?;
+        seal::write(dir, CA_KEY, text)?;
     }
     files::write_private(dir, CA_CERTIFICATE, pem(authority).as_bytes())?;
     Credentials::load(dir)
@@ -220,7 +249,7 @@ pub fn key_fingerprint(certificate: &CertificateDer<'_>) -> Option<String> {
     )
 }
 
-fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return (0, 0);
     };
@@ -236,6 +265,11 @@ fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
 /// This node has no authority's key (only voters have), or the files cannot be read or written.
 pub fn renew(dir: &Path, life: Duration) -> Result<Credentials, PkiError> {
     let _alone = files::writing();
+    renew_alone(dir, life)
+}
+
+/// The same, for whoever is alone already.
+pub(super) fn renew_alone(dir: &Path, life: Duration) -> Result<Credentials, PkiError> {
     let authority = Authority::load(dir)?;
     let before = Credentials::load(dir)?;
     let key = own_key(dir)?;

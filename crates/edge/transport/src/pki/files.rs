@@ -54,6 +54,17 @@ fn write_and_rename(dir: &Path, temporary: &Path, path: &Path, contents: &[u8]) 
     File::open(dir)?.sync_all()
 }
 
+/// Moves one file in the place of another. One that is gone was moved before an interruption.
+pub(super) fn rename(dir: &Path, from: &str, to: &str) -> Result<(), PkiError> {
+    let (from, to) = (dir.join(from), dir.join(to));
+    let result = match fs::rename(&from, &to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(dir).and_then(|dir| dir.sync_all()),
+    };
+    result.map_err(|source| io_error(&to, source))
+}
+
 /// Makes `dir` (mode 0700) when it is not there.
 pub(super) fn make_directory(dir: &Path) -> Result<(), PkiError> {
     use std::os::unix::fs::DirBuilderExt;

@@ -1,6 +1,7 @@
 //! The cluster's own certificate authority, and keys and certificates on disk.
 //!
-//! The files of a directory: `ca.crt`, `node.crt`, `node.key` on every node, and `ca.key` on voters.
+//! The files of a directory: `ca.crt`, `node.crt`, `node.key` on every node, and `ca.key` on voters; while
+//! another authority takes the place of the present one also `trusted.crt` and `ca-*.key` (`trust`).
 //! Not for deciding who is a member: a certificate says who someone is, the member list says whether
 //! that someone is let in.
 
@@ -10,6 +11,7 @@ mod expiry;
 mod files;
 mod rotate;
 mod seal;
+mod trust;
 
 use std::{fmt, io, path::PathBuf};
 
@@ -24,6 +26,10 @@ pub use credentials::{Credentials, install, renew};
 pub(crate) use credentials::{certificate_names, is_outside_validity};
 pub use expiry::expiry;
 pub use rotate::{adopt_key, prepare_key};
+pub use trust::{
+    Prepared, TRUSTED, authority_key, distrust, forget_authority, keep_authority_key,
+    prepare_authority, trust, trusted, use_authority,
+};
 
 /// The authority's certificate.
 pub const CA_CERTIFICATE: &str = "ca.crt";

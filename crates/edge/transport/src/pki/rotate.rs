@@ -4,8 +4,6 @@
 //! Not for telling the cluster.
 
 use std::{
-    fs::{self, File},
-    io,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -46,8 +44,8 @@ pub fn prepare_key(dir: &Path, life: Duration) -> Result<String, PkiError> {
 /// The files cannot be moved, or do not belong together.
 pub fn adopt_key(dir: &Path) -> Result<Credentials, PkiError> {
     let _alone = files::writing();
-    rename(dir, NEXT_CERTIFICATE, NODE_CERTIFICATE)?;
-    rename(dir, NEXT_KEY, NODE_KEY)?;
+    files::rename(dir, NEXT_CERTIFICATE, NODE_CERTIFICATE)?;
+    files::rename(dir, NEXT_KEY, NODE_KEY)?;
     Credentials::load(dir)
 }
 
@@ -67,20 +65,9 @@ pub(super) fn finish(dir: &Path) -> Result<(), PkiError> {
         (Err(_), _) | (_, Err(_)) => false,
     };
     if fits {
-        rename(dir, NEXT_KEY, NODE_KEY)?;
+        files::rename(dir, NEXT_KEY, NODE_KEY)?;
     }
     Ok(())
-}
-
-fn rename(dir: &Path, from: &str, to: &str) -> Result<(), PkiError> {
-    let (from, to) = (dir.join(from), dir.join(to));
-    let result = match fs::rename(&from, &to) {
-        // Done before an interruption.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => File::open(dir).and_then(|dir| dir.sync_all()),
-    };
-    result.map_err(|source| PkiError::Io { path: to, source })
 }
 
 #[cfg(test)]
@@ -118,7 +105,7 @@ mod tests {
     fn an_interruption_between_the_two_files_is_finished() {
         let (dir, _) = node();
         let next = prepare_key(dir.path(), LIFE).unwrap();
-        rename(dir.path(), NEXT_CERTIFICATE, NODE_CERTIFICATE).unwrap();
+        files::rename(dir.path(), NEXT_CERTIFICATE, NODE_CERTIFICATE).unwrap();
         let found = Credentials::load(dir.path()).unwrap();
         assert_eq!(found.key_fingerprint(), next);
     }

@@ -103,16 +103,16 @@ fn open(secret: &str, sealed: Sealed) -> Result<String, PkiError> {
     String::from_utf8(pem.to_vec()).map_err(|_error| broken("is damaged"))
 }
 
-/// Writes the authority's key, encrypted.
-pub(super) fn write(dir: &Path, pem: &str) -> Result<(), PkiError> {
+/// Writes an authority's key, encrypted.
+pub(super) fn write(dir: &Path, file: &str, pem: &str) -> Result<(), PkiError> {
     let sealed = seal(&machine_id(), pem)?;
     let text = format!("{}\n", STANDARD.encode(sealed.encode_to_vec()));
-    files::write_private(dir, CA_KEY, text.as_bytes())
+    files::write_private(dir, file, text.as_bytes())
 }
 
-/// Reads the authority's key.
-pub(super) fn read(dir: &Path) -> Result<String, PkiError> {
-    let text = files::read_private(dir, CA_KEY)?;
+/// Reads an authority's key.
+pub(super) fn read(dir: &Path, file: &str) -> Result<String, PkiError> {
+    let text = files::read_private(dir, file)?;
     let no_key = "is not the encrypted key of an authority";
     let bytes = STANDARD
         .decode(text.trim())
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn nothing_of_it_is_on_the_disk_and_no_two_are_alike() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "BEGIN PRIVATE KEY").unwrap();
+        write(dir.path(), CA_KEY, "BEGIN PRIVATE KEY").unwrap();
         let first = std::fs::read_to_string(dir.path().join(CA_KEY)).unwrap();
         assert!(!first.contains("PRIVATE"));
-        assert_eq!(read(dir.path()).unwrap(), "BEGIN PRIVATE KEY");
-        write(dir.path(), "BEGIN PRIVATE KEY").unwrap();
+        assert_eq!(read(dir.path(), CA_KEY).unwrap(), "BEGIN PRIVATE KEY");
+        write(dir.path(), CA_KEY, "BEGIN PRIVATE KEY").unwrap();
         assert_ne!(
             first,
             std::fs::read_to_string(dir.path().join(CA_KEY)).unwrap()

@@ -274,7 +274,10 @@ impl Net {
                     let names = peers.into_iter().map(|(peer, _)| peer).collect();
                     self.peers.insert(node.clone(), names);
                 }
-                Effect::Repair { .. } | Effect::Reconfigure { .. } | Effect::Keys(_) => {}
+                Effect::Repair { .. }
+                | Effect::Reconfigure { .. }
+                | Effect::Keys(_)
+                | Effect::Authorities(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{Phase, compare, healthy, instance, known, lose, set};
 use crate::render::{Form, Local, metrics};
 use standfast_model::{
+    authority::AuthorityStep,
     outage::{Cause, Outage, Service, Totals},
     request::View,
     state::FailureRecord,
@@ -20,7 +21,7 @@ fn local() -> Local {
 }
 
 fn failed_over() -> View {
-    let mut view = healthy();
+    let mut view = super::authority::changing(healthy(), AuthorityStep::Take);
     lose(&mut view, "alpha");
     set(&mut view, "beta", "site-ip", instance(Phase::StopFailed));
     let sick = &mut known(&mut view, "beta").report;

@@ -54,7 +54,7 @@ impl World {
             Effect::Probe { resource, .. } => self.probe(number, &resource),
             Effect::Repair { .. } | Effect::Reconfigure { .. } => self.hash.add(6),
             // Nobody shows a certificate here.
-            Effect::Keys(_) => {}
+            Effect::Keys(_) | Effect::Authorities(_) => {}
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::WatchFences(_) => {}
@@ -141,6 +141,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Repair { .. }
         | Effect::Reconfigure { .. }
         | Effect::Keys(_)
+        | Effect::Authorities(_)
         | Effect::Peers(_)
         | Effect::WatchNetworks(_) => true,
     }

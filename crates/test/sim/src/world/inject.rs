@@ -344,7 +344,8 @@ impl World {
             self.nodes[number].restarting = Some(down);
             self.truth.nodes[number].restart_asked = Some(boot);
             let id = self.new_request(super::clients::Purpose::Restart);
-            let request = standfast_model::request::Request::Restart;
+            let author = String::new();
+            let request = standfast_model::request::Request::Restart { author };
             self.deliver(number, Event::Request { id, request });
         }
     }

@@ -255,6 +255,7 @@ pub(super) fn describe_message(message: &Message) -> Option<String> {
         | Body::Members(_)
         | Body::Query(_)
         | Body::QueryAnswer(_)
+        | Body::AuthorityKey(_)
         | Body::Rejoin(_) => Some(format!("{:?}", message.body)),
     }
 }
