@@ -69,7 +69,7 @@ impl Work<'_> {
 
     fn clone_flags(&mut self, clone: RscId, action: ActionId, node: Option<NodeId>) -> u32 {
         let mut flags = flag::OPTIONAL | flag::RUNNABLE | flag::PSEUDO;
-        let task = self.actions[action].task.atomic();
+        let task = self.task_of_copies(clone, self.actions[action].task);
         let mut any_runnable = false;
         for child in self.rscs[clone].children.clone() {
             let where_to_look = if self.rscs[child].children.is_empty() {
@@ -94,6 +94,15 @@ impl Work<'_> {
             }
         }
         flags
+    }
+
+    /// What marks the end for a clone is the end too for a group, and the task itself for a primitive.
+    fn task_of_copies(&self, clone: RscId, task: Task) -> Task {
+        let first = self.rscs[clone].children.first();
+        if first.is_some_and(|child| !self.is_primitive(*child)) {
+            return task;
+        }
+        task.atomic()
     }
 
     /// A relation to an action of a resource.
@@ -165,7 +174,8 @@ impl Work<'_> {
                 changed |= u32::from(lost) * THEN;
                 continue;
             };
-            let first = self.first_action(first_child, first_task.atomic(), relation.node);
+            let task = self.task_of_copies(first_rsc, first_task);
+            let first = self.first_action(first_child, task, relation.node);
             let then = self.first_action(then_child, then_task, relation.node);
             let (Some(first), Some(then)) = (first, then) else {
                 continue;

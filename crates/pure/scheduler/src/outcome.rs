@@ -85,6 +85,7 @@ impl Work<'_> {
             role: match (node, me.role) {
                 (None, _) => "Stopped",
                 (Some(_), crate::role::Role::Promoted) => "Promoted",
+                (Some(_), crate::role::Role::Unpromoted) => "Unpromoted",
                 (Some(_), _) if promotable => "Unpromoted",
                 (Some(_), _) => "Started",
             }

@@ -156,14 +156,24 @@ impl Work<'_> {
         });
     }
 
-    /// The name that a node records a resource under.
+    /// The name that a node records a resource under. A copy without a name of its own goes by the
+    /// plain name if any node knows that, else by the name that the history gave it, or its number.
     fn recorded_name(&self, rsc: RscId) -> String {
         let me = &self.rscs[rsc];
-        match &me.history_name {
-            Some(name) if me.orphan || !me.spec.unique => name.clone(),
-            _ if me.spec.unique => me.id.clone(),
-            _ => me.spec.config.id.clone(),
+        let history = me.history_name.as_ref();
+        if me.orphan
+            && let Some(name) = history
+        {
+            return name.clone();
         }
+        let plain = &me.spec.config.id;
+        if me.spec.unique {
+            return me.id.clone();
+        }
+        if self.find(plain).is_some() {
+            return plain.clone();
+        }
+        history.unwrap_or(&me.id).clone()
     }
 
     /// The end of a recurring check is recorded too.

@@ -7,6 +7,7 @@ use crate::{
     history::{self, Instance},
     knobs::{Knobs, knobs},
     odd::odd,
+    old::old,
     random::Random,
 };
 
@@ -38,7 +39,10 @@ pub fn generate(feature: &str, seed: u64) -> Element {
         instances: Vec::new(),
         number: 0,
     };
-    let cluster = making.cib();
+    let mut cluster = making.cib();
+    if making.random.percent(making.knobs.old) {
+        cluster = old(&cluster, seed);
+    }
     if making.random.percent(knobs.odd) {
         let places = 1 + making.random.below(8);
         return odd(&cluster, seed, places);

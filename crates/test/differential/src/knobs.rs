@@ -80,10 +80,12 @@ knobs! {
     stacks,
     /// Values that do not fit.
     odd,
+    /// Written as long ago.
+    old,
 }
 
 /// The features by name, with the chances that differ from the usual.
-pub const FEATURES: [(&str, &str); 31] = [
+pub const FEATURES: [(&str, &str); 33] = [
     ("simple", ""),
     ("location", "location=90"),
     ("rules", "location=80 rules=80"),
@@ -161,6 +163,14 @@ pub const FEATURES: [(&str, &str); 31] = [
     (
         "odd-stacks",
         "odd=100 stacks=70 groups=35 clones=40 promotable=50 location=30 failures=10 unclean=10",
+    ),
+    (
+        "old",
+        "old=100 groups=30 clones=50 unique=15 promotable=50 location=40 colocation=25 order=25 stickiness=30 failures=20 node_states=10",
+    ),
+    (
+        "old-stacks",
+        "old=100 odd=60 stacks=70 groups=35 clones=40 promotable=50 location=30 failures=15 unclean=15 node_states=15 no_quorum=10",
     ),
     (
         "mixed",

@@ -8,6 +8,7 @@ pub mod history;
 pub mod knobs;
 mod limits;
 pub mod odd;
+pub mod old;
 pub mod random;
 pub mod reference;
 pub mod shrink;
