@@ -64,7 +64,8 @@ pub struct Core {
     candidate: Option<(u64, Now)>,
     pub(crate) disk: Disk,
     pub(crate) voter: Voter,
-    pub(crate) raising: bool,
+    /// Writes of caps on their way to the disk: what they promise counts when the last of them is there.
+    pub(crate) cap_writes: u32,
     /// Another run has been this member: its disk is gone, so nobody is it any more.
     pub(crate) spent: MemberId,
     pub(crate) asked_memory: Option<Now>,
@@ -153,7 +154,7 @@ impl Core {
             candidate: None,
             disk: Disk::default(),
             voter,
-            raising: false,
+            cap_writes: 0,
             spent: MemberId(0),
             asked_memory: None,
             lead: None,
@@ -301,6 +302,7 @@ impl Core {
             votes: self.voter.takes_part(),
             asks: matches!(self.voter.standing, Standing::Asking(_)),
             member: self.member,
+            restart_asked: self.restart_asked,
         }
     }
 
@@ -417,9 +419,13 @@ impl Core {
                 now
             }
         };
+        now.waited_since(since) < Micros(self.slowest_write().0.saturating_mul(3))
+    }
+
+    /// How long a durable write takes where it takes longest, as far as this node knows.
+    pub(crate) fn slowest_write(&self) -> Micros {
         let reported = self.state.nodes.values().map(|node| node.report.fsync);
-        let slowest = reported.max().unwrap_or(Micros::ZERO).max(self.disk.took);
-        now.waited_since(since) < Micros(slowest.0.saturating_mul(3))
+        reported.max().unwrap_or(Micros::ZERO).max(self.disk.took)
     }
 
     /// Whether this bug is planted here: never outside the simulator.
@@ -537,8 +543,10 @@ impl Core {
             self.promise = self.promise.max(promise);
         }
         if stored.vote_cap.is_some() || stored.lease_cap.is_some() {
-            self.raising = false;
-            self.voter.caps_stored(stored.vote_cap, stored.lease_cap);
+            self.cap_writes = self.cap_writes.saturating_sub(1);
+            if self.cap_writes == 0 {
+                self.voter.caps_stored(stored.vote_cap, stored.lease_cap);
+            }
         }
     }
 

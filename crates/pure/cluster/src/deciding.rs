@@ -485,6 +485,7 @@ impl Core {
     /// Losing a primary that also leads costs an election on top; so an idle voter leads, if there is one.
     fn hand_over_leadership(&mut self, now: Now) {
         let timing = self.timing();
+        let bridged = self.bridge().is_none() || self.is_bridged(now);
         let Some(lead) = &self.lead else { return };
         let busy = |node: &NodeId| {
             self.state
@@ -494,12 +495,16 @@ impl Core {
                 .any(|assignment| assignment.node.as_ref() == Some(node))
         };
         let ends = self.gives_leadership_away();
+        // Nobody needs this, and it may end what runs: not where an election takes long.
+        if !ends && Micros(self.slowest_write().0.saturating_mul(16)) > timing.lease {
+            return;
+        }
         let length = if ends { timing.leadership } else { CALM };
         let calm = now.waited_since(lead.began) > length
             && now.waited_since(lead.last_change) > length
             && lead.pending.is_none()
             && (ends || self.state.restart_grants.is_empty());
-        if !calm || !(ends || busy(&self.node)) {
+        if !calm || !bridged || !(ends || busy(&self.node)) {
             return;
         }
         let fit =
@@ -519,6 +524,16 @@ impl Core {
             "leadership goes to a node that runs nothing".to_owned(),
         );
         self.hand_leadership_to(now, heir);
+    }
+
+    fn is_bridged(&mut self, now: Now) -> bool {
+        let timing = self.timing();
+        let least = self
+            .bridge()
+            .map_or(Micros::ZERO, |length| Micros(length.0 / 2));
+        self.lead
+            .as_mut()
+            .is_some_and(|lead| lead.is_bridged(now, &timing, least))
     }
 
     pub(crate) fn hand_leadership_to(&mut self, now: Now, heir: MemberId) {

@@ -135,6 +135,11 @@ impl Holder {
         }
     }
 
+    /// Takes a lease in place of the one held, longer or not.
+    pub(crate) fn replace(&mut self, resource: &ResourceId, lease: Lease) {
+        self.leases.insert(resource.clone(), lease);
+    }
+
     /// The lease of a resource, over or not.
     pub(crate) fn lease(&self, resource: &ResourceId) -> Option<Lease> {
         self.leases.get(resource).copied()

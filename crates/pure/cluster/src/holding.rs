@@ -158,7 +158,7 @@ impl Core {
     }
 
     fn take_lease(&mut self, now: Now, resource: &ResourceId, lease: Lease) {
-        let Some(local) = self.locals.get(resource) else {
+        let Some(local) = self.locals.get_mut(resource) else {
             return;
         };
         let running = local.phase.may_run();
@@ -176,7 +176,12 @@ impl Core {
             return;
         }
         let phase = local.phase;
-        if !self.holder.take(now, resource, lease) {
+        if local.on_restart_grant && self.restart_asked.is_none() {
+            // A restart grant is over with the restart: from here on an ordinary lease is enough.
+            local.on_restart_grant = false;
+            self.holder.replace(resource, lease);
+            self.look = true;
+        } else if !self.holder.take(now, resource, lease) {
             return;
         }
         self.local_due = None;
@@ -306,6 +311,11 @@ impl Core {
             from: asked,
             length: grant.length,
         };
+        // What was granted too late for the next run to take over is not used; this run goes on.
+        if until.left(now).0 < grant.length.0 / 2 && self.clients.restart_late(&mut self.out) {
+            self.restart_asked = None;
+            return;
+        }
         let deadline = until.boot_deadline(now);
         let held: Vec<(ResourceId, PlanNumber)> = self
             .locals

@@ -37,9 +37,13 @@ pub(crate) struct Lead {
     acknowledged: BTreeMap<MemberId, u64>,
     /// The last round that a majority has acknowledged.
     based_on: Option<Base>,
+    /// Of the rounds that a majority has acknowledged, the one that vouches for leases longest.
+    vouches: Option<Base>,
     horizon: WaitUntil,
     horizon_known: bool,
     pub(crate) giving_up: Option<(MemberId, Now)>,
+    /// Since when everybody who holds something holds it long enough to outlast an election on slow disks.
+    bridged: Option<Now>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) restarting: BTreeMap<NodeId, Restarting>,
     /// Restarts that this leader has proposed and not yet applied. Others may apply them first, and
@@ -69,6 +73,13 @@ pub(crate) struct Base {
     pub(crate) leadership: Micros,
     /// Longest lease, with the longest extra wait of any node.
     pub(crate) lease: Micros,
+}
+
+impl Base {
+    /// How long leases that rest on it may still live, as their holders count.
+    fn left(&self, now: Now) -> Micros {
+        self.lease.minus(now.held_since(self.at))
+    }
 }
 
 /// A planned restart: until when its leases may run on, and of which grant.
@@ -122,9 +133,11 @@ impl Lead {
             voters_vouch: false,
             acknowledged: BTreeMap::new(),
             based_on: None,
+            vouches: None,
             horizon: nobody,
             horizon_known: false,
             giving_up: None,
+            bridged: None,
             peers: BTreeMap::new(),
             restarting: BTreeMap::new(),
             proposed_restarts: BTreeMap::new(),
@@ -206,7 +219,7 @@ impl Lead {
     }
 
     /// Takes the newest round that a majority of voters has acknowledged as the base of the leadership lease.
-    pub(crate) fn count_acks(&mut self, voters: &[MemberId]) {
+    pub(crate) fn count_acks(&mut self, now: Now, voters: &[MemberId]) {
         let mut rounds: Vec<u64> = voters
             .iter()
             .map(|voter| self.acknowledged.get(voter).copied().unwrap_or(0))
@@ -224,7 +237,13 @@ impl Lead {
                 break;
             }
             self.based_on = Some(base);
-            self.voters_vouch |= self.voters == voters;
+            let longest = self
+                .vouches
+                .is_none_or(|known| known.left(now) <= base.left(now));
+            if longest {
+                self.vouches = Some(base);
+            }
+            self.voters_vouch |= longest && self.voters == voters;
             self.sent.pop_front();
         }
     }
@@ -245,6 +264,22 @@ impl Lead {
         (self.giving_up.is_none() && !hold.is_over(now)).then_some(base)
     }
 
+    /// Whether whoever is heard and holds something has been given leases of at least that length for two
+    /// heartbeats: one answer may be lost.
+    pub(crate) fn is_bridged(&mut self, now: Now, timing: &Timing, least: Micros) -> bool {
+        let two = Micros(timing.heartbeat.0.saturating_mul(2));
+        let all = self
+            .peers
+            .iter()
+            .filter(|(node, peer)| !peer.answered.is_empty() && self.is_heard(node, now, timing))
+            .all(|(_, peer)| peer.granted.left(now) >= least);
+        if !all {
+            self.bridged = None;
+            return false;
+        }
+        now.waited_since(*self.bridged.get_or_insert(now)) >= two
+    }
+
     /// Whether this leader may judge leases as expired, and grant new ones: it leads, and knows all
     /// that earlier leaders committed.
     pub(crate) fn rules(&self, now: Now, timing: &Timing) -> Option<Base> {
@@ -261,12 +296,20 @@ impl Lead {
     }
 
     /// Longest lease to be granted now to a node that others wait `extra` longer for: it ends within
-    /// a full lease of the round that stands behind it, and voters vouch for it.
-    pub(crate) fn grant_length(now: Now, base: Base, timing: &Timing, extra: Micros) -> Micros {
-        timing
-            .lease
-            .min(base.lease.minus(extra))
-            .minus(now.held_since(base.at))
+    /// a full lease of a round that stands behind it, and voters vouch for it.
+    pub(crate) fn grant_length(
+        &self,
+        now: Now,
+        base: Base,
+        timing: &Timing,
+        extra: Micros,
+    ) -> Micros {
+        let on = |base: Base| {
+            let longest = timing.lease.min(base.lease.minus(extra));
+            longest.minus(now.held_since(base.at))
+        };
+        self.vouches
+            .map_or(on(base), |vouches| on(vouches).max(on(base)))
     }
 
     pub(crate) fn peer(&mut self, node: &NodeId, now: Now) -> &mut Peer {
@@ -470,12 +513,12 @@ mod tests {
             vec![MemberId(1)],
         );
         lead.on_ack(at(1), MemberId(1), round, Micros::ZERO);
-        lead.count_acks(&[MemberId(1)]);
+        lead.count_acks(at(1), &[MemberId(1)]);
         let longer = Timing::of(Profile::Appliance);
         let base = lead.lease(at(299), &longer);
         assert!(base.is_some());
         assert_eq!(lead.lease(at(300), &longer), None);
-        let length = |extra| base.map(|base| Lead::grant_length(at(100), base, &longer, extra));
+        let length = |extra| base.map(|base| lead.grant_length(at(100), base, &longer, extra));
         assert_eq!(length(Micros::ZERO), Some(Micros::from_millis(700)));
         // A node that lost its guards since is waited for longer than that round said.
         assert_eq!(length(extra), Some(Micros::from_millis(200)));
@@ -496,15 +539,15 @@ mod tests {
         let round = lead.next_round(base, voters.to_vec());
         lead.on_ack(now, MemberId(1), round, Micros::ZERO);
         lead.on_ack(now, MemberId(2), round, Micros::ZERO);
-        lead.count_acks(&voters);
+        lead.count_acks(now, &voters);
         assert!(lead.voters_vouch);
         let fewer = [MemberId(1), MemberId(3)];
         let round = lead.next_round(base, fewer.to_vec());
         lead.on_ack(now, MemberId(1), round, Micros::ZERO);
-        lead.count_acks(&fewer);
+        lead.count_acks(now, &fewer);
         assert!(!lead.voters_vouch);
         lead.on_ack(now, MemberId(3), round, Micros::ZERO);
-        lead.count_acks(&fewer);
+        lead.count_acks(now, &fewer);
         assert!(lead.voters_vouch);
     }
 }

@@ -60,7 +60,11 @@ impl Core {
     /// A transfer of leadership that has not come about is over: nothing is granted until then, and
     /// leases are longer than that. The next one is not tried before it has been calm again.
     fn stop_giving_up(&mut self, now: Now) {
-        let patience = self.timing().leadership;
+        let usual = self.timing().leadership;
+        let patience = match self.bridge() {
+            Some(length) => usual.max(Micros(length.0 / 4)),
+            None => usual,
+        };
         let Some(lead) = &mut self.lead else { return };
         if let Some((_, began)) = lead.giving_up
             && now.waited_since(began) >= patience
@@ -77,9 +81,28 @@ impl Core {
         let due = self.round_is_due(now);
         if due {
             self.last_round = Some(now);
-            self.send_round(now);
+            self.send_round(now, self.timing().lease);
+            // A voter that has to write the longer length down first goes on with the other round meanwhile.
+            if let Some(longer) = self.bridge()
+                && self
+                    .lead
+                    .as_ref()
+                    .is_some_and(|lead| lead.giving_up.is_none())
+            {
+                self.send_round(now, longer);
+            }
         }
         due
+    }
+
+    /// How long leases are before leadership is given away because this agent is about to end, if that is longer than
+    /// usual. An election on slow disks may take longer than an ordinary lease has left: several durable writes lie in
+    /// it, and with one that stands still it begins anew.
+    pub(crate) fn bridge(&self) -> Option<Micros> {
+        let timing = self.timing();
+        let length = timing.bridge();
+        let ends = self.ending.leave_asked.is_some() || self.ending.restart_wanted.is_some();
+        (ends && length > timing.lease && self.has_heir()).then_some(length)
     }
 
     pub(crate) fn round_is_due(&self, now: Now) -> bool {
@@ -114,7 +137,7 @@ impl Core {
         next
     }
 
-    fn send_round(&mut self, now: Now) {
+    fn send_round(&mut self, now: Now, lease: Micros) {
         let timing = self.timing();
         // A node that has not said what it offers gets no lease for which anybody would have to wait longer
         // (`Lead::grant_length`): voters need not vouch for it.
@@ -150,7 +173,7 @@ impl Core {
             } else {
                 timing.leadership
             },
-            lease: timing.lease.plus(extra),
+            lease: lease.plus(extra),
         };
         let round = Round {
             term,
@@ -189,7 +212,7 @@ impl Core {
             return;
         }
         lead.on_ack(now, sender, ack.round, horizon);
-        lead.count_acks(&voters);
+        lead.count_acks(now, &voters);
     }
 
     pub(crate) fn on_lease_request(
@@ -233,6 +256,7 @@ impl Core {
     pub(crate) fn grant(&mut self, now: Now, node: &NodeId, only_more: bool) {
         let mut timing = self.timing();
         timing.drift_ppm = self.wait_drift();
+        timing.lease = self.bridge().unwrap_or(timing.lease);
         let free = self.planted(Planted::GrantExceedsPlan);
         let unled =
             self.planted(Planted::NoLeadershipLease) || self.planted(Planted::StaleLeaderGrants);
@@ -251,6 +275,7 @@ impl Core {
             None => return,
         };
         let pending = lead.pending.clone();
+        let length = lead.grant_length(now, based_on, &timing, extra);
         let peer = lead.peer(node, now);
         let Some((request, _)) = peer.request.clone() else {
             return;
@@ -270,7 +295,6 @@ impl Core {
         {
             return;
         }
-        let length = Lead::grant_length(now, based_on, &timing, extra);
         if !instances.is_empty() {
             let wait = length.stretched(timing.drift_ppm).plus(extra);
             peer.granted = peer.granted.later(

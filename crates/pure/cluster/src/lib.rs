@@ -56,6 +56,7 @@ use standfast_model::{
     plan::PlanNumber,
     planted::Planted,
     state::ClusterState,
+    time::Now,
 };
 
 /// What a core is made from.
@@ -102,4 +103,6 @@ pub struct Inspect<'a> {
     pub asks: bool,
     /// Its consensus identity.
     pub member: MemberId,
+    /// When it asked for its restart, if it has and was not refused.
+    pub restart_asked: Option<Now>,
 }

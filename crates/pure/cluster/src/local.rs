@@ -39,6 +39,8 @@ pub(crate) struct Local {
     pub(crate) probing: bool,
     /// Stopping because the lease is about to end, or has ended.
     pub(crate) lease_ending: bool,
+    /// Found running under a restart grant, which outlasts an ordinary lease: until this run has got a lease of its own.
+    pub(crate) on_restart_grant: bool,
     /// To be stopped and started again: it does not work, or its configuration has changed.
     pub(crate) to_restart: bool,
 }
@@ -74,6 +76,7 @@ impl Local {
             recent_at: None,
             probing: true,
             lease_ending: false,
+            on_restart_grant: false,
             to_restart: false,
         }
     }

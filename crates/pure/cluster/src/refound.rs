@@ -157,5 +157,5 @@ pub fn longest_lease(state: &ClusterState) -> Micros {
         .map(|node| node.report.guards.extra_wait())
         .max()
         .unwrap_or(Micros::ZERO);
-    timing.lease.plus(extra).stretched(timing.drift_ppm)
+    timing.bridge().plus(extra).stretched(timing.drift_ppm)
 }

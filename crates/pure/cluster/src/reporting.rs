@@ -78,11 +78,7 @@ impl Core {
                 self.promise
             },
             instances,
-            restart: self
-                .state
-                .restart_grants
-                .get(&self.node)
-                .map_or(0, |grant| grant.index),
+            restart: self.restart_done(),
             guards: self.guards.clone(),
             sick_interfaces: self.sick_interfaces.clone(),
             interfaces: self.interfaces(),
@@ -98,6 +94,13 @@ impl Core {
             self.report = report;
             self.report.version += 1;
         }
+    }
+
+    /// Index of the restart grant that this run needs no more: nothing here rests on it.
+    fn restart_done(&self) -> u64 {
+        let rests = self.locals.values().any(|local| local.on_restart_grant);
+        let grant = self.state.restart_grants.get(&self.node);
+        grant.filter(|_| !rests).map_or(0, |grant| grant.index)
     }
 
     /// Sends the report to the leader until the leader says that it has it.

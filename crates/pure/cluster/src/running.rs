@@ -10,7 +10,7 @@ use crate::{
     local::{Changed, Local, MemberFacts, Step, decide_local},
 };
 use standfast_model::{
-    config::ResourceKind,
+    config::{ResourceKind, Timing},
     effect::{Effect, Level, Start},
     event::InstanceChange,
     id::ResourceId,
@@ -317,32 +317,48 @@ impl Core {
             {
                 self.holder.drop_lease(resource);
             }
+            if std::mem::take(&mut local.on_restart_grant)
+                && let Some(held) = self.holder.lease(resource)
+            {
+                let until = HoldUntil {
+                    from: now,
+                    length: held.until.left(now).min(lease),
+                };
+                self.holder.replace(resource, Lease { until, ..held });
+            }
         }
         if let (true, InstanceChange::Adopted { since, deadline }) = (probing, change) {
-            let kept = Micros(deadline.saturating_sub(now.boot)).min(lease);
-            let until = HoldUntil {
-                from: now,
-                length: kept,
-            };
-            self.holder.take(
-                now,
-                resource,
-                Lease {
-                    since: *since,
-                    until,
-                },
-            );
-            // A restart grant is over with the restart: from here on an ordinary lease is enough.
-            self.out.push(Effect::Extend {
-                resource: resource.clone(),
-                deadline: until.boot_deadline(now),
-            });
-            self.log(
-                Level::Info,
-                format!("{resource}: found running, and taken over"),
-            );
+            self.adopt(now, resource, (*since, *deadline));
         }
         self.look = true;
+    }
+
+    /// What an earlier run left is taken over with the lease that its guard knows.
+    fn adopt(&mut self, now: Now, resource: &ResourceId, (since, deadline): (PlanNumber, u64)) {
+        let Timing {
+            lease,
+            restart_grant,
+            ..
+        } = self.timing();
+        let Some(local) = self.locals.get_mut(resource) else {
+            return;
+        };
+        let kept = Micros(deadline.saturating_sub(now.boot)).min(lease.max(restart_grant));
+        // It may take longer than a lease until this run has a leader: a restart grant is needed until then.
+        local.on_restart_grant = kept > lease;
+        let until = HoldUntil {
+            from: now,
+            length: kept,
+        };
+        self.holder.take(now, resource, Lease { since, until });
+        self.out.push(Effect::Extend {
+            resource: resource.clone(),
+            deadline: until.boot_deadline(now).min(deadline),
+        });
+        self.log(
+            Level::Info,
+            format!("{resource}: found running, and taken over"),
+        );
     }
 
     pub(crate) fn on_link_health(&mut self, interface: String, problem: Option<String>) {

@@ -52,6 +52,25 @@ impl Clients {
         })));
         true
     }
+
+    /// The restart was granted too late to be of use: says so. False when the agent may end already.
+    pub(crate) fn restart_late(&mut self, out: &mut Vec<Effect>) -> bool {
+        let Some(id) = self.restart.take() else {
+            return false;
+        };
+        self.restart_index = None;
+        self.waiting.remove(&id);
+        let text = "the cluster took too long to grant the restart; the agent runs on; try again"
+            .to_owned();
+        out.push(Effect::Reply(Box::new(Reply {
+            id,
+            response: Response::Refused(Refusal {
+                kind: RefusalKind::Timeout,
+                text,
+            }),
+        })));
+        true
+    }
 }
 
 impl Core {
@@ -265,6 +284,10 @@ impl Core {
                 }
             }
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
+            Request::Restart { .. } if self.cannot_be_spared(now, origin.as_ref()) => {
+                self.try_again(id);
+                return Ok(());
+            }
             Request::Restart { author } => self.restart_grant(now, origin, author),
             Request::Keys {
                 node,

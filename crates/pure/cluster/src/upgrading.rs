@@ -15,7 +15,7 @@ use standfast_model::{
 };
 
 /// A leader that is to restart waits this long for somebody else to lead.
-const HAND_OVER: Micros = Micros::from_millis(3_000);
+const HAND_OVER: Micros = Micros::from_millis(10_000);
 /// A restart that was refused is asked for again after this time, as long as it is wanted.
 const AGAIN: Micros = Micros::from_millis(1_000);
 
@@ -101,6 +101,22 @@ impl Core {
         let id = self.incarnation.0.rotate_left(17) ^ now.boot;
         let author = String::new();
         self.on_request(now, id, Request::Restart { author });
+    }
+
+    /// Whether a node that was asked to restart has to wait because another one is not heard just now: that one was there
+    /// when this one was asked. Whoever restarts by itself does not ask anybody.
+    pub(crate) fn cannot_be_spared(&self, now: Now, origin: Option<&NodeId>) -> bool {
+        let node = origin.unwrap_or(&self.node);
+        let asked = self.state.nodes.get(node);
+        let Some(lead) = self
+            .lead
+            .as_ref()
+            .filter(|_| asked.is_some_and(NodeState::is_to_restart))
+        else {
+            return false;
+        };
+        let mut others = self.state.members.values().map(|member| &member.node);
+        others.any(|other| other != node && !lead.is_heard(other, now, &self.timing()))
     }
 
     /// Whether leadership is to go because this agent is about to end or to restart.

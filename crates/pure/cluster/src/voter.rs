@@ -41,6 +41,8 @@ pub(crate) struct Voter {
     /// On disk: lengths that may have been promised, stretched.
     vote_cap: Micros,
     lease_cap: Micros,
+    /// Until then a leader may still ask for as much as `lease_cap`, and leases of that length may live.
+    cap_needed: WaitUntil,
     pub(crate) standing: Standing,
     memory: BTreeMap<MemberId, Acknowledged>,
     pub(crate) memory_changed: bool,
@@ -85,6 +87,10 @@ impl Voter {
             },
             vote_cap: restored.vote_cap,
             lease_cap: restored.lease_cap,
+            cap_needed: WaitUntil {
+                from: now,
+                length: restored.lease_cap,
+            },
             standing,
             memory: restored
                 .memory
@@ -124,6 +130,12 @@ impl Voter {
         }
         let vote = Micros(round.leadership_us).stretched(drift_ppm);
         let lease = Micros(round.lease_us).stretched(drift_ppm);
+        if lease >= self.lease_cap {
+            self.cap_needed = WaitUntil {
+                from: now,
+                length: lease,
+            };
+        }
         if vote > self.vote_cap || lease > self.lease_cap {
             return OnRound::Raise(vote.max(self.vote_cap), lease.max(self.lease_cap));
         }
@@ -158,6 +170,18 @@ impl Voter {
             self.current = self.current.later(current, now);
         }
         OnRound::Acknowledge(self.earlier.left(now))
+    }
+
+    /// The lease cap to be written down in place of a longer one that nothing needs any more: a voter that starts
+    /// assumes the whole of it, and nobody is declared lost for that long. `lease` is what leaders ask for now.
+    pub(crate) fn lower_cap(&mut self, now: Now, lease: Micros) -> Option<Micros> {
+        let lives = self.current.left(now).max(self.earlier.left(now));
+        if lease >= self.lease_cap || !self.cap_needed.is_over(now) || lives > lease {
+            return None;
+        }
+        // From here on more than this is promised only when it is on the disk again.
+        self.lease_cap = lease;
+        Some(lease)
     }
 
     /// What may have been promised at most: vote, lease.
@@ -274,6 +298,28 @@ mod tests {
         assert_eq!(
             voter.on_round(at(9000), &round(6, 1, 300, 800), 0),
             OnRound::Acknowledge(Micros(21_000))
+        );
+    }
+
+    /// Longer leases were asked for once: the cap is taken back on the disk only when none of them may live.
+    #[test]
+    fn a_longer_cap_is_taken_back_when_nothing_needs_it() {
+        let at = |boot| Now { boot, raw: boot };
+        let mut voter = Voter::new(&Restored::default(), at(0));
+        voter.standing = Standing::Full;
+        voter.caps_stored(Some(Micros(300)), Some(Micros(5000)));
+        voter.on_round(at(100), &round(5, 1, 300, 5000), 0);
+        let usual = Micros(800);
+        for (number, now) in [(2, 200), (3, 4000), (4, 5099)] {
+            voter.on_round(at(now), &round(5, number, 300, 800), 0);
+            assert_eq!(voter.lower_cap(at(now), usual), None, "{now}");
+        }
+        voter.on_round(at(5100), &round(5, 5, 300, 800), 0);
+        assert_eq!(voter.lower_cap(at(5100), usual), Some(usual));
+        assert_eq!(voter.lower_cap(at(5101), usual), None);
+        assert_eq!(
+            voter.on_round(at(5200), &round(5, 6, 300, 5000), 0),
+            OnRound::Raise(Micros(300), Micros(5000))
         );
     }
 }

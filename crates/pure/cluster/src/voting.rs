@@ -64,17 +64,13 @@ impl Core {
         self.lead = None;
         self.voter.standing = Standing::Full;
         let (vote_cap, lease_cap) = self.voter.caps();
-        let effect = self.disk.write(
-            Batch {
-                reset: Some(member),
-                promise: Some(self.promise_wanted),
-                vote_cap: Some(vote_cap),
-                lease_cap: Some(lease_cap),
-                ..Batch::default()
-            },
-            None,
-        );
-        self.out.extend(effect);
+        self.write_caps(Batch {
+            reset: Some(member),
+            promise: Some(self.promise_wanted),
+            vote_cap: Some(vote_cap),
+            lease_cap: Some(lease_cap),
+            ..Batch::default()
+        });
         self.last_tick = now;
         self.log(
             Level::Warn,
@@ -105,7 +101,10 @@ impl Core {
         let drift = self.wait_drift();
         match self.voter.on_round(now, round, drift) {
             OnRound::Ignore => {}
-            OnRound::Acknowledge(horizon) => self.acknowledge(from, round, horizon),
+            OnRound::Acknowledge(horizon) => {
+                self.acknowledge(from, round, horizon);
+                self.lower_cap(now, Micros(round.lease_us).stretched(drift));
+            }
             OnRound::Raise(vote, lease) if self.planted(Planted::PromiseBeforeDisk) => {
                 self.voter.caps_stored(Some(vote), Some(lease));
                 self.on_round(now, from, sender, round);
@@ -119,15 +118,31 @@ impl Core {
 
     /// Lengths of promises go to the disk before they are first promised.
     fn raise_caps(&mut self, vote: Micros, lease: Micros) {
-        if self.raising {
+        if self.cap_writes > 0 {
             return;
         }
-        self.raising = true;
-        let batch = Batch {
+        self.write_caps(Batch {
             vote_cap: Some(vote),
             lease_cap: Some(lease),
             ..Batch::default()
-        };
+        });
+    }
+
+    /// A longer promise than anybody asks for any more is taken back on the disk.
+    fn lower_cap(&mut self, now: Now, lease: Micros) {
+        if self.cap_writes > 0 {
+            return;
+        }
+        if let Some(lease) = self.voter.lower_cap(now, lease) {
+            self.write_caps(Batch {
+                lease_cap: Some(lease),
+                ..Batch::default()
+            });
+        }
+    }
+
+    fn write_caps(&mut self, batch: Batch) {
+        self.cap_writes += 1;
         let effect = self.disk.write(batch, None);
         self.out.extend(effect);
     }

@@ -6,10 +6,12 @@ mod net;
 use net::Net;
 use standfast_model::{
     FEATURE_LEVEL,
-    config::Mode,
-    id::{MemberId, NodeId},
+    config::{FailurePolicy, GroupConfig, Mode, ProcessConfig, ResourceConfig, ResourceKind},
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    plan::INFINITY,
     request::{Refusal, RefusalKind, Request, Response},
 };
+use std::collections::BTreeMap;
 
 /// Before drafts and observing.
 const PREVIOUS: u32 = 1;
@@ -64,7 +66,7 @@ fn observe(net: &mut Net, through: &str) -> Response {
 
 /// The agent that was asked ends, and one of the new build takes its place.
 fn renew(net: &mut Net, node: &str) {
-    for _ in 0..8000 {
+    for _ in 0..20_000 {
         if net.may_end.contains(&NodeId::from(node)) {
             break;
         }
@@ -172,4 +174,95 @@ fn a_build_that_knows_less_than_the_cluster_uses_ends_at_once() {
         .any(|line| line.contains("a downgrade below it"));
     assert!(said, "{}", net.log.join("\n"));
     assert_eq!(level(&net, "alpha"), FEATURE_LEVEL);
+}
+
+/// A service on that node, and nothing else.
+fn serve_on(net: &mut Net, node: &str) {
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    let web = ResourceId::from("web");
+    let process = ProcessConfig {
+        command: vec!["web".into()],
+        ..ProcessConfig::default()
+    };
+    let resource = ResourceConfig {
+        kind: ResourceKind::Process(process),
+        failure: FailurePolicy::default(),
+    };
+    config.resources.insert(web.clone(), resource);
+    let group = GroupConfig {
+        members: vec![web],
+        prefer: BTreeMap::from([(NodeId::from(node), 100)]),
+        stickiness: INFINITY,
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("site"), group);
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "root".to_owned(),
+        reason: String::new(),
+        draft: None,
+    };
+    let response = net.ask("alpha", request);
+    assert!(matches!(response, Response::Done { .. }), "{response:?}");
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), [node], "{}", net.log.join("\n"));
+}
+
+/// All agents are replaced, the leader's last, on disks that take so long for a write, microseconds. The service goes on.
+fn upgrade_while_serving(serves: &str, fsync: u64) {
+    let mut net = Net::cluster(&NODES);
+    net.run(1000);
+    serve_on(&mut net, serves);
+    net.fsync = fsync;
+    let leader = net.leader().unwrap();
+    let others = NODES.iter().filter(|node| **node != leader);
+    let mut order: Vec<String> = others.map(|node| (*node).to_owned()).collect();
+    order.push(leader.clone());
+    let before = net.starts;
+    for node in order {
+        let through = NODES.iter().find(|other| **other != node).unwrap();
+        let response = ask(&mut net, through, &node);
+        assert!(matches!(response, Response::Done { .. }), "{response:?}");
+        renew(&mut net, &node);
+        net.run(4000);
+    }
+    assert_eq!(net.runs_on("web"), [serves], "{}", net.log.join("\n"));
+    let log = net.log.join("\n");
+    assert_eq!(net.starts, before, "{fsync} us a write:\n{log}");
+}
+
+/// Leadership is given away when the leader's agent is replaced, and an election on slow disks took longer than the
+/// leases that were given before it: the service was stopped and started anew.
+#[test]
+fn an_upgrade_on_slow_disks_starts_nothing_anew() {
+    for serves in ["alpha", "gamma"] {
+        for fsync in [100_000, 300_000] {
+            upgrade_while_serving(serves, fsync);
+        }
+    }
+}
+
+/// Everybody was there when the agent was asked; then another node is lost before it has restarted.
+#[test]
+fn an_agent_that_was_asked_waits_while_another_node_is_lost() {
+    let mut net = Net::cluster(&NODES);
+    net.run(1000);
+    serve_on(&mut net, "alpha");
+    let leader = net.leader().unwrap();
+    let mut others = NODES.iter().filter(|node| **node != leader);
+    let (lost, other) = (others.next().unwrap(), others.next().unwrap());
+    let response = ask(&mut net, other, &leader);
+    assert!(matches!(response, Response::Done { .. }), "{response:?}");
+    net.crash(lost);
+    let asked = NodeId::from(leader.as_str());
+    for _ in 0..15 {
+        net.run(1000);
+        assert!(!net.may_end.contains(&asked), "{}", net.log.join("\n"));
+    }
+    let place = NODES.iter().position(|name| name == lost).unwrap();
+    net.start_agent(lost, MemberId(u64::try_from(place).unwrap() + 1));
+    net.run(8000);
+    assert!(net.may_end.contains(&asked), "{}", net.log.join("\n"));
 }

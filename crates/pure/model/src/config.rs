@@ -122,6 +122,13 @@ impl Timing {
         }
     }
 
+    /// Length of the leases that a leader gives before its agent ends on purpose: half of what its own go on for
+    /// meanwhile. An election on slow disks may take longer than an ordinary lease has left.
+    #[must_use]
+    pub fn bridge(&self) -> Micros {
+        self.lease.max(Micros(self.restart_grant.0 / 2))
+    }
+
     /// A lease's length as everybody else has to wait for it.
     #[must_use]
     pub const fn lease_wait(&self) -> Micros {

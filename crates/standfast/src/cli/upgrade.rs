@@ -172,17 +172,21 @@ impl Run<'_> {
             None => Ok(Some(report(view, node).incarnation)),
         })?;
         let start = Instant::now();
-        self.ask(node)?;
+        self.ask(node, old)?;
         self.wait(&format!("after {node}"), |view| {
             self.is_back(view, node, (old, from))
         })?;
         Ok(millis(start))
     }
 
-    fn ask(&self, node: &NodeId) -> Result<(), Failure> {
+    /// Asks a node's agent to restart, unless somebody else's command has had that done meanwhile.
+    fn ask(&self, node: &NodeId, old: Incarnation) -> Result<(), Failure> {
         let start = Instant::now();
         loop {
-            let asked = look_at_state(self.socket).and_then(|(mut agent, _)| {
+            let asked = look_at_state(self.socket).and_then(|(mut agent, view)| {
+                if report(&view, node).incarnation != old {
+                    return Ok(0);
+                }
                 agent.change(&Request::AskRestart {
                     node: node.clone(),
                     author: String::new(),

@@ -289,23 +289,49 @@ impl Host {
     /// # Errors
     /// When the host is off or the program cannot be started.
     pub fn run(&self, argv: &[&str], input: &str) -> Result<Output> {
+        let full = self.inside(argv)?;
+        let full: Vec<&str> = full.iter().map(String::as_str).collect();
+        command::output(&full, input)
+    }
+
+    /// Starts a program on the host and does not wait for it; its output can be read.
+    ///
+    /// # Errors
+    /// When the host is off or the program cannot be started.
+    pub fn spawn(&self, argv: &[&str]) -> Result<Child> {
+        let full = self.inside(argv)?;
+        let (program, arguments) = full
+            .split_first()
+            .ok_or_else(|| LabError::Unexpected("an empty command".to_owned()))?;
+        Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| LabError::system("start a command on a host", error))
+    }
+
+    /// The command line that runs another one on the host.
+    fn inside(&self, argv: &[&str]) -> Result<Vec<String>> {
         let Some(power) = &self.power else {
             return Err(LabError::Unexpected(format!(
                 "host {} is off",
                 self.spec.name
             )));
         };
-        if self.mode == Mode::Loopback {
-            return command::output(argv, input);
+        let mut full: Vec<String> = Vec::new();
+        if self.mode != Mode::Loopback {
+            let pid = power.init.to_string();
+            let enter = ["nsenter", "-t", &pid, "-m", "-u", "-i", "-n", "-p"];
+            full.extend(enter.map(str::to_owned));
+            if self.spec.cgroup {
+                full.push("-C".to_owned());
+            }
+            full.push("--".to_owned());
         }
-        let pid = power.init.to_string();
-        let mut full = vec!["nsenter", "-t", &pid, "-m", "-u", "-i", "-n", "-p"];
-        if self.spec.cgroup {
-            full.push("-C");
-        }
-        full.push("--");
-        full.extend(argv);
-        command::output(&full, input)
+        full.extend(argv.iter().map(|word| (*word).to_owned()));
+        Ok(full)
     }
 
     /// Every process of the host except its process 1.

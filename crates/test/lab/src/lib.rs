@@ -5,7 +5,8 @@
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
 //! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
-//! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster.
+//! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
+//!   they must not lose, and what happens in the middle of them. [`evidence`]: what is kept of a failure.
 //!
 //! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
 
@@ -14,6 +15,7 @@ pub mod command;
 pub mod demo;
 pub mod enclosure;
 pub mod error;
+pub mod evidence;
 pub mod fault;
 pub mod host;
 pub mod host_init;
@@ -33,4 +35,6 @@ pub mod sys;
 pub mod system;
 pub mod trial;
 pub mod upgrade;
+pub mod upgrade_safety;
+pub mod upgrade_state;
 pub mod usage;

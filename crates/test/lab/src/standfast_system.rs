@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -39,21 +40,30 @@ pub struct Standfast {
     lab: Lab,
 }
 
+/// Which agents are on the hosts.
+#[derive(Debug, Clone, Default)]
+pub struct Build {
+    /// The program; the one that was built with the laboratory when none is named.
+    pub program: Option<PathBuf>,
+    /// Feature level that its agents are told to speak; their own when none is named.
+    pub level: Option<u32>,
+}
+
 impl Standfast {
     /// Starts one agent a host in `lab`, makes them a cluster with `profile`, and gives it the service.
     ///
     /// # Errors
     /// When the program is missing or a command of it fails.
     pub fn deploy(lab: Lab, profile: &str) -> Result<Self> {
-        Self::deploy_at(lab, profile, None)
+        Self::deploy_as(lab, profile, &Build::default())
     }
 
-    /// The same with agents that speak an older feature level.
+    /// The same with the agents of another build.
     ///
     /// # Errors
     /// When the program is missing or a command of it fails.
-    pub fn deploy_at(lab: Lab, profile: &str, level: Option<u32>) -> Result<Self> {
-        let program = lab.program.with_file_name("standfast");
+    pub fn deploy_as(lab: Lab, profile: &str, build: &Build) -> Result<Self> {
+        let program = program_of(&lab, build);
         if !program.exists() {
             let text = format!(
                 "{} is missing: build the package standfast",
@@ -66,7 +76,7 @@ impl Standfast {
             profile: profile.to_owned(),
             program,
             handicap: Handicap::default(),
-            level,
+            level: build.level,
             lab,
         };
         system.form()?;
@@ -151,21 +161,41 @@ impl Standfast {
     /// # Errors
     /// When the file cannot be written.
     pub fn configuration_file(&self, index: usize) -> Result<String> {
-        let host = self.host(index)?;
-        let file = host.folder().join("etc/standfast/cluster.toml");
-        std::fs::write(&file, self.configuration())
-            .map_err(|error| LabError::file("write", &file, error))?;
-        Ok(self.inner(host, "etc/standfast/cluster.toml"))
+        self.file_of(index, "cluster.toml", &self.configuration())
     }
 
-    /// Puts agents of this feature level (none: the newest) on all hosts, as a package does: whoever runs goes on, and what is
-    /// started next is the new one.
+    /// Puts this build on all hosts, as a package does: whoever runs goes on, and what is started next is the new one.
+    /// Commands are those of this build from now on.
     ///
     /// # Errors
     /// When a host is off.
-    pub fn install(&mut self, level: Option<u32>) -> Result<()> {
-        self.level = level;
+    pub fn install(&mut self, build: &Build) -> Result<()> {
+        self.level = build.level;
+        self.program = program_of(&self.lab, build);
         (0..self.lab.nodes.len()).try_for_each(|index| self.start_agent(index))
+    }
+
+    /// A configuration, as a file that node `index` can read.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn file_of(&self, index: usize, name: &str, text: &str) -> Result<String> {
+        let host = self.host(index)?;
+        let file = host.folder().join("etc/standfast").join(name);
+        std::fs::write(&file, text).map_err(|error| LabError::file("write", &file, error))?;
+        Ok(self.inner(host, &format!("etc/standfast/{name}")))
+    }
+
+    /// Starts a command that talks to the agent of node `index`, and does not wait for it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn begin(&self, index: usize, arguments: &[&str]) -> Result<Child> {
+        let host = self.host(index)?;
+        let program = self.program.display().to_string();
+        let socket = self.socket(host);
+        let argv = [&[program.as_str()], arguments, &["--socket", &socket]].concat();
+        host.spawn(&argv)
     }
 
     /// What the agents of node `index` have logged.
@@ -219,7 +249,9 @@ impl Standfast {
         self.insist(0, &["apply", &inner]).map(|_| ())
     }
 
-    fn configuration(&self) -> String {
+    /// The configuration that the laboratory applies.
+    #[must_use]
+    pub fn configuration(&self) -> String {
         let mut text = format!(
             "[cluster]\nname = \"demo\"\nprofile = \"{}\"\n",
             self.profile
@@ -316,6 +348,11 @@ impl Standfast {
         let printed = self.ask(index, &["status", "--json"]).ok()?;
         serde_json::from_str(&printed).ok()
     }
+}
+
+fn program_of(lab: &Lab, build: &Build) -> PathBuf {
+    let own = || lab.program.with_file_name("standfast");
+    build.program.clone().unwrap_or_else(own)
 }
 
 /// The value of `key`, wherever in the document it stands first.

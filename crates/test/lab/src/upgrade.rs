@@ -1,9 +1,11 @@
-//! Rolling upgrades: a cluster whose agents speak the previous feature level gets new ones, one command, with a client that asks
-//! all the time; then an old agent tries to come back. Also how long it takes to make a cluster from bare machines. Not for faults.
+//! Rolling upgrades: a cluster of older agents gets new ones, one command, with a client that asks all the time; then an old agent
+//! tries to come back. Also how long it takes to make a cluster from bare machines. Not for what goes wrong in the middle
+//! (`upgrade_safety`).
 //!
-//! The previous build is this build with `--feature-level`: it writes no report field, takes no command and keeps no state of
-//! the newer level. Building an older commit besides would take longer than all other checks.
+//! The older build is either a program that was built from an older commit, or this build with `--feature-level`: it writes no
+//! report field, takes no command and keeps no state of the newer level. Building an older commit takes as long as all other checks.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -15,22 +17,36 @@ use crate::lab::Lab;
 use crate::load::Load;
 use crate::measure;
 use crate::probe::Probe;
-use crate::standfast_system::Standfast;
+use crate::standfast_system::{Build, Standfast};
 use crate::sys;
-use crate::system::System;
+use crate::system::{Handicap, System};
 use crate::trial::{Patience, settle};
+use crate::{evidence, upgrade_state};
 
-/// What the previous build speaks.
+/// What the previous build speaks, when it is this build.
 const PREVIOUS: u32 = 1;
 
 /// The client is watched for so long after the command has ended.
 const AFTERWARDS: Duration = Duration::from_secs(2);
+
+/// How an upgrade is tried.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// All cores are kept busy.
+    pub loaded: bool,
+    /// Every fsync of the agents takes so much longer, milliseconds.
+    pub fsync_delay_ms: u64,
+    /// The program that is upgraded from; none: this build with an older feature level.
+    pub from: Option<PathBuf>,
+}
 
 /// One upgrade of three nodes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Upgrade {
     /// Whether all cores were kept busy.
     pub loaded: bool,
+    /// Added to every fsync, milliseconds.
+    pub fsync_delay_ms: u64,
     /// The nodes in the order in which they were taken, with how long each took, milliseconds.
     pub nodes: Vec<(String, u64)>,
     /// From the command to its end, milliseconds.
@@ -45,46 +61,116 @@ pub struct Upgrade {
     pub dual_owner_ms: f64,
     /// Everything that was not as it should be.
     pub problems: Vec<String>,
+    /// What was kept of a failure: where, and its end as text.
+    #[serde(skip)]
+    pub evidence: Option<(PathBuf, String)>,
 }
 
-/// Runs one.
+/// Runs one. What fails leaves its logs behind.
 ///
 /// # Errors
 /// When the laboratory fails, or the cluster does not even form.
-pub fn run(enclosure: &Enclosure, number: u8, loaded: bool) -> Result<Upgrade> {
-    let lab = bare(enclosure, number, 3)?;
-    let mut system = Standfast::deploy_at(lab, "lan", Some(PREVIOUS))?;
-    let probe = system.lab().probe()?;
-    settle(&system, &probe, Patience::default().settle)?;
-    let mut problems = Vec::new();
-    let early = draft(&system);
-    if !early.is_err_and(|error| error.to_string().contains("standfast upgrade")) {
-        problems.push("a cluster of old agents did not refuse what they do not know".to_owned());
+pub fn run(enclosure: &Enclosure, number: u8, setting: &Setting) -> Result<Upgrade> {
+    let folder = folder(enclosure, number);
+    match attempt(enclosure, number, setting) {
+        Ok(mut trial) if !trial.problems.is_empty() => {
+            trial.evidence = Some(kept(&folder)?);
+            Ok(trial)
+        }
+        Ok(trial) => Ok(trial),
+        Err(error) => {
+            let (kept, text) = kept(&folder)?;
+            Err(LabError::Unexpected(format!(
+                "{error}\n{text}kept in {}",
+                kept.display()
+            )))
+        }
     }
+}
+
+/// The logs of a failure, outside of the laboratory's folder, which is removed at the end.
+///
+/// # Errors
+/// When they cannot be written.
+pub(crate) fn kept(lab: &Path) -> Result<(PathBuf, String)> {
+    let name = format!("standfast-upgrade-failed-{}", sys::now_ns());
+    let kept = evidence::keep(lab, &name)?;
+    let text = evidence::text(&kept);
+    Ok((kept, text))
+}
+
+fn attempt(enclosure: &Enclosure, number: u8, setting: &Setting) -> Result<Upgrade> {
+    let lab = bare(enclosure, number, 3)?;
+    let old = old_build(setting);
+    let mut system = Standfast::deploy_as(lab, "lan", &old)?;
+    let result = on(&mut system, setting, &old);
+    if !result.as_ref().is_ok_and(|trial| trial.problems.is_empty()) {
+        evidence::ask(&system);
+    }
+    result
+}
+
+fn old_build(setting: &Setting) -> Build {
+    Build {
+        program: setting.from.clone(),
+        level: setting.from.is_none().then_some(PREVIOUS),
+    }
+}
+
+fn on(system: &mut Standfast, setting: &Setting, old: &Build) -> Result<Upgrade> {
+    let probe = system.lab().probe()?;
+    settle(system, &probe, Patience::default().settle)?;
+    let mut problems = Vec::new();
+    let changed = setting.from.is_some();
+    let before = changed.then(|| upgrade_state::change(system)).transpose()?;
+    if !changed {
+        let early = draft(system);
+        if !early.is_err_and(|error| error.to_string().contains("standfast upgrade")) {
+            problems
+                .push("a cluster of old agents did not refuse what they do not know".to_owned());
+        }
+    }
+    if setting.fsync_delay_ms > 0 {
+        system.handicap(Handicap {
+            fsync_delay_ms: setting.fsync_delay_ms,
+            ..Handicap::default()
+        })?;
+    }
+    settle(system, &probe, Patience::default().settle)?;
     let load = Load::default();
     let program = system.lab().program.clone();
-    let busy = loaded.then(|| load.wish(&program)).transpose()?;
-    let mut trial = watched(&mut system, &probe, loaded)?;
+    let busy = setting.loaded.then(|| load.wish(&program)).transpose()?;
+    let mut trial = watched(system, &probe, setting)?;
     drop(busy);
     problems.append(&mut trial.problems);
-    if draft(&system).is_err() {
+    if let Some(before) = before {
+        problems.extend(upgrade_state::lost(&before, system)?);
+    }
+    if draft(system).is_err() {
         problems.push("what is new is refused after the upgrade".to_owned());
     }
-    let again = system.ask_anything(2, &["upgrade", "--json"]);
-    let left = serde_json::from_str(&again?).map(|said: Value| steps(&said));
-    if !left.is_ok_and(|left| left.is_empty()) {
-        problems.push("there was something left to upgrade".to_owned());
+    if !changed {
+        let again = system.ask_anything(2, &["upgrade", "--json"]);
+        let left = serde_json::from_str(&again?).map(|said: Value| steps(&said));
+        if !left.is_ok_and(|left| left.is_empty()) {
+            problems.push("there was something left to upgrade".to_owned());
+        }
     }
-    if !downgrade_is_refused(&mut system, &probe)? {
-        problems.push("an old agent came back".to_owned());
-    }
+    problems.extend(downgrade(system, &probe, old)?);
     trial.problems = problems;
     Ok(trial)
 }
 
+fn folder(enclosure: &Enclosure, number: u8) -> PathBuf {
+    enclosure.folder.join(format!("lab{number}"))
+}
+
 /// Machines that hold nothing, whatever an earlier lab of this number left.
-fn bare(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<Lab> {
-    let folder = enclosure.folder.join(format!("lab{number}"));
+///
+/// # Errors
+/// When the folder cannot be removed or the lab not be made.
+pub(crate) fn bare(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<Lab> {
+    let folder = folder(enclosure, number);
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(LabError::file("remove", &folder, error))
@@ -100,15 +186,21 @@ fn draft(system: &Standfast) -> Result<String> {
 }
 
 /// The upgrade itself, with a client and a watcher.
-fn watched(system: &mut Standfast, probe: &Probe, loaded: bool) -> Result<Upgrade> {
+fn watched(system: &mut Standfast, probe: &Probe, setting: &Setting) -> Result<Upgrade> {
     let leader = system
         .leader()
         .and_then(|index| system.lab().nodes.get(index))
         .map(|host| host.name().to_owned());
-    system.install(None)?;
+    system.install(&Build::default())?;
     let first = probe.request_count().saturating_sub(200);
     let began_ns = sys::now_ns();
-    let printed = system.ask_anything(1, &["upgrade", "--json"]);
+    // Two builds may have the same version.
+    let again: &[&str] = if setting.from.is_some() {
+        &["upgrade", "--json", "--again"]
+    } else {
+        &["upgrade", "--json"]
+    };
+    let printed = system.ask_anything(1, again);
     std::thread::sleep(AFTERWARDS);
     probe.check()?;
     let view = measure::client_view(&probe.requests(first), began_ns);
@@ -145,7 +237,8 @@ fn watched(system: &mut Standfast, probe: &Probe, loaded: bool) -> Result<Upgrad
     let found = findings.iter().filter(|(is, _)| *is);
     problems.extend(found.map(|(_, what)| (*what).to_owned()));
     Ok(Upgrade {
-        loaded,
+        loaded: setting.loaded,
+        fsync_delay_ms: setting.fsync_delay_ms,
         nodes,
         took_ms: said.get("took_ms").and_then(Value::as_u64).unwrap_or(0),
         requests: view.requests,
@@ -153,6 +246,7 @@ fn watched(system: &mut Standfast, probe: &Probe, loaded: bool) -> Result<Upgrad
         longest_gap_ms: view.longest_gap_ms,
         dual_owner_ms: owners.dual_owner_ms,
         problems,
+        evidence: None,
     })
 }
 
@@ -165,18 +259,53 @@ fn steps(said: &Value) -> Vec<(String, u64)> {
     nodes.into_iter().flatten().filter_map(step).collect()
 }
 
-/// An agent of the previous level does not start again in a cluster that uses the new one, and says why. The others go on.
-fn downgrade_is_refused(system: &mut Standfast, probe: &Probe) -> Result<bool> {
+/// An agent of an older level does not start again in a cluster that uses the new one, and says why. One of the same level
+/// takes over like any other. The service is answered all the time in both cases, and the others go on.
+fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<String>> {
     let primary = settle(system, probe, Patience::default().settle)?;
     let other = (0..3).find(|index| *index != primary).unwrap_or(0);
-    system.install(Some(PREVIOUS))?;
+    let began_ns = sys::now_ns();
+    let first = probe.request_count().saturating_sub(200);
+    system.install(old)?;
     system.restart_agent(other)?;
     std::thread::sleep(Duration::from_secs(3));
     let log = system.agent_log(other)?;
+    let refused = log.contains("a downgrade below it is not possible");
     let answers = system.ask_anything(other, &["status"]).is_ok();
-    system.install(None)?;
+    let mut problems = Vec::new();
+    // A build of an older commit may speak the same level.
+    let known = old.level.is_none() && !refused;
+    if answers != known || refused == known {
+        problems.push(format!(
+            "an old agent that came back {} and {}",
+            if answers {
+                "answers"
+            } else {
+                "does not answer"
+            },
+            if refused {
+                "said why not"
+            } else {
+                "was not refused"
+            },
+        ));
+    }
+    if known {
+        settle(system, probe, Patience::default().settle)?;
+    }
+    system.install(&Build::default())?;
+    if known {
+        system.restart_agent(other)?;
+    }
     settle(system, probe, Patience::default().settle)?;
-    Ok(!answers && log.contains("a downgrade below it is not possible"))
+    let view = measure::client_view(&probe.requests(first), began_ns);
+    if view.failed_requests > 0 || view.new_node.is_some() {
+        problems.push(format!(
+            "{} requests failed while an old agent tried to come back",
+            view.failed_requests
+        ));
+    }
+    Ok(problems)
 }
 
 /// How long it takes to make a cluster of bare machines, in seconds: until its service answers from the first command on.
@@ -197,7 +326,7 @@ pub struct SetUp {
 pub fn set_up(enclosure: &Enclosure, number: u8, nodes: usize) -> Result<SetUp> {
     let lab = bare(enclosure, number, nodes)?;
     let began = Instant::now();
-    let system = Standfast::deploy_at(lab, "lan", None)?;
+    let system = Standfast::deploy(lab, "lan")?;
     let applied_ms = millis(began);
     let probe = system.lab().probe()?;
     while !answered(&probe) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use standfast_lab::enclosure::{Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
-use standfast_lab::upgrade::{self, SetUp, Upgrade};
+use standfast_lab::upgrade::{self, SetUp, Setting, Upgrade};
+use standfast_lab::upgrade_safety;
 
 use crate::run::{commit, machine};
 
@@ -16,6 +17,7 @@ const BARE: usize = 2;
 /// Numbers of the labs.
 const UPGRADED: u8 = 1;
 const MADE: u8 = 2;
+const DISTURBED: u8 = 3;
 
 /// Options of `standfast-lab upgrade`.
 #[derive(Debug, Args)]
@@ -29,6 +31,15 @@ pub(crate) struct Options {
     /// Afterwards as often again with all cores busy.
     #[arg(long)]
     loaded: bool,
+    /// Every fsync of the agents takes so much longer, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    fsync_ms: u64,
+    /// Program of an older build to upgrade from, and to go back to; this build with an older feature level when left out.
+    #[arg(long, value_name = "PROGRAM")]
+    from: Option<PathBuf>,
+    /// What that build is, for the results.
+    #[arg(long, value_name = "TEXT", requires = "from")]
+    from_name: Option<String>,
     /// Folder for upgrade.md and setup.md, for which the making of a cluster is timed as often.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -47,10 +58,18 @@ pub(crate) fn run(options: &Options, enclosure: &Enclosure) -> Result<u8> {
     let each = if options.loaded { 2 } else { 1 };
     for count in 0..options.trials * each {
         let loaded = count >= options.trials;
-        let trial = upgrade::run(enclosure, UPGRADED, loaded)?;
+        let setting = Setting {
+            loaded,
+            fsync_delay_ms: options.fsync_ms,
+            from: options.from.clone(),
+        };
+        let trial = upgrade::run(enclosure, UPGRADED, &setting)?;
         writeln!(out, "{}", line(&trial)).map_err(failed)?;
         for problem in &trial.problems {
             writeln!(out, "    FAILED: {problem}").map_err(failed)?;
+        }
+        if let Some((kept, text)) = &trial.evidence {
+            writeln!(out, "{text}kept in {}", kept.display()).map_err(failed)?;
         }
         if trial.problems.is_empty() {
             passed += 1;
@@ -58,13 +77,25 @@ pub(crate) fn run(options: &Options, enclosure: &Enclosure) -> Result<u8> {
             bad += 1;
         }
         upgrades.push(trial);
-        if options.out.is_some() && !loaded {
+        if options.out.is_some() && options.from.is_none() && !loaded {
             setups.push(upgrade::set_up(enclosure, MADE, BARE)?);
         }
     }
+    if options.from.is_none() {
+        for disturbed in upgrade_safety::run(enclosure, DISTURBED)? {
+            let restarted = disturbed.restarted.join(", ");
+            writeln!(out, "{}: restarted {restarted}", disturbed.what).map_err(failed)?;
+            passed += 1;
+        }
+    }
     if let Some(folder) = &options.out {
-        write(&folder.join("upgrade.md"), &upgrades_text(&upgrades))?;
-        write(&folder.join("setup.md"), &setups_text(&setups))?;
+        write(
+            &folder.join("upgrade.md"),
+            &upgrades_text(&upgrades, options),
+        )?;
+        if !setups.is_empty() {
+            write(&folder.join("setup.md"), &setups_text(&setups))?;
+        }
     }
     writeln!(out, "upgrade: {passed} passed, {bad} failed, 0 skipped").map_err(failed)?;
     Ok(u8::from(bad > 0))
@@ -84,8 +115,12 @@ fn steps(trial: &Upgrade) -> String {
 
 fn line(trial: &Upgrade) -> String {
     format!(
-        "upgrade of three nodes{}: {} ms ({}), {} of {} requests failed, longest gap {:.0} ms, two owners {:.0} ms",
+        "upgrade of three nodes{}{}: {} ms ({}), {} of {} requests failed, longest gap {:.0} ms, two owners {:.0} ms",
         if trial.loaded { ", all cores busy" } else { "" },
+        match trial.fsync_delay_ms {
+            0 => String::new(),
+            more => format!(", each fsync {more} ms longer"),
+        },
         trial.took_ms,
         steps(trial),
         trial.failed_requests,
@@ -103,23 +138,43 @@ fn head(title: &str) -> String {
     )
 }
 
-fn upgrades_text(trials: &[Upgrade]) -> String {
+fn upgrades_text(trials: &[Upgrade], options: &Options) -> String {
     let mut text = head("A rolling upgrade of three nodes");
+    match (&options.from, &options.from_name) {
+        (None, _) => {
+            text.push_str("From agents that speak the previous feature level to this build,")
+        }
+        (Some(_), name) => {
+            let name = name.as_deref().unwrap_or("an older build");
+            text.push_str(&format!(
+                "From {name} to this build, with a configuration that uses what the older build can say, two versions of it in the history, a \
+                 draft and a journal, which the newer one has to give back as they were; afterwards one agent of the older build takes over \
+                 from a newer one and back, or is refused where the feature level has risen;"
+            ));
+        }
+    }
     text.push_str(
-        "From agents that speak the previous feature level to this build, by `standfast upgrade` on a node that does not lead. A client \
+        " by `standfast upgrade` on a node that does not lead. A client \
          asks the service every 5 ms from the command to two seconds after its end; a watcher asks every node who has the address.\n\n\
-         | all cores busy | duration | nodes in order | requests | failed | longest gap | two owners |\n|---|---|---|---|---|---|---|\n",
+         | all cores busy | added to each fsync | duration | nodes in order | requests | failed | longest gap | two owners | other problems \
+         |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for trial in trials {
         text.push_str(&format!(
-            "| {} | {} ms | {} | {} | {} | {:.0} ms | {:.0} ms |\n",
+            "| {} | {} ms | {} ms | {} | {} | {} | {:.0} ms | {:.0} ms | {} |\n",
             if trial.loaded { "yes" } else { "no" },
+            trial.fsync_delay_ms,
             trial.took_ms,
             steps(trial),
             trial.requests,
             trial.failed_requests,
             trial.longest_gap_ms,
             trial.dual_owner_ms,
+            if trial.problems.is_empty() {
+                "none".to_owned()
+            } else {
+                trial.problems.join("; ")
+            },
         ));
     }
     text

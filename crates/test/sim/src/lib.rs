@@ -33,3 +33,5 @@ pub use command::{Options, start};
 
 #[cfg(test)]
 mod regressions;
+#[cfg(test)]
+mod upgrades;

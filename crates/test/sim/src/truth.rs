@@ -54,8 +54,8 @@ pub(crate) struct OfNode {
     pub(crate) rounds: VecDeque<(u64, u64, Now)>,
     /// The newest round of each member that was acknowledged to it: term, number.
     pub(crate) acknowledged: BTreeMap<u64, (u64, u64)>,
-    /// Its planned restart: when it was asked for, by its boot clock.
-    pub(crate) restart_asked: Option<u64>,
+    /// Its planned restart: when its core was first seen asking for it, by its boot clock, and what the core takes for that.
+    pub(crate) restart_asked: Option<(u64, Now)>,
     /// Reading of its boot clock until which a committed restart grant lets its leases run.
     pub(crate) restart_until: u64,
     /// Last index of which its core's account was compared with the truth.
@@ -64,6 +64,8 @@ pub(crate) struct OfNode {
     /// reading of its boot clock until which leases of that length may live.
     pub(crate) lease: u64,
     pub(crate) earlier: (u64, u64),
+    /// The same for longer leases than usual, which a leader gives before it gives leadership away.
+    pub(crate) bridged: (u64, u64),
     /// The plan in force that its core was last seen with.
     pub(crate) plan: PlanNumber,
     /// Instances that its core has started or adopted and not been told the end of, by resource.
@@ -185,12 +187,26 @@ impl OfNode {
 
     /// Longest lease that may have been given by this node to itself.
     pub(crate) fn longest_lease(&self, boot: u64) -> u64 {
-        let earlier = if boot <= self.earlier.1 {
-            self.earlier.0
-        } else {
-            0
-        };
-        self.lease.max(earlier)
+        let lives = |(length, until): (u64, u64)| if boot <= until { length } else { 0 };
+        self.lease.max(lives(self.earlier)).max(lives(self.bridged))
+    }
+
+    /// Voters are asked to vouch for leases of that length.
+    pub(crate) fn vouch(&mut self, length: u64, boot: u64) {
+        if length > self.lease {
+            self.bridged = (length, boot + length);
+        }
+    }
+
+    /// Its core wants to restart since then, or does not.
+    pub(crate) fn asks_to_restart(&mut self, since: Option<Now>, boot: u64) {
+        match since {
+            None => self.restart_asked = None,
+            Some(since) => {
+                let known = self.restart_asked.filter(|(_, known)| *known == since);
+                self.restart_asked = Some(known.unwrap_or((boot, since)));
+            }
+        }
     }
 
     /// The guard of an adopted instance was shortened: what was found of it ends then.

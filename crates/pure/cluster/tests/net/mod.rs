@@ -44,6 +44,10 @@ pub(crate) struct Net {
     pub(crate) silent_probes: bool,
     /// Writes of this node take longer.
     pub(crate) slow_disk: Option<(NodeId, u64)>,
+    /// An ordinary write, microseconds.
+    pub(crate) fsync: u64,
+    /// How often something was started.
+    pub(crate) starts: u64,
     /// How often a core was stepped.
     pub(crate) steps: u64,
     /// What drivers were asked to look at or to guard, ever.
@@ -124,6 +128,8 @@ impl Net {
             failing_stops: 0,
             silent_probes: false,
             slow_disk: None,
+            fsync: FSYNC,
+            starts: 0,
             steps: 0,
             touched: BTreeSet::new(),
             may_end: BTreeSet::new(),
@@ -234,6 +240,7 @@ impl Net {
                 Effect::Send { to, message, .. } => self.send(node, to, message),
                 Effect::Persist(batch) => self.persist(node, *batch),
                 Effect::Start(start) => {
+                    self.starts += 1;
                     let guard = (start.since, start.deadline);
                     self.guards
                         .insert((start.resource.clone(), node.clone()), guard);
@@ -310,12 +317,12 @@ impl Net {
     }
 
     fn persist(&mut self, node: &NodeId, batch: Batch) {
+        let slow = self.slow_disk.as_ref().filter(|(slow, _)| slow == node);
+        let takes = slow.map_or(self.fsync, |(_, takes)| *takes);
         let event = Event::Persisted {
             sequence: batch.sequence,
-            took: Micros(FSYNC),
+            took: Micros(self.fsync),
         };
-        let slow = self.slow_disk.as_ref().filter(|(slow, _)| slow == node);
-        let takes = slow.map_or(FSYNC, |(_, takes)| *takes);
         self.schedule(self.now + takes, node.clone(), event);
         let disk = self.disks.entry(node.clone()).or_default();
         if batch.reset.is_some() {

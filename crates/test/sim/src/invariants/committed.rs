@@ -161,7 +161,7 @@ fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogE
             };
             let same = world.nodes[restarting].incarnation == run;
             let of = &mut world.truth.nodes[restarting];
-            if let Some(asked) = of.restart_asked.filter(|_| same) {
+            if let Some((asked, _)) = of.restart_asked.filter(|_| same) {
                 of.restart_until = asked.saturating_add(length.0);
             }
         }

@@ -155,6 +155,10 @@ impl World {
     }
 
     fn after_step(&mut self, number: usize, now: Now, effects: Vec<Effect>) {
+        if let Some(core) = &self.nodes[number].core {
+            let asks = core.inspect().restart_asked;
+            self.truth.nodes[number].asks_to_restart(asks, now.boot);
+        }
         self.record_sends(number, now, &effects);
         invariants::after_step(self, number);
         let disturbance = self.nodes[number].disturbance;

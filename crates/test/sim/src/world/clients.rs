@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     Ordinary,
     /// To restart this node's agent.
     Restart,
+    /// To have the agent of that node restarted, by whoever leads.
+    Upgrade(usize),
     /// For this machine to join.
     Join(usize),
 }
@@ -194,9 +196,9 @@ impl World {
                 self.nodes[joiner].join_after = self.time + JOIN_AGAIN;
                 self.later(JOIN_AGAIN, Happening::Join(joiner));
             }
-            (Response::Refused(_), Purpose::Restart) => {
-                self.nodes[number].restarting = None;
-                self.truth.nodes[number].restart_asked = None;
+            (Response::Refused(_), Purpose::Restart) => self.nodes[number].restarting = None,
+            (Response::Refused(_), Purpose::Upgrade(target)) => {
+                self.nodes[target].restarting = None;
             }
             _ => {}
         }

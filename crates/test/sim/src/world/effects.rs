@@ -75,9 +75,9 @@ impl World {
 
     fn restart_ready(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        if let Some(down) = node.restarting.take()
-            && node.agent != Agent::Down
-        {
+        // Whoever asked may have been told that nothing was known of it.
+        let down = node.restarting.take().unwrap_or(500_000);
+        if node.agent != Agent::Down {
             self.hit(Case::PlannedRestart);
             self.note_at(number, || "agent may restart".to_owned());
             self.kill_agent(number, down);

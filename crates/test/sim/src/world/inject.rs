@@ -173,6 +173,8 @@ impl World {
                     );
                 }
             }
+            // Each second one is asked for by somebody else, as in an upgrade.
+            Kind::PlannedRestart if down % 2 == 1 => self.ask_upgrade(target, down),
             Kind::PlannedRestart => self.ask_restart(target, down),
             Kind::RollingRestart => self.roll(0),
             Kind::TotalOutage | Kind::AllKilled => self.strike_all(fault),
@@ -339,14 +341,25 @@ impl World {
 
     /// A planned restart: the operator asks, and waits for the word.
     pub(super) fn ask_restart(&mut self, number: usize, down: u64) {
-        let boot = self.nodes[number].boot.read(self.time);
         if self.nodes[number].agent == Agent::Running && self.nodes[number].restarting.is_none() {
             self.nodes[number].restarting = Some(down);
-            self.truth.nodes[number].restart_asked = Some(boot);
             let id = self.new_request(super::clients::Purpose::Restart);
             let author = String::new();
             let request = standfast_model::request::Request::Restart { author };
             self.deliver(number, Event::Request { id, request });
+        }
+    }
+
+    /// The same as an upgrade does it: somebody else asks, and a leader gives leadership away first.
+    fn ask_upgrade(&mut self, number: usize, down: u64) {
+        if self.nodes[number].agent == Agent::Running && self.nodes[number].restarting.is_none() {
+            self.nodes[number].restarting = Some(down);
+            let request = standfast_model::request::Request::AskRestart {
+                node: self.nodes[number].name.clone(),
+                author: "operator".to_owned(),
+            };
+            let purpose = super::clients::Purpose::Upgrade(number);
+            self.ask_someone(number + 1, purpose, request);
         }
     }
 
@@ -358,7 +371,7 @@ impl World {
                 .iter()
                 .all(|node| node.disk_taint != Taint::RolledBack)
             {
-                self.ask_restart(number, 500_000);
+                self.ask_upgrade(number, 500_000);
             }
             self.later(4_000_000, Happening::Roll(number + 1));
         }

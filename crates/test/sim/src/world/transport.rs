@@ -42,7 +42,10 @@ impl World {
                 invariants::lease_end::on_request(self, number, now, request);
             }
             Some(Body::Round(round)) => {
-                self.truth.nodes[number].on_round(round.term, round.round, now);
+                let extra = self.scenario.guards.extra_wait().0;
+                let of = &mut self.truth.nodes[number];
+                of.on_round(round.term, round.round, now);
+                of.vouch(round.lease_us.saturating_sub(extra), now.boot);
             }
             Some(Body::LeaseGrant(grant)) => {
                 if let Some(to) = self.number_of(to) {
