@@ -23,12 +23,14 @@
 #![warn(missing_docs)]
 
 mod address;
+mod addresses_file;
 mod check;
 mod differences;
 mod fencing;
 mod mistake;
 mod node;
 mod nodes;
+mod pair;
 mod process;
 mod references;
 mod resources;
@@ -36,9 +38,11 @@ mod section;
 mod text;
 mod timing;
 
+pub use addresses_file::{MAX_ADDRESSES, parse_addresses};
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
 pub use node::{AccessSettings, NodeSettings, parse_node};
+pub use pair::parse_pair;
 pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;

@@ -1,5 +1,5 @@
 //! What a mistake in each key prints: `tests/mistakes/*.toml` with the `.expected` that each gives; those that
-//! begin with `node.` are files of one machine. `UPDATE=1` writes what is given at present.
+//! begin with `node.` are files of one machine, with `pair.` files of a pair. `UPDATE=1` writes what is given at present.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -7,7 +7,7 @@
     reason = "a test reads files and the environment, and may panic"
 )]
 
-use standfast_config::{Mistake, parse, parse_node};
+use standfast_config::{Mistake, parse, parse_node, parse_pair};
 use std::{
     collections::BTreeSet,
     fs,
@@ -55,6 +55,30 @@ zzzz = 1
 /// The same for the file of one machine.
 const EVERYWHERE_ON_A_NODE: &str = "zzzz = 1\n[access]\nzzzz = 1\n";
 
+/// The same for the section that only a pair has.
+const EVERYWHERE_IN_A_PAIR: &str = r#"
+[cluster]
+name = "demo"
+[nodes.alpha]
+addresses = ["10.0.0.1:7400"]
+[nodes.beta]
+addresses = ["10.0.0.2:7400"]
+[pair]
+arbiter = "ping"
+zzzz = 1
+[pair.ping]
+gateway = "10.0.0.254"
+zzzz = 1
+"#;
+
+/// What a file is of.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Cluster,
+    Node,
+    Pair,
+}
+
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
     let entries = fs::read_dir(folder).expect("folder");
@@ -66,23 +90,27 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn is_of_one_machine(file: &Path) -> bool {
+fn kind_of(file: &Path) -> Kind {
     let name = file.file_name().expect("name").to_string_lossy();
-    name.starts_with("node.")
+    match name.split_once('.') {
+        Some(("node", _)) => Kind::Node,
+        Some(("pair", _)) => Kind::Pair,
+        _ => Kind::Cluster,
+    }
 }
 
-fn mistakes_of(text: &str, name: &str, of_one_machine: bool) -> Vec<Mistake> {
-    if of_one_machine {
-        parse_node(text, name).expect_err(name)
-    } else {
-        parse(text, name).expect_err(name)
+fn mistakes_of(text: &str, name: &str, kind: Kind) -> Vec<Mistake> {
+    match kind {
+        Kind::Cluster => parse(text, name).expect_err(name),
+        Kind::Node => parse_node(text, name).expect_err(name),
+        Kind::Pair => parse_pair(text, name).expect_err(name),
     }
 }
 
 fn mistakes_in(file: &Path) -> Vec<Mistake> {
     let text = fs::read_to_string(file).expect("file");
     let name = file.file_name().expect("name").to_string_lossy();
-    mistakes_of(&text, &name, is_of_one_machine(file))
+    mistakes_of(&text, &name, kind_of(file))
 }
 
 #[test]
@@ -124,9 +152,9 @@ fn pattern(key: &str) -> String {
 }
 
 /// Every key that is known anywhere.
-fn schema(text: &str, of_one_machine: bool) -> BTreeSet<String> {
+fn schema(text: &str, kind: Kind) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
-    for mistake in mistakes_of(text, "everywhere", of_one_machine) {
+    for mistake in mistakes_of(text, "everywhere", kind) {
         assert_eq!(mistake.problem, "unknown key", "{mistake}");
         let table = mistake.key.strip_suffix("zzzz").expect("the unknown key");
         keys.extend(
@@ -139,10 +167,8 @@ fn schema(text: &str, of_one_machine: bool) -> BTreeSet<String> {
     keys
 }
 
-fn covered(of_one_machine: bool, misspelt: bool) -> BTreeSet<String> {
-    let files = files()
-        .into_iter()
-        .filter(|file| is_of_one_machine(file) == of_one_machine);
+fn covered(kind: Kind, misspelt: bool) -> BTreeSet<String> {
+    let files = files().into_iter().filter(|file| kind_of(file) == kind);
     let mistakes = files.flat_map(|file| mistakes_in(&file));
     let keys = mistakes.filter_map(|mistake| match (&mistake.nearest, misspelt) {
         (Some(meant), true) if mistake.problem == "unknown key" => {
@@ -158,12 +184,15 @@ fn covered(of_one_machine: bool, misspelt: bool) -> BTreeSet<String> {
 
 #[test]
 fn every_key_has_a_wrong_value_and_a_misspelling_among_the_cases() {
-    for (text, of_one_machine, least) in [(EVERYWHERE, false, 60), (EVERYWHERE_ON_A_NODE, true, 9)]
-    {
-        let schema = schema(text, of_one_machine);
+    for (text, kind, least) in [
+        (EVERYWHERE, Kind::Cluster, 60),
+        (EVERYWHERE_ON_A_NODE, Kind::Node, 9),
+        (EVERYWHERE_IN_A_PAIR, Kind::Pair, 16),
+    ] {
+        let schema = schema(text, kind);
         assert!(schema.len() >= least, "{schema:#?}");
         for misspelt in [false, true] {
-            let covered = covered(of_one_machine, misspelt);
+            let covered = covered(kind, misspelt);
             let lacking: Vec<&String> = schema.difference(&covered).collect();
             assert!(
                 lacking.is_empty(),

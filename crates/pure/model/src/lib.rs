@@ -21,6 +21,7 @@ pub mod history;
 pub mod id;
 pub mod message;
 pub mod outage;
+pub mod pair;
 pub mod plan;
 pub mod planted;
 pub mod query;

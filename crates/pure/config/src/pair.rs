@@ -1,0 +1,391 @@
+//! `[pair]`: two nodes with one arbiter.
+//!
+//! Read by `parse_pair` only. `parse`, which configurations of running clusters go through, does not know
+//! the section: a pair is checked here and not run yet.
+
+use crate::{
+    address, document,
+    mistake::{Mistake, Report},
+    read as read_cluster,
+    section::{Found, Section},
+    timing::ms,
+};
+use standfast_model::{
+    config::{ClusterConfig, ResourceKind},
+    id::NodeId,
+    pair::{Arbiter, BootPolicy, PairConfig, PingConfig, Survivor},
+    time::Micros,
+};
+use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
+
+const DAY_MS: u32 = 86_400_000;
+
+/// Most ping targets besides the gateway.
+const MOST_TARGETS: usize = 3;
+
+/// Keys that mean something with a fence device only.
+const FENCE_KEYS: [&str; 3] = ["fence_delay_ms", "fence_random_delay_ms", "fence_retry_ms"];
+
+/// Reads the configuration of a pair: that of a cluster with two nodes, and `[pair]`.
+///
+/// # Errors
+/// Every mistake in the text, in its order.
+pub fn parse_pair(
+    text: &str,
+    file_name: &str,
+) -> Result<(ClusterConfig, PairConfig), Vec<Mistake>> {
+    let mut report = Report::new(text, file_name);
+    let Some(document) = document(text, crate::MAX_TEXT, &mut report) else {
+        return Err(report.into_mistakes());
+    };
+    let mut root = Section::new(document.get_ref(), String::new(), 0..0);
+    let section = root.required_section(&mut report, "pair");
+    let config = read_cluster(root, &mut report);
+    let pair = section.and_then(|section| read(section, &mut report, &config));
+    let mistakes = report.into_mistakes();
+    match pair {
+        Some(pair) if mistakes.is_empty() => Ok((config, pair)),
+        Some(_) | None => Err(mistakes),
+    }
+}
+
+fn read(
+    mut section: Section<'_>,
+    report: &mut Report<'_>,
+    config: &ClusterConfig,
+) -> Option<PairConfig> {
+    let nodes = two_nodes(&section, report, config);
+    let arbiter = read_arbiter(&mut section, report);
+    let (keep_alive, misses, downtime) = read_timing(&mut section, report, config);
+    let survivor = read_survivor(&mut section, report, config);
+    let [fence_delay, fence_random_delay, fence_retry] = read_fence(&mut section, report, arbiter);
+    let policies = [
+        ("automatic", BootPolicy::Automatic),
+        ("operator", BootPolicy::Operator),
+    ];
+    let boot = section
+        .choice(report, "boot", &policies)
+        .unwrap_or_default();
+    let failback = read_failback(&mut section, report, &survivor);
+    let addresses_file = section.string(report, "addresses_file").map(|found| {
+        absolute(report, &found);
+        found.value
+    });
+    let ping = read_ping(&mut section, report, arbiter, config);
+    section.finish(report);
+    Some(PairConfig {
+        nodes: nodes?,
+        arbiter: arbiter?,
+        keep_alive,
+        misses,
+        downtime,
+        drift_ppm: config.timing.drift_ppm,
+        survivor,
+        fence_delay,
+        fence_random_delay,
+        fence_retry,
+        boot,
+        failback,
+        addresses_file,
+        ping,
+    })
+}
+
+fn two_nodes(
+    section: &Section<'_>,
+    report: &mut Report<'_>,
+    config: &ClusterConfig,
+) -> Option<[NodeId; 2]> {
+    let problem = if config.nodes.values().any(|node| node.witness) {
+        String::from(
+            "one of the nodes is a witness: with it there are three voters, and no arbiter is needed",
+        )
+    } else if config.nodes.len() != 2 {
+        format!("there are {} nodes", config.nodes.len())
+    } else {
+        let mut names = config.nodes.keys().cloned();
+        return Some([names.next()?, names.next()?]);
+    };
+    let mistake =
+        Mistake::new("pair", problem).allowed("exactly two nodes without a witness, or no [pair]");
+    report.mistake(section.at.clone(), mistake);
+    None
+}
+
+fn read_arbiter(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Arbiter> {
+    if !section.has("arbiter") {
+        section.missing(report, "arbiter");
+    }
+    let arbiters = [Arbiter::Fence, Arbiter::Ping, Arbiter::None];
+    section.choice(
+        report,
+        "arbiter",
+        &arbiters.map(|arbiter| (arbiter.name(), arbiter)),
+    )
+}
+
+fn read_timing(
+    section: &mut Section<'_>,
+    report: &mut Report<'_>,
+    config: &ClusterConfig,
+) -> (Micros, u32, Micros) {
+    let (mut keep_alive, mut misses, mut downtime) = PairConfig::timing(config.profile);
+    let mut at: Option<(Range<usize>, &str)> = None;
+    if let Some(found) = section.millis(report, "keep_alive_ms", 10..=60_000) {
+        (keep_alive, at) = (found.value, Some((found.at, "keep_alive_ms")));
+    }
+    if let Some(found) = section.integer(report, "misses", 2..=20) {
+        misses = u32::try_from(found.value).unwrap_or(misses);
+        at = Some((found.at, "misses"));
+    }
+    if let Some(found) = section.millis(report, "downtime_ms", 50..=DAY_MS) {
+        (downtime, at) = (found.value, Some((found.at, "downtime_ms")));
+    }
+    let least = Micros(keep_alive.0.saturating_mul(u64::from(misses) + 1));
+    if let (true, Some((at, key))) = (downtime < least, at) {
+        let problem = format!(
+            "a node would be lost after {}, before {misses} keep-alives of {} can be missed and one more answered",
+            ms(downtime),
+            ms(keep_alive)
+        );
+        let allowed = format!(
+            "downtime_ms of at least ({misses} + 1) x {} = {}",
+            ms(keep_alive),
+            ms(least)
+        );
+        report.mistake(
+            at,
+            Mistake::new(&format!("pair.{key}"), problem).allowed(allowed),
+        );
+    }
+    (keep_alive, misses, downtime)
+}
+
+fn read_survivor(
+    section: &mut Section<'_>,
+    report: &mut Report<'_>,
+    config: &ClusterConfig,
+) -> Survivor {
+    match section.string(report, "survivor") {
+        Some(found) if found.value != "primary" => {
+            let node = NodeId::from(found.value.as_str());
+            if !config.nodes.contains_key(&node) {
+                let mut names = vec!["primary"];
+                names.extend(config.nodes.keys().map(NodeId::as_str));
+                let problem = format!("unknown node \"{}\"", found.value);
+                let mistake = Mistake::new(&found.path, problem).names(&found.value, &names);
+                report.mistake(found.at, mistake);
+            }
+            Survivor::Node(node)
+        }
+        Some(_) | None => Survivor::Primary,
+    }
+}
+
+fn read_fence(
+    section: &mut Section<'_>,
+    report: &mut Report<'_>,
+    arbiter: Option<Arbiter>,
+) -> [Micros; 3] {
+    let mut values = [2000, 1000, 10_000].map(Micros::from_millis);
+    for ((key, value), least) in FENCE_KEYS.into_iter().zip(&mut values).zip([0, 0, 1000]) {
+        let Some(found) = section.millis(report, key, least..=600_000) else {
+            continue;
+        };
+        *value = found.value;
+        if let Some(Arbiter::Ping | Arbiter::None) = arbiter {
+            let mistake = Mistake::new(&found.path, "means nothing without a fence device");
+            report.mistake(found.at, mistake.allowed("only with arbiter = \"fence\""));
+        }
+    }
+    values
+}
+
+fn read_failback(section: &mut Section<'_>, report: &mut Report<'_>, survivor: &Survivor) -> bool {
+    let at = section.at.clone();
+    let failback = section.boolean(report, "failback").unwrap_or(false);
+    if failback && *survivor == Survivor::Primary {
+        let mistake = Mistake::new(
+            "pair.failback",
+            "no node is named that the primary could go back to",
+        );
+        report.mistake(at, mistake.allowed("true only where survivor names a node"));
+    }
+    failback
+}
+
+fn absolute(report: &mut Report<'_>, found: &Found<String>) {
+    if !found.value.starts_with('/') {
+        let mistake = Mistake::new(&found.path, format!("\"{}\" is not absolute", found.value));
+        report.mistake(
+            found.at.clone(),
+            mistake.allowed("a path that begins with /"),
+        );
+    }
+}
+
+fn read_ping(
+    section: &mut Section<'_>,
+    report: &mut Report<'_>,
+    arbiter: Option<Arbiter>,
+    config: &ClusterConfig,
+) -> Option<PingConfig> {
+    let wanted = arbiter == Some(Arbiter::Ping);
+    if wanted && !section.has("ping") {
+        section.missing(report, "ping");
+    }
+    let mut ping = section.section(report, "ping")?;
+    if let Some(Arbiter::Fence | Arbiter::None) = arbiter {
+        let mistake = Mistake::new(
+            "pair.ping",
+            "a pair has one arbiter, and here it is not ping targets",
+        );
+        report.mistake(
+            ping.at.clone(),
+            mistake.allowed("only with arbiter = \"ping\""),
+        );
+    }
+    let mut taken = own_addresses(config);
+    let gateway = ping.required_string(report, "gateway");
+    let gateway = gateway.and_then(|found| target(found, report, &mut taken));
+    let further = ping.strings(report, "targets").unwrap_or_default();
+    if further.len() > MOST_TARGETS {
+        let mistake = Mistake::new("pair.ping.targets", format!("{} targets", further.len()));
+        report.mistake(
+            ping.at.clone(),
+            mistake.allowed(format!("at most {MOST_TARGETS}, besides the gateway")),
+        );
+    }
+    let targets = further
+        .into_iter()
+        .filter_map(|found| target(found, report, &mut taken));
+    let targets = targets.collect();
+    let iterations = ping.integer(report, "iterations", 2..=20);
+    let interval = ping.millis(report, "interval_ms", 100..=600_000);
+    ping.finish(report);
+    Some(PingConfig {
+        iterations: iterations
+            .and_then(|found| u32::try_from(found.value).ok())
+            .unwrap_or(12),
+        interval: interval.map_or(Micros::from_millis(15_000), |found| found.value),
+        gateway: gateway?,
+        targets,
+    })
+}
+
+/// What moves with the pair or goes down with it says nothing about the network.
+fn own_addresses(config: &ClusterConfig) -> BTreeMap<String, String> {
+    let mut owners = BTreeMap::new();
+    for (name, node) in &config.nodes {
+        let links = node
+            .addresses
+            .iter()
+            .filter_map(|link| link.parse::<SocketAddr>().ok());
+        owners.extend(links.map(|link| (link.ip().to_string(), format!("nodes.{name}.addresses"))));
+    }
+    for (name, resource) in &config.resources {
+        if let ResourceKind::Vip(vip) = &resource.kind {
+            let plain = vip
+                .addresses
+                .iter()
+                .filter_map(|address| address.split_once('/'));
+            owners.extend(
+                plain.map(|(ip, _)| (ip.to_owned(), format!("resources.{name}.addresses"))),
+            );
+        }
+    }
+    owners
+}
+
+fn target(
+    found: Found<String>,
+    report: &mut Report<'_>,
+    taken: &mut BTreeMap<String, String>,
+) -> Option<String> {
+    let (problem, allowed) = match address::plain(&found.value) {
+        Ok(ip) => match taken.insert(ip.clone(), found.path.clone()) {
+            None => return Some(ip),
+            Some(owner) => (
+                format!("{ip} is taken already by {owner}"),
+                "a machine of its own, outside of the pair",
+            ),
+        },
+        Err(problem) => (
+            problem,
+            "an IP address: names may not resolve when it matters",
+        ),
+    };
+    report.mistake(
+        found.at,
+        Mistake::new(&found.path, problem).allowed(allowed),
+    );
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    const SMALLEST: &str = r#"
+[cluster]
+name = "two"
+profile = "appliance"
+[nodes.beta]
+addresses = ["10.0.0.2:7400"]
+[nodes.alpha]
+addresses = ["10.0.0.1:7400"]
+[pair]
+"#;
+
+    #[test]
+    fn the_smallest_pair_has_the_classic_values() {
+        let text = format!("{SMALLEST}arbiter = \"fence\"\n");
+        let (_, pair) = parse_pair(&text, "pair.toml").expect("no mistakes");
+        let expected = PairConfig {
+            nodes: ["alpha", "beta"].map(NodeId::from),
+            arbiter: Arbiter::Fence,
+            keep_alive: Micros::from_millis(2000),
+            misses: 5,
+            downtime: Micros::from_millis(30_000),
+            drift_ppm: 10_000,
+            survivor: Survivor::Primary,
+            fence_delay: Micros::from_millis(2000),
+            fence_random_delay: Micros::from_millis(1000),
+            fence_retry: Micros::from_millis(10_000),
+            boot: BootPolicy::Automatic,
+            failback: false,
+            addresses_file: None,
+            ping: None,
+        };
+        assert_eq!(pair, expected);
+    }
+
+    #[test]
+    fn ping_targets_have_the_classic_values() {
+        let text = format!(
+            "{SMALLEST}arbiter = \"ping\"\nsurvivor = \"beta\"\nfailback = true\n\
+             [pair.ping]\ngateway = \"10.0.0.254\"\ntargets = [\"FD80::0001\"]\n"
+        );
+        let (_, pair) = parse_pair(&text, "pair.toml").expect("no mistakes");
+        let expected = PingConfig {
+            iterations: 12,
+            interval: Micros::from_millis(15_000),
+            gateway: String::from("10.0.0.254"),
+            targets: vec![String::from("fd80::1")],
+        };
+        assert_eq!(pair.ping, Some(expected));
+        assert!(pair.failback && pair.survivor == Survivor::Node("beta".into()));
+    }
+
+    #[test]
+    fn a_running_cluster_does_not_take_a_pair() {
+        let text = format!("{SMALLEST}arbiter = \"none\"\n");
+        assert!(parse_pair(&text, "pair.toml").is_ok());
+        let mistakes = parse(&text, "pair.toml").expect_err("it is not run yet");
+        assert!(
+            mistakes[0].to_string().contains("pair: unknown key"),
+            "{mistakes:?}"
+        );
+    }
+}
