@@ -59,14 +59,15 @@ impl Work<'_> {
         } else {
             0
         };
-        let top = self.top_of(rsc);
         let mut flags = order::OPTIONAL;
-        if !self.actions[probe].is(flag::RUNNABLE) && self.rscs[top].running_on.is_empty() {
+        if !self.actions[probe].is(flag::RUNNABLE) && self.rscs[rsc].running_on.is_empty() {
             flags |= order::RUNNABLE_LEFT;
         }
+        let top = self.top_of(rsc);
+        let waits = if self.is_clone(top) { top } else { rsc };
         self.orderings.push(Ordering {
             first: End::Action(probe),
-            then: End::Task(top, Task::Start),
+            then: End::Task(waits, Task::Start),
             flags,
         });
     }
