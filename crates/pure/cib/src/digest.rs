@@ -2,15 +2,56 @@
 //!
 //! Histories keep an MD5 sum of the parameters. Not for secrets: nobody may rely on this sum.
 
+use std::collections::BTreeMap;
+
 use standfast_scheduler::input::{Attributes, Resource};
 
 use crate::Xml;
 
+/// What a sum is made from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) parameters: Attributes,
+    /// Milliseconds by name and interval.
+    timeouts: BTreeMap<(String, u64), u64>,
+}
+
+impl Known {
+    /// Whether the sum of a result is known to be that of other parameters; a check that recurs
+    /// has its time limit among them.
+    pub(crate) fn is_outdated(
+        &self,
+        record: Xml<'_>,
+        task: &str,
+        interval: u64,
+        usual: u64,
+    ) -> bool {
+        if record.attribute("op-digest").is_none()
+            && record.attribute("op-restart-digest").is_none()
+        {
+            return false;
+        }
+        let mut parameters = self.parameters.clone();
+        if interval > 0 {
+            let limit = self.timeouts.get(&(task.to_owned(), interval));
+            let limit = limit.copied().unwrap_or(usual).to_string();
+            parameters.insert("CRM_meta_timeout".to_owned(), limit);
+        }
+        differs(record, &parameters)
+    }
+}
+
 /// Parameters by the name of the primitive.
-pub(crate) fn collect(resources: &[Resource], all: &mut Vec<(String, Attributes)>) {
+pub(crate) fn collect(resources: &[Resource], all: &mut Vec<(String, Known)>) {
     for resource in resources {
         if resource.children.is_empty() {
-            all.push((resource.id.clone(), resource.parameters.clone()));
+            let timeouts = resource.operations.iter();
+            let timeouts = timeouts.map(|op| ((op.name.clone(), op.interval_ms), op.timeout_ms));
+            let known = Known {
+                parameters: resource.parameters.clone(),
+                timeouts: timeouts.collect(),
+            };
+            all.push((resource.id.clone(), known));
         }
         collect(&resource.children, all);
     }

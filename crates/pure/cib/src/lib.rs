@@ -72,7 +72,7 @@ pub(crate) struct Reader<'a> {
     /// Intervals of checks that histories speak of.
     pub(crate) intervals: Vec<u64>,
     /// Parameters of primitives.
-    pub(crate) parameters: BTreeMap<String, Attributes>,
+    pub(crate) parameters: BTreeMap<String, digest::Known>,
 }
 
 /// Reads seconds since 1970 from a date as the configuration spells it.

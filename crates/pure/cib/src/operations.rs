@@ -19,6 +19,9 @@ const USUAL: [&str; 7] = [
     "migrate_from",
 ];
 
+/// Milliseconds that an operation may take unless something else is said.
+const USUAL_TIMEOUT_MS: u64 = 20_000;
+
 impl<'a> Reader<'a> {
     /// The operations of a resource; the first element's win over those of later ones.
     pub(crate) fn operation_elements(&self, parents: &[Xml<'a>]) -> Vec<Xml<'a>> {
@@ -45,6 +48,7 @@ impl<'a> Reader<'a> {
                 name: name.to_owned(),
                 interval_ms,
                 role: meta.get("role").cloned(),
+                timeout_ms: self.timeout_ms(meta.get("timeout")),
                 on_fail: own
                     .or(meta.get("on-fail").map(String::as_str))
                     .map(str::to_owned),
@@ -54,6 +58,20 @@ impl<'a> Reader<'a> {
             }
         };
         elements.iter().map(read).collect()
+    }
+
+    /// Milliseconds that an operation may take.
+    pub(crate) fn timeout_ms(&self, own: Option<&String>) -> u64 {
+        match own {
+            Some(text) => interval_ms(Some(text)),
+            None => {
+                let defaults = child(self.configuration, "op_defaults");
+                let values = defaults
+                    .map(|defaults| self.values(&[defaults], "meta_attributes", About::default()));
+                let usual = values.and_then(|values| values.get("timeout").cloned());
+                usual.map_or(USUAL_TIMEOUT_MS, |text| interval_ms(Some(&text)))
+            }
+        }
     }
 
     pub(crate) fn policies(&self, elements: &[Xml<'a>], agent: &[String; 3]) -> Vec<Policy> {

@@ -53,11 +53,16 @@ impl<'a> Reader<'a> {
             .parameters
             .get(id)
             .or_else(|| self.parameters.get(base));
+        let usual = self.timeout_ms(None);
         let operations = children(resource, "lrm_rsc_op").map(|element| {
             let mut record = record(element);
             let is_start = matches!(record.task.as_str(), "start" | "promote" | "migrate_from");
-            let differs = |parameters| digest::differs(element, parameters);
-            record.parameters_changed = is_start && parameters.is_some_and(differs);
+            if let Some(known) = parameters {
+                let (task, interval) = (record.task.as_str(), record.interval_ms);
+                record.outdated = matches!(task, "start" | "monitor")
+                    && known.is_outdated(element, task, interval, usual);
+                record.parameters_changed = is_start && digest::differs(element, &known.parameters);
+            }
             record
         });
         Some(History {
@@ -132,5 +137,6 @@ fn record(element: Xml<'_>) -> Record {
         source: text("migrate_source"),
         target: text("migrate_target"),
         parameters_changed: false,
+        outdated: false,
     }
 }

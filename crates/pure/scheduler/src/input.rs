@@ -129,6 +129,9 @@ pub struct Operation {
     pub role: Option<String>,
     /// Explicit failure policy on the operation itself.
     pub on_fail: Option<String>,
+    /// Milliseconds that it may take.
+    #[serde(default)]
+    pub timeout_ms: u64,
     /// Not switched off.
     pub enabled: bool,
 }
@@ -329,6 +332,9 @@ pub struct Record {
     pub target: Option<String>,
     /// Whether the parameters differ from today's: known by the digest, if there is one.
     pub parameters_changed: bool,
+    /// The result is known to be about other parameters than today's.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 impl Cluster {

@@ -159,11 +159,7 @@ impl Work<'_> {
             }
         }
         let task = record.task.as_str();
-        if !expired
-            && last_failure
-            && record.parameters_changed
-            && matches!(task, "start" | "monitor")
-        {
+        if !expired && last_failure && record.outdated && matches!(task, "start" | "monitor") {
             clear = true;
         }
         if clear {

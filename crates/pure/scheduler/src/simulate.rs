@@ -105,9 +105,9 @@ impl Work<'_> {
     fn record(&self, rsc: RscId, node: NodeId, done: &Done<'_>, after: &mut Cluster) {
         let now = after.now;
         let me = &self.rscs[rsc];
-        let name = self.recorded_name(rsc);
         let agent = me.spec.config.agent.clone();
         let state = self.state_for(node, after);
+        let name = self.recorded_name(rsc, state);
         if !state.history.iter().any(|history| history.resource == name) {
             state.history.push(History {
                 resource: name.clone(),
@@ -153,12 +153,13 @@ impl Work<'_> {
             source: done.migration.as_ref().map(|(from, _)| from.clone()),
             target: done.migration.as_ref().map(|(_, to)| to.clone()),
             parameters_changed: false,
+            outdated: false,
         });
     }
 
-    /// The name that a node records a resource under. A copy without a name of its own goes by the
-    /// plain name if any node knows that, else by the name that the history gave it, or its number.
-    fn recorded_name(&self, rsc: RscId) -> String {
+    /// The name that a node records a resource under. A copy without a name of its own goes on with
+    /// the name that the node has for it, else by its plain name.
+    fn recorded_name(&self, rsc: RscId, state: &NodeState) -> String {
         let me = &self.rscs[rsc];
         let history = me.history_name.as_ref();
         if me.orphan
@@ -166,14 +167,19 @@ impl Work<'_> {
         {
             return name.clone();
         }
-        let plain = &me.spec.config.id;
         if me.spec.unique {
             return me.id.clone();
         }
-        if self.find(plain).is_some() {
-            return plain.clone();
+        let plain = &me.spec.config.id;
+        let numbered = history.filter(|name| *name != plain).unwrap_or(&me.id);
+        let known = state
+            .history
+            .iter()
+            .any(|history| history.resource == *numbered);
+        if known && self.find(plain).is_none() {
+            return numbered.clone();
         }
-        history.unwrap_or(&me.id).clone()
+        plain.clone()
     }
 
     /// The end of a recurring check is recorded too.
@@ -220,7 +226,7 @@ impl Work<'_> {
         if me.next_role == Role::Promoted && has(Task::Start) && !has(Task::Promote) {
             return;
         }
-        let name = self.recorded_name(rsc);
+        let name = self.recorded_name(rsc, self.state_for(node, after));
         for operation in &me.spec.config.operations {
             let for_role = operation.role.as_deref().and_then(Role::parse);
             let promoted = me.next_role == Role::Promoted;
