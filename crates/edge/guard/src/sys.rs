@@ -238,6 +238,27 @@ pub(crate) fn set_real_time(priority: i32) -> io::Result<()> {
     }
 }
 
+/// Ordinary scheduling for this process, ahead of ordinary work. Also for what never had real-time priority.
+///
+/// Whoever reaps a child must not do so at real-time priority: the kernel then drops what `/proc` remembers of it, and
+/// where another process is about to do the same it tries again without a pause (`shrink_dcache_parent`). If that other
+/// process is of ordinary priority and waits for this very core, it never gets there: the core stands still until the
+/// kernel's throttling of real-time work lets it on, after a second.
+pub(crate) fn set_ordinary() {
+    const NICE: libc::c_int = -10;
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // Lowering is always allowed, and without the better nice value everything is only a little later.
+    // SAFETY: the parameters live over the call; the second call takes no pointers.
+    unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        );
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+    }
+}
+
 /// Gives this process, which has one thread, a mount namespace of its own.
 pub(crate) fn unshare_mounts() -> io::Result<()> {
     // SAFETY: only mounts are unshared; no descriptor table or memory is affected.

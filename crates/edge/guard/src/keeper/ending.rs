@@ -6,6 +6,7 @@ use rustix::process::{Signal, kill_process};
 use crate::cgroup::Cgroup;
 use crate::clock::boot_now_ns;
 use crate::status::{Phase, Reason};
+use crate::sys;
 
 use super::supervise::{CLOSE_LOOK_NS, Keeper, MILLISECOND_NS};
 
@@ -18,6 +19,8 @@ impl Keeper {
         self.lease.close();
         self.ending_since_ns = Some(boot_now_ns());
         self.strike();
+        // What was urgent is done; from here on children are reaped.
+        sys::set_ordinary();
         self.status.phase = Phase::Ending { reason };
         self.publish();
     }

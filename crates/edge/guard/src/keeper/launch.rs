@@ -19,8 +19,6 @@ use crate::lease::LeaseWord;
 use crate::spec::KeeperSpec;
 use crate::sys::{self, Forked};
 
-use super::harden::PRIORITY;
-
 /// Looked through for programs and given to services that bring no `PATH` of their own.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -70,8 +68,8 @@ pub(crate) fn start_init(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
 fn init_main(link: BorrowedFd<'_>) -> ! {
     let link = sys::keep_only(link);
     sys::ignore_children();
-    // It only ever has to die, but the end is not confirmed before it has: on a busy machine that took up to 1 s.
-    sys::set_real_time(PRIORITY).ok();
+    // It only ever has to die, but the end is not confirmed before it has, and while dying it reaps the whole namespace.
+    sys::set_ordinary();
     let bound = set_parent_process_death_signal(Some(Signal::KILL));
     if bound.is_ok() && rustix::io::write(&link, b"r").is_ok() {
         // Nothing is ever sent: this returns when the keeper is gone, also when it was gone before it was bound.

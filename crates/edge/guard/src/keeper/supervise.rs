@@ -12,7 +12,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, set_child_subreaper, wait,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, set_child_subreaper,
+    wait, waitid,
 };
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
@@ -28,7 +29,7 @@ use crate::sys;
 
 use super::control::Control;
 use super::folder::{Prepared, RunFolder};
-use super::harden::harden;
+use super::harden::{PRIORITY, harden};
 use super::launch::{self, Init, Place, Report};
 use super::output::start_logger;
 use super::wire::Request;
@@ -282,37 +283,61 @@ impl Keeper {
                 self.on_request(Request::Stop(self.prepared.spec.stop));
             }
         }
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // What ends the tree is acted upon before anything is reaped: until then this process is not an ordinary one.
+        if let Some(pid) = self.service
+            && let Ok(Some(how)) = waitid(WaitId::Pid(pid), look)
+        {
+            self.on_service_end(how.exit_status(), how.terminating_signal());
+        }
+        if let Some(pid) = self.init.as_ref().map(|init| init.pid)
+            && let Ok(Some(_)) = waitid(WaitId::Pid(pid), look)
+        {
+            self.on_init_end();
+        }
+        if !matches!(waitid(WaitId::All, look), Ok(Some(_))) {
+            return;
+        }
+        sys::set_ordinary();
         while let Ok(Some((pid, how))) = wait(WaitOptions::NOHANG) {
-            self.on_child_end(pid, how);
+            if self.service == Some(pid) {
+                self.on_service_end(how.exit_status(), how.terminating_signal());
+            } else if self.init.as_ref().is_some_and(|init| init.pid == pid) {
+                self.on_init_end();
+            } else if self.logger == Some(pid) {
+                self.start_logger_again();
+            }
+        }
+        if self.ending_since_ns.is_none() {
+            // It was had before, or is told to be missing already.
+            sys::set_real_time(PRIORITY).ok();
         }
     }
 
-    fn on_child_end(&mut self, pid: Pid, how: WaitStatus) {
-        if self.service == Some(pid) {
-            self.on_reports();
-            self.service = None;
-            self.status.exit = how
-                .exit_status()
-                .map(Exit::Code)
-                .or(how.terminating_signal().map(Exit::Signal));
-            let reason = if self.stop.is_some() {
-                Reason::Stopped
-            } else {
-                Reason::Exited
-            };
-            self.begin_end(reason);
-        } else if self.init.as_ref().is_some_and(|init| init.pid == pid) {
-            self.init = None;
-            self.begin_end(Reason::Exited);
-        } else if self.logger == Some(pid) {
-            self.logger = None;
-            let output = self
-                .output
-                .as_ref()
-                .filter(|_| self.ending_since_ns.is_none());
-            self.logger = output
-                .and_then(|output| start_logger(&self.prepared.spec.output, output.as_fd()).ok());
-        }
+    fn on_service_end(&mut self, code: Option<i32>, signal: Option<i32>) {
+        self.on_reports();
+        self.service = None;
+        self.status.exit = code.map(Exit::Code).or(signal.map(Exit::Signal));
+        let reason = if self.stop.is_some() {
+            Reason::Stopped
+        } else {
+            Reason::Exited
+        };
+        self.begin_end(reason);
+    }
+
+    fn on_init_end(&mut self) {
+        self.init = None;
+        self.begin_end(Reason::Exited);
+    }
+
+    fn start_logger_again(&mut self) {
+        let output = self
+            .output
+            .as_ref()
+            .filter(|_| self.ending_since_ns.is_none());
+        self.logger =
+            output.and_then(|output| start_logger(&self.prepared.spec.output, output.as_fd()).ok());
     }
 
     fn on_reports(&mut self) {

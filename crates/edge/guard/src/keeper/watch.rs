@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -119,9 +120,14 @@ impl Watcher {
             state: Mutex::default(),
         });
         let theirs = Arc::clone(&shared);
+        let (bury, dead) = mpsc::channel();
+        // Ends with the watcher, which has the only sender.
+        std::thread::Builder::new()
+            .name("reaper".to_owned())
+            .spawn(move || dead.iter().for_each(|process| reap(&process)))?;
         let thread = std::thread::Builder::new()
             .name("keepers".to_owned())
-            .spawn(move || watch(&theirs, &on_event))?;
+            .spawn(move || watch(&theirs, &bury, &on_event))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -184,7 +190,7 @@ impl Drop for Watcher {
 }
 
 /// The thread. `on_event` is called without the lock, so that it may start or adopt.
-fn watch(shared: &Shared, on_event: &dyn Fn(KeeperEvent)) {
+fn watch(shared: &Shared, bury: &Sender<OwnedFd>, on_event: &dyn Fn(KeeperEvent)) {
     // Best effort, as for the keeper: a service's exit is to be known at once on a busy machine too.
     sys::set_real_time(PRIORITY).ok();
     let mut ready = Vec::with_capacity(16);
@@ -202,7 +208,7 @@ fn watch(shared: &Shared, on_event: &dyn Fn(KeeperEvent)) {
             if number == WAKE {
                 rustix::io::read(&shared.wake, &mut [0; 8]).ok();
             } else if let Some(watched) = state.watched.get_mut(&number) {
-                watched.on_ready(&shared.epoll, &mut events);
+                watched.on_ready(&shared.epoll, bury, &mut events);
             }
         }
         state.watched.retain(|_, watched| watched.step(&mut events));
@@ -211,9 +217,15 @@ fn watch(shared: &Shared, on_event: &dyn Fn(KeeperEvent)) {
     }
 }
 
+/// Not by the watcher, which has real-time priority: see [`sys::set_ordinary`]. One that is not our child, because it was
+/// adopted, is reaped by somebody else.
+fn reap(process: &OwnedFd) {
+    waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED).ok();
+}
+
 impl Watched {
     /// Something came from the keeper, or it died.
-    fn on_ready(&mut self, epoll: &OwnedFd, events: &mut Vec<KeeperEvent>) {
+    fn on_ready(&mut self, epoll: &OwnedFd, bury: &Sender<OwnedFd>, events: &mut Vec<KeeperEvent>) {
         let Life::Alive {
             connection,
             process,
@@ -223,7 +235,7 @@ impl Watched {
         };
         let dead = waitid(
             WaitId::PidFd(process.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
         );
         let dead = match dead {
             Ok(exited) => exited.is_some(),
@@ -251,7 +263,11 @@ impl Watched {
         if dead {
             epoll::delete(epoll, process).ok();
             epoll::delete(epoll, &**connection).ok();
-            self.life = Life::Dead(None);
+            if let Life::Alive { process, .. } = std::mem::replace(&mut self.life, Life::Dead(None))
+            {
+                // The reaper lives as long as this thread does.
+                bury.send(process).ok();
+            }
         }
     }
 
