@@ -130,6 +130,39 @@ fn after_a_power_failure_of_all_machines_the_service_returns_by_itself() {
     assert_eq!(running, 1);
 }
 
+/// While no majority is there nobody can write anything down; afterwards it is said what happened, and for how long.
+#[test]
+fn a_lost_majority_is_told_truly_afterwards() {
+    let mut machines = cluster("lapse", &["alpha", "beta", "gamma"]);
+    serve(&machines);
+    for lost in machines.iter_mut().skip(1) {
+        lost.kill();
+    }
+    machines[0].wait_for("end of the service", |alpha| alpha.services() == 0);
+    machines[0].wait_for_status("is stopped, or stops within 0.8 s");
+    let explained = machines[0].ok(&["explain", "site"]);
+    println!("{explained}");
+    assert!(
+        explained.contains("because alpha hears no leader with a majority"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("nothing is started or moved meanwhile"),
+        "{explained}"
+    );
+    std::thread::sleep(Duration::from_secs(2));
+    machines[1].start();
+    runs_on(&machines[0], "alpha");
+    machines[0].wait_for("word of it", |alpha| {
+        let history = alpha.ok(&["history"]);
+        history.contains("alpha had stopped what it ran")
+            && history.contains("(restarted after a failure)")
+    });
+    let history = machines[0].ok(&["history"]);
+    println!("{history}");
+    assert!(!history.contains("planned restart"), "{history}");
+}
+
 /// Its agent ends, what it runs goes on: taking the state away then would leave that to nobody.
 #[test]
 fn what_runs_on_under_a_restart_is_not_left_to_nobody() {
@@ -137,9 +170,9 @@ fn what_runs_on_under_a_restart_is_not_left_to_nobody() {
     serve(&machines);
     let mut alpha = machines.pop().expect("alpha");
     alpha.ok(&["agent", "restart"]);
-    alpha.wait_for("end of the agent", |alpha| {
-        alpha.ask(&["status"]).code == 102
-    });
+    while alpha.ended().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(alpha.services(), 1);
     let (state, cgroup) = (alpha.state(), alpha.cgroup.clone());
     let destroy = ["destroy", "--yes", "--state", &state, "--cgroup", &cgroup];

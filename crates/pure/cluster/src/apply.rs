@@ -4,7 +4,7 @@
 use crate::{
     authority,
     configure::{self, By, New, configure},
-    outages::note,
+    outages::{self, note},
     removal, upgrading,
 };
 use standfast_model::{
@@ -19,6 +19,9 @@ use standfast_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Feature level from which lapses are in the journal: an older program would write another one.
+const LAPSES: u32 = 3;
+
 /// Applies the command at `index`. A refused command changes nothing but `applied`.
 ///
 /// # Errors
@@ -28,6 +31,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
     let mut entry = Entry {
         index,
         wall_ms: command.wall_ms,
+        lapsed: None,
     };
     match &command.change {
         Change::Configure {
@@ -184,6 +188,8 @@ fn restart(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
 pub(crate) struct Entry {
     pub(crate) index: u64,
     pub(crate) wall_ms: u64,
+    /// The report that is being applied tells of a lapse that nobody knew of: since when.
+    pub(crate) lapsed: Option<u64>,
 }
 
 impl Entry {
@@ -314,6 +320,7 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
     if known.report.incarnation == report.incarnation && report.version <= known.report.version {
         return;
     }
+    let lapsed = report.lapsed_ms > known.report.lapsed_ms;
     known.report = report.clone();
     let released: Vec<ResourceId> = state
         .may_hold
@@ -331,6 +338,9 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
         }
     }
     settle_holders(state);
+    if lapsed && state.level() >= LAPSES {
+        outages::note_lapse(state, entry, node, report.lapsed_ms);
+    }
     count_failures(state, entry, node, report);
 }
 

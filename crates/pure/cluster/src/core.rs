@@ -87,6 +87,8 @@ pub struct Core {
     pub(crate) links: BTreeSet<(NodeId, u32)>,
     pub(crate) stalls: Stalls,
     pub(crate) certificate: CertificateReport,
+    /// Wall clock of the last lapse of this node's leases, zero for none.
+    pub(crate) lapsed_ms: u64,
     /// Something local has changed: the resources of this node are looked at again.
     pub(crate) look: bool,
     /// How long nothing local is due, counted from then; none when that is not known.
@@ -172,6 +174,7 @@ impl Core {
             links: BTreeSet::new(),
             stalls: Stalls::default(),
             certificate: CertificateReport::default(),
+            lapsed_ms: 0,
             look: true,
             local_due: None,
             republish: true,

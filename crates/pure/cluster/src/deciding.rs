@@ -302,7 +302,11 @@ impl Core {
             parts.push(format!("{node} {how}"));
         }
         for node in returned {
-            parts.push(format!("{node} is back"));
+            let before = self.state.nodes.get(node);
+            // Nobody has ever missed it.
+            let is_new = before.is_some_and(|known| known.offline_reason.is_empty());
+            let how = if is_new { "is online" } else { "is back" };
+            parts.push(format!("{node} {how}"));
         }
         for (group, new) in &plan.groups {
             let old = self

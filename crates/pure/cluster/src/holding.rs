@@ -103,7 +103,7 @@ impl Core {
     /// Notices leases that end: the stop begins before the end, and at the end nothing is believed to run.
     fn watch_leases(&mut self, now: Now) {
         let budget = self.timing().stop_budget;
-        let mut lapsed = Vec::new();
+        let (mut lapsed, mut ends) = (Vec::new(), false);
         for (resource, lease) in self.holder.leases() {
             let Some(local) = self.locals.get_mut(resource) else {
                 continue;
@@ -114,13 +114,18 @@ impl Core {
             let left = lease.until.left(now);
             if left == Micros::ZERO {
                 local.phase = Phase::Lapsed;
+                ends |= !local.lease_ending;
                 local.lease_ending = true;
                 lapsed.push(resource.clone());
                 self.look = true;
             } else if left <= budget && !local.lease_ending {
+                ends = true;
                 local.lease_ending = true;
                 self.look = true;
             }
+        }
+        if ends {
+            self.lapsed_ms = self.wall_ms(now);
         }
         for resource in lapsed {
             self.log(

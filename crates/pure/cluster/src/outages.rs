@@ -19,11 +19,12 @@ pub(crate) fn note(state: &mut ClusterState, entry: &mut Entry, change: &Change)
     for group in groups {
         let now = served_by(state, &group);
         let before = state.service.get(&group).and_then(|s| s.on.clone());
-        if now == before {
+        let interrupted = entry.lapsed.is_some() && is_from(change, before.as_ref());
+        if now == before && !interrupted {
             continue;
         }
         if let Some(from) = before {
-            let outage = begin(state, &group, from, entry.wall_ms, change);
+            let outage = begin(state, &group, from, entry, change);
             let service = state.service.entry(group.clone()).or_default();
             service.on = None;
             service.open = Some(outage);
@@ -51,15 +52,35 @@ fn served_by(state: &ClusterState, group: &GroupId) -> Option<NodeId> {
     all.then(|| node.clone())
 }
 
+/// Whether a command is the report of that node.
+fn is_from(change: &Change, node: Option<&NodeId>) -> bool {
+    matches!(change, Change::Report { node: from, .. } if Some(from) == node)
+}
+
+/// A node tells that its leases had ended, which nobody could know while there was no leader.
+pub(crate) fn note_lapse(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, at_ms: u64) {
+    entry.lapsed = Some(at_ms);
+    let ago = entry.wall_ms.saturating_sub(at_ms);
+    let text = format!(
+        "{node} had stopped what it ran {ago} ms before: its leases were not renewed, because it and a leader with a majority did not hear each other"
+    );
+    entry.write(state, "lapse", text, Vec::new());
+}
+
 fn begin(
     state: &ClusterState,
     group: &GroupId,
     from: NodeId,
-    wall_ms: u64,
+    entry: &Entry,
     change: &Change,
 ) -> Outage {
+    let wall_ms = entry.wall_ms;
     let (cause, silent) = match change {
         Change::Decide(decision) => decided(state, group, &from, decision),
+        Change::Report { node, .. } if *node == from && entry.lapsed.is_some() => {
+            let since = entry.lapsed.unwrap_or(wall_ms);
+            (Cause::Failure, wall_ms.saturating_sub(since))
+        }
         Change::Report { node, report } if *node == from => {
             (reported(state, group, &from, report, wall_ms), 0)
         }
@@ -293,6 +314,46 @@ mod tests {
 
     fn service(state: &ClusterState) -> &Service {
         &state.service[&GroupId::from("site")]
+    }
+
+    fn lapsed(version: u64, phase: Phase) -> Change {
+        let mut change = report("alpha", version, phase, 1, 0);
+        if let Change::Report { report, .. } = &mut change {
+            report.lapsed_ms = START + 3_000;
+        }
+        change
+    }
+
+    /// While no leader was heard nobody could note anything: the node tells it afterwards, once.
+    #[test]
+    fn a_lapse_without_a_leader_counts_from_when_the_leases_ended() {
+        for phase in [Phase::Active, Phase::Starting] {
+            let mut state = served_by_alpha();
+            state.feature_level = 3;
+            run(&mut state, START + 20_000, lapsed(2, phase));
+            run(&mut state, START + 21_000, lapsed(3, phase));
+            run(
+                &mut state,
+                START + 22_000,
+                report("alpha", 4, Phase::Active, 1, 0),
+            );
+            let texts: Vec<&str> = state.journal.iter().map(|e| e.text.as_str()).collect();
+            assert!(
+                texts[0].starts_with("alpha had stopped what it ran 17000 ms before"),
+                "{texts:?}"
+            );
+            assert!(
+                texts[1].starts_with("site is served by alpha again after"),
+                "{texts:?}"
+            );
+            assert!(
+                texts[1].ends_with("(restarted after a failure)"),
+                "{texts:?}"
+            );
+            assert_eq!(texts.len(), 2);
+            let last = service(&state).last.back().expect("an outage");
+            assert_eq!(last.began_ms, START + 3_000);
+        }
     }
 
     #[test]

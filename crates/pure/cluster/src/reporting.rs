@@ -88,6 +88,7 @@ impl Core {
             program_version: self.version(),
             feature_level: self.level,
             certificate: self.certificate.clone(),
+            lapsed_ms: self.lapsed_ms,
         };
         self.holder.wants_stale = true;
         if report != self.report || self.report.version == 0 {

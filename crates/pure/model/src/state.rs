@@ -176,6 +176,10 @@ pub struct NodeReport {
     /// Version of the program.
     #[serde(default)]
     pub program_version: String,
+    /// When its leases last ended because it heard no leader with a majority, by its own wall clock, milliseconds
+    /// since 1970, for display only; zero when they did not in this incarnation.
+    #[serde(default)]
+    pub lapsed_ms: u64,
     /// Its certificate.
     #[serde(default)]
     pub certificate: CertificateReport,

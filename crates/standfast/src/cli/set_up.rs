@@ -51,7 +51,7 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     said.done(
         &id,
         &format!(
-            "cluster {id} with its first node {}; start its agent, then `standfast token` lets others join",
+            "cluster {id} with its first node {}; start its agent (`systemctl enable --now standfast`), then `standfast token` lets others join",
             node.name
         ),
     )
@@ -87,7 +87,10 @@ pub(super) fn join(args: &JoinArgs, witness: bool) -> Result<(), Failure> {
     let what = if witness { "a witness" } else { "a member" };
     said.done(
         &id,
-        &format!("{} is {what} of cluster {id}; start its agent", node.name),
+        &format!(
+            "{} is {what} of cluster {id}; start its agent (`systemctl enable --now standfast`)",
+            node.name
+        ),
     )
 }
 

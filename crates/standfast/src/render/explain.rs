@@ -1,7 +1,7 @@
 //! `explain`: why a group is where it is, from the reasons of the decision itself.
 
 use super::{
-    groups::in_brackets,
+    groups::{self, in_brackets},
     history::decision,
     movers::{measured, movers},
     style::{Style, Tone},
@@ -26,6 +26,10 @@ pub struct Explanation {
     node: Option<String>,
     /// Whether all of it runs there.
     running: bool,
+    /// Why not, when it does not.
+    problem: Option<String>,
+    /// The node that was asked hears no majority: what it says was known last.
+    quorum: bool,
     /// Number of the plan in force.
     plan: String,
     /// Number of the plan that gave it this node.
@@ -81,15 +85,32 @@ impl Explanation {
             group: group.to_string(),
             node: assignment.node.as_ref().map(ToString::to_string),
             running: super::running_on(view, group).is_some(),
+            problem: problem(view, group),
+            quorum: view.quorum,
             plan: plan.number.to_string(),
             since_plan: since.to_string(),
             about: about.map(|r| r.text.clone()).collect(),
             nodes: scores(view, assignment),
             moved_by: decision(view, since).cloned(),
-            movers: movers(view, group),
+            movers: if view.quorum {
+                movers(view, group)
+            } else {
+                vec![String::from(
+                    "nothing, until a majority of the voters hear each other again: nothing is started or moved meanwhile",
+                )]
+            },
             measured: measured(view, group),
         })
     }
+}
+
+fn problem(view: &View, group: &GroupId) -> Option<String> {
+    if !view.quorum {
+        return Some(format!("{} hears no leader with a majority", view.node));
+    }
+    let mut lines = groups::lines(view).into_iter();
+    let line = lines.find(|line| line.name == group.as_str())?;
+    line.problem.filter(|_| !line.running)
 }
 
 fn scores(view: &View, assignment: &Assignment) -> Vec<NodeScore> {
@@ -126,6 +147,7 @@ fn now(view: &View, node: &NodeId) -> String {
             format!("offline{}", in_brackets(&known.offline_reason))
         }
         Some(known) if known.drained => String::from("drained"),
+        Some(_) if !view.quorum => String::from("not known: it was online"),
         Some(_) => String::from("online"),
     }
 }
@@ -138,7 +160,11 @@ pub fn explain(e: &Explanation, style: Style) -> String {
         Some(node) => format!("{} belongs on {node} and is not all running there", e.group),
         None => format!("{} runs nowhere", e.group),
     };
-    let mut text = style.paint(Tone::Heading, &format!("{place}."));
+    let why = match &e.problem {
+        Some(problem) if e.node.is_some() => format!(", because {problem}"),
+        Some(_) | None => String::new(),
+    };
+    let mut text = style.paint(Tone::Heading, &format!("{place}{why}."));
     text.push('\n');
     for line in &e.about {
         text.push_str(&format!("  {line}\n"));

@@ -140,7 +140,7 @@ fn no_quorum(view: &View) -> String {
     let voters = view.state.members.values().filter(|m| m.voter).count();
     format!(
         "NO QUORUM: {} hears no leader with a majority of the {}; it renews no lease, so everything here \
-         ends within {} and stays stopped until a majority is back. What follows is what was known last.",
+         is stopped, or stops within {}, until a majority is back. What follows is what was known last.",
         view.node,
         count(voters, "voter"),
         length(view.state.config.timing.lease)
