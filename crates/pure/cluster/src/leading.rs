@@ -101,7 +101,7 @@ impl Core {
     pub(crate) fn bridge(&self) -> Option<Micros> {
         let timing = self.timing();
         let length = timing.bridge();
-        let ends = self.ending.leave_asked.is_some() || self.ending.restart_wanted.is_some();
+        let ends = self.ending.leave_asked.is_some() || self.is_to_restart();
         (ends && length > timing.lease && self.has_heir()).then_some(length)
     }
 

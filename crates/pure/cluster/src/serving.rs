@@ -75,6 +75,7 @@ impl Clients {
 
 impl Core {
     pub(crate) fn on_request(&mut self, now: Now, id: u64, request: Request) {
+        let request = request.present();
         match request {
             Request::View => {
                 let view = Response::View(Box::new(self.view(now)));
@@ -105,6 +106,7 @@ impl Core {
             | Request::Switchover { .. }
             | Request::Drain { .. }
             | Request::Cleanup { .. }
+            | Request::PlainRestart
             | Request::Restart { .. }
             | Request::AskRestart { .. }
             | Request::Leave
@@ -132,7 +134,7 @@ impl Core {
 
     pub(crate) fn on_forward(&mut self, now: Now, from: &NodeId, id: u64, json: &[u8]) {
         if let Ok(request) = serde_json::from_slice::<Request>(json) {
-            self.wait_for(now, id, Some(from.clone()), request);
+            self.wait_for(now, id, Some(from.clone()), request.present());
         }
     }
 
@@ -221,8 +223,18 @@ impl Core {
         };
         let origin = waiting.origin.clone();
         let request = waiting.request.clone();
+        let own_restart = origin.is_none() && matches!(request, Request::Restart { .. });
+        if own_restart && self.waits_for_heir(now) {
+            return;
+        }
+        let Some(waiting) = self.clients.waiting.get_mut(&id) else {
+            return;
+        };
         if self.lead.as_ref().is_some_and(|lead| lead.caught_up) {
             waiting.under_way = true;
+            if own_restart {
+                self.restart_asked = Some(now);
+            }
             if let Err(refusal) = self.handle(now, id, origin, request) {
                 self.answer(id, Response::Refused(refusal));
             }
@@ -240,9 +252,12 @@ impl Core {
         if leader == self.node || !fresh || origin.is_some() {
             return;
         }
-        if let Ok(json) = serde_json::to_vec(&request) {
+        if let Ok(json) = serde_json::to_vec(&request.for_level(self.state.level())) {
             if let Some(waiting) = self.clients.waiting.get_mut(&id) {
                 waiting.under_way = true;
+            }
+            if own_restart {
+                self.restart_asked = Some(now);
             }
             self.send(&leader, Class::Stream, Body::Forward(Forward { id, json }));
         }
@@ -310,6 +325,7 @@ impl Core {
                 offer,
             } => return self.join(now, id, (node, addresses), offer),
             Request::View
+            | Request::PlainRestart
             | Request::Backup
             | Request::Token
             | Request::RotateKey { .. }

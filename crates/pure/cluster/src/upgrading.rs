@@ -16,6 +16,8 @@ use standfast_model::{
 
 /// A leader that is to restart waits this long for somebody else to lead.
 const HAND_OVER: Micros = Micros::from_millis(10_000);
+/// Who asks for a restart here waits less: the answer is waited for.
+const HEIR: Micros = Micros::from_millis(5_000);
 /// A restart that was refused is asked for again after this time, as long as it is wanted.
 const AGAIN: Micros = Micros::from_millis(1_000);
 
@@ -119,10 +121,21 @@ impl Core {
         others.any(|other| other != node && !lead.is_heard(other, now, &self.timing()))
     }
 
+    /// Whether a restart that was asked for here waits because somebody else is to lead first.
+    pub(crate) fn waits_for_heir(&self, now: Now) -> bool {
+        let asked = self.restart_asked;
+        self.leads() && self.has_heir() && asked.is_some_and(|at| now.held_since(at) < HEIR)
+    }
+
     /// Whether leadership is to go because this agent is about to end or to restart.
     pub(crate) fn gives_leadership_away(&self) -> bool {
-        (self.ending.leave_asked.is_some() && !self.runs_anything())
-            || self.ending.restart_wanted.is_some()
+        (self.ending.leave_asked.is_some() && !self.runs_anything()) || self.is_to_restart()
+    }
+
+    /// Whether this agent is to restart, and not yet allowed to.
+    pub(crate) fn is_to_restart(&self) -> bool {
+        let asks = self.restart_asked.is_some() && self.clients.restart_index.is_none();
+        asks || self.ending.restart_wanted.is_some()
     }
 
     /// Raises the feature level when every member's program knows more.

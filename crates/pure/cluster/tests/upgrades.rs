@@ -244,6 +244,55 @@ fn an_upgrade_on_slow_disks_starts_nothing_anew() {
     }
 }
 
+/// The same without anybody else: an operator, or the service manager, restarts the leader's agent.
+#[test]
+fn a_leader_that_restarts_by_itself_on_a_slow_disk_starts_nothing_anew() {
+    for fsync in [3_000, 200_000] {
+        let mut net = Net::cluster(&NODES);
+        net.run(1000);
+        serve_on(&mut net, "alpha");
+        let leader = net.leader().unwrap();
+        net.fsync = fsync;
+        let before = net.starts;
+        let request = Request::Restart {
+            author: "root".to_owned(),
+        };
+        let response = net.ask(&leader, request);
+        assert!(matches!(response, Response::Done { .. }), "{response:?}");
+        assert!(net.leader().is_some_and(|new| new != leader));
+        renew(&mut net, &leader);
+        let log = net.log.join("\n");
+        assert_eq!(net.starts, before, "{fsync} us a write:\n{log}");
+    }
+}
+
+/// What programs of feature level 2 hand on to a leader, and what they understand when it is handed to them.
+#[test]
+fn requests_of_the_level_before_are_understood_and_spoken() {
+    let said = [
+        r#""restart""#,
+        r#""leave""#,
+        r#"{"ask-restart":{"node":"beta","author":"root"}}"#,
+        r#"{"switchover":{"group":"site","to":null,"author":"root"}}"#,
+        r#"{"drain":{"node":"beta","drained":true,"author":"root"}}"#,
+        r#"{"cleanup":{"group":"site","author":"root"}}"#,
+        r#"{"remove":{"node":"beta","author":"root"}}"#,
+        r#"{"keys":{"node":"beta","keys":["a","b"],"force":false}}"#,
+        r#"{"draft":{"name":"next","text":null,"author":"root","reason":""}}"#,
+        r#"{"join":{"node":"delta","addresses":[],"offer":{"key":"k","feature_level":2,"witness":false}}}"#,
+    ];
+    for text in said {
+        let request: Result<Request, _> = serde_json::from_str(text);
+        assert!(request.is_ok(), "{text}: {request:?}");
+    }
+    let request = Request::Restart {
+        author: "root".to_owned(),
+    };
+    let handed_on = serde_json::to_string(&request.clone().for_level(2)).unwrap();
+    assert_eq!(handed_on, r#""restart""#);
+    assert_eq!(request.clone().for_level(FEATURE_LEVEL), request);
+}
+
 /// Everybody was there when the agent was asked; then another node is lost before it has restarted.
 #[test]
 fn an_agent_that_was_asked_waits_while_another_node_is_lost() {

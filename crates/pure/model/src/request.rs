@@ -87,7 +87,11 @@ pub enum Request {
         /// Who.
         author: String,
     },
+    /// [`Self::Restart`] as programs up to feature level 2 say it, and as every program understands it.
+    #[serde(rename = "restart")]
+    PlainRestart,
     /// This node's agent is about to restart: let its leases run on.
+    #[serde(rename = "restart-by")]
     Restart {
         /// Who asked; empty when the cluster did.
         author: String,
@@ -182,6 +186,25 @@ pub struct JoinOffer {
 }
 
 impl Request {
+    /// As this program says it, whoever it comes from.
+    #[must_use]
+    pub fn present(self) -> Self {
+        if self == Self::PlainRestart {
+            let author = String::new();
+            return Self::Restart { author };
+        }
+        self
+    }
+
+    /// As programs understand it that know no more than that feature level.
+    #[must_use]
+    pub fn for_level(self, level: u32) -> Self {
+        if level < 3 && matches!(self, Self::Restart { .. }) {
+            return Self::PlainRestart;
+        }
+        self
+    }
+
     /// Whether it changes nothing, so that whoever may look may ask it.
     #[must_use]
     pub const fn looks_only(&self) -> bool {

@@ -560,7 +560,7 @@ fn with_author(request: Request, who: &str) -> Request {
             reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
-        Request::Restart { .. } => Request::Restart { author },
+        Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
         Request::AskRestart { node, .. } => Request::AskRestart { node, author },
         Request::Drain { node, drained, .. } => Request::Drain {
             node,
