@@ -97,6 +97,8 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Commands(&[
             own(&["target/release/standfast-sim", "--seeds", "0..200"]),
             own(&["target/release/standfast-sim", "--planted", "all"]),
+            own(&["target/release/standfast-pair-model"]),
+            own(&["target/release/standfast-pair-model", "--planted"]),
         ]),
     },
     Step {

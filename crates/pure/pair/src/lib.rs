@@ -38,6 +38,7 @@
 )]
 #![warn(missing_docs)]
 
+pub mod clock;
 mod event;
 mod history;
 mod meeting;
@@ -45,6 +46,7 @@ mod operator;
 mod pair;
 pub mod ping;
 mod planted;
+mod purpose;
 mod sentence;
 
 pub use event::{

@@ -6,8 +6,9 @@
 use crate::{
     event::{Alarm, Confirms, Contents, Effect, Record, Role, Session, Word},
     history::{Beginning, Relation, Side},
-    pair::{Pair, Purpose},
+    pair::Pair,
     planted::Planted,
+    purpose::Purpose,
 };
 use standfast_model::pair::Arbiter;
 
@@ -56,7 +57,7 @@ impl Pair {
             self.heard = Some((word.from, meetings));
             self.effects.push(Effect::Speak);
         }
-        if known.is_none() {
+        if known.is_none() && !self.bug(Planted::OldRunsCount) {
             // What any other run has said is old from now on. This one answers once it has heard that.
             self.meeting += 1;
         }

@@ -4,7 +4,8 @@
 use crate::{
     event::{Confirms, Contents, Effect, FenceOutcome, Order, Record, Refusal, Role},
     history::Beginning,
-    pair::{Pair, Purpose},
+    pair::Pair,
+    purpose::Purpose,
 };
 use standfast_model::pair::Arbiter;
 

@@ -5,7 +5,7 @@ use crate::{
     world::{Action, Disk, World},
 };
 use standfast_model::pair::Arbiter;
-use standfast_pair::{Event, FenceOutcome, Order, Role};
+use standfast_pair::{Event, FenceOutcome, Order, Pair, Role};
 
 /// Everything that can happen next.
 pub fn possible(world: &World, bounds: &Bounds, actions: &mut Vec<Action>) {
@@ -32,9 +32,6 @@ fn of_machine(world: &World, bounds: &Bounds, side: usize, actions: &mut Vec<Act
     let machine = &world.machines[side];
     if machine.agent.is_none() {
         actions.push(Action::Start(side));
-        if machine.on && machine.running && machine.leased {
-            actions.push(Action::Guard(side));
-        }
         if !machine.on && world.left.disks > 0 {
             actions.push(Action::DiskLost(side));
             if machine
@@ -51,6 +48,10 @@ fn of_machine(world: &World, bounds: &Bounds, side: usize, actions: &mut Vec<Act
     }
     if machine.pending.is_some() {
         actions.push(Action::Persisted(side));
+    }
+    let acts = machine.agent.as_ref().is_some_and(Pair::acts);
+    if machine.running && machine.leased && !acts {
+        actions.push(Action::Guard(side));
     }
     if machine.stopping {
         actions.push(Action::Stopped(side));

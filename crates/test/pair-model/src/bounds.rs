@@ -29,6 +29,8 @@ pub struct Bounds {
     pub begins_in_sync: bool,
     /// Whether each state has to come back once faults stop.
     pub heals: bool,
+    /// Only this property, which a planted bug has to break.
+    pub only: Option<&'static str>,
     /// A bug of the pair.
     pub planted: Option<Planted>,
 }
@@ -57,6 +59,7 @@ const SMALL: Bounds = Bounds {
     lies: false,
     begins_in_sync: true,
     heals: true,
+    only: None,
     planted: None,
 };
 
@@ -73,19 +76,13 @@ pub const SHORT: &[Bounds] = &[
         ..SMALL
     },
     Bounds {
-        name: "fence-late-words",
-        left: left([0, 0, 0, 0, 1, 1]),
-        air: 1,
-        ..SMALL
-    },
-    Bounds {
         name: "fence-restarts",
         left: left([0, 1, 0, 0, 1, 1]),
         ..SMALL
     },
     Bounds {
         name: "fence-disks",
-        left: left([1, 0, 1, 1, 1, 0]),
+        left: left([1, 0, 1, 1, 0, 0]),
         ..SMALL
     },
     Bounds {
@@ -95,7 +92,7 @@ pub const SHORT: &[Bounds] = &[
     },
     Bounds {
         name: "fence-lies",
-        left: left([0, 0, 0, 0, 1, 1]),
+        left: left([0, 0, 0, 0, 0, 1]),
         lies: true,
         ..SMALL
     },
@@ -109,7 +106,8 @@ pub const SHORT: &[Bounds] = &[
     Bounds {
         name: "ping",
         arbiter: Arbiter::Ping,
-        left: left([1, 0, 0, 0, 1, 0]),
+        left: left([0, 0, 0, 0, 1, 0]),
+        generations: 3,
         ..SMALL
     },
     Bounds {
@@ -117,6 +115,7 @@ pub const SHORT: &[Bounds] = &[
         arbiter: Arbiter::Ping,
         left: left([0, 0, 0, 0, 2, 0]),
         split: true,
+        generations: 3,
         ..SMALL
     },
     Bounds {
@@ -125,34 +124,53 @@ pub const SHORT: &[Bounds] = &[
         left: left([1, 0, 0, 1, 1, 0]),
         ..SMALL
     },
+    Bounds {
+        name: "ping-restarts",
+        arbiter: Arbiter::Ping,
+        left: left([0, 1, 0, 0, 0, 0]),
+        ..SMALL
+    },
+    Bounds {
+        name: "ping-split-power",
+        arbiter: Arbiter::Ping,
+        left: left([1, 0, 0, 0, 1, 0]),
+        split: true,
+        generations: 3,
+        ..SMALL
+    },
 ];
 
 /// What `make test-long` checks besides.
 pub const LONG: &[Bounds] = &[
     Bounds {
-        name: "fence-long",
+        name: "fence-late-words-long",
+        left: left([0, 0, 0, 0, 1, 1]),
+        air: 1,
+        ..SMALL
+    },
+    Bounds {
+        name: "fence-twice-long",
         left: left([1, 0, 0, 0, 1, 2]),
         ..SMALL
     },
     Bounds {
         name: "fence-writes-long",
-        left: left([1, 0, 0, 0, 2, 1]),
-        ..SMALL
-    },
-    Bounds {
-        name: "fence-late-words-long",
-        left: left([1, 0, 0, 0, 1, 1]),
-        air: 1,
+        left: left([1, 1, 0, 0, 2, 1]),
         ..SMALL
     },
     Bounds {
         name: "fence-disks-long",
-        left: left([1, 0, 1, 1, 1, 1]),
+        left: left([1, 0, 1, 1, 1, 0]),
+        ..SMALL
+    },
+    Bounds {
+        name: "fence-orders-long",
+        left: left([0, 1, 0, 2, 1, 0]),
         ..SMALL
     },
     Bounds {
         name: "start-long",
-        left: left([1, 1, 0, 0, 1, 0]),
+        left: left([1, 1, 0, 0, 0, 0]),
         air: 1,
         asks: 2,
         begins_in_sync: false,
@@ -161,13 +179,20 @@ pub const LONG: &[Bounds] = &[
     Bounds {
         name: "ping-long",
         arbiter: Arbiter::Ping,
-        left: left([1, 1, 0, 0, 1, 0]),
+        left: left([1, 0, 0, 0, 1, 0]),
+        ..SMALL
+    },
+    Bounds {
+        name: "ping-split-long",
+        arbiter: Arbiter::Ping,
+        left: left([1, 0, 0, 0, 2, 0]),
+        split: true,
         ..SMALL
     },
     Bounds {
         name: "none-long",
         arbiter: Arbiter::None,
-        left: left([1, 1, 1, 1, 1, 0]),
+        left: left([1, 1, 0, 1, 1, 0]),
         ..SMALL
     },
 ];
@@ -180,4 +205,29 @@ pub fn by_name(name: &str) -> Option<Bounds> {
         .chain(LONG)
         .find(|bounds| bounds.name == name)
         .copied()
+}
+
+/// The bounds within which each planted bug is found, and the property that it breaks.
+#[must_use]
+pub const fn finds(bug: Planted) -> (&'static str, &'static str) {
+    const TWO: &str = "never two primaries";
+    const ALL: &str = "whoever leads has everything confirmed";
+    const VANISHED: &str = "nothing confirmed vanishes";
+    const BACK: &str = "comes back once faults stop";
+    const STEP: &str = "no rule of a step is broken";
+    match bug {
+        Planted::FailedFenceIsOff | Planted::AnyBootIsOff | Planted::AloneAfterRestart => {
+            ("fence", TWO)
+        }
+        Planted::VoidIgnored => ("fence-late-words-long", STEP),
+        Planted::AloneOutOfSync => ("ping-long", TWO),
+        Planted::LeaseIgnored | Planted::AnyPromiseCounts => ("ping", TWO),
+        Planted::AloneBeforeDisk => ("ping-split-power", VANISHED),
+        Planted::AloneWithoutGeneration | Planted::NumberIsEnough => ("ping-split", BACK),
+        Planted::ConfirmBeforePeer => ("fence", ALL),
+        Planted::EmptyIsOlder => ("fence-disks", STEP),
+        Planted::HandedBeforeStop => ("fence-orders", TWO),
+        Planted::AloneForgottenLate => ("ping-restarts", TWO),
+        Planted::OldRunsCount => ("fence-late-words-long", TWO),
+    }
 }

@@ -20,6 +20,9 @@ struct Arguments {
     /// Every planted bug, each until a property notices it.
     #[arg(long)]
     planted: bool,
+    /// Only the planted bug of this name.
+    #[arg(long)]
+    bug: Option<String>,
     /// Give up after so many steps; 0: never.
     #[arg(long, default_value_t = 0)]
     most: usize,
@@ -76,36 +79,39 @@ fn bounded(arguments: &Arguments, out: &mut impl Write) -> io::Result<(usize, us
 }
 
 fn planted(arguments: &Arguments, out: &mut impl Write) -> io::Result<(usize, usize)> {
+    let named = |bug: &Planted| {
+        let wanted = arguments.bug.as_ref();
+        wanted.is_none_or(|name| name == bug.name())
+    };
     let mut counts = (0, 0);
-    for bug in Planted::ALL {
-        let caught = bounds::SHORT.iter().find_map(|bounds| {
-            let planted = bounds::Bounds {
-                planted: Some(bug),
-                ..*bounds
-            };
-            let outcome = run::check(planted, arguments.threads, arguments.most);
-            (!outcome.broken.is_empty()).then_some(outcome)
-        });
-        let name = bug.name();
-        match caught {
-            Some(outcome) => {
-                let properties: Vec<&str> = outcome.broken.iter().map(|(name, _)| *name).collect();
-                let steps = outcome
-                    .broken
-                    .first()
-                    .map_or(0, |(_, path)| path.lines().count());
-                let (bounds, seconds) = (outcome.bounds.name, outcome.took.as_secs_f64());
-                let properties = properties.join("; ");
-                writeln!(
-                    out,
-                    "{name:<26} caught in {bounds} after {steps} events, {seconds:.1} s: {properties}"
-                )?;
-                counts.0 += 1;
-            }
-            None => {
-                writeln!(out, "{name:<26} NOT CAUGHT")?;
-                counts.1 += 1;
-            }
+    for bug in Planted::ALL.into_iter().filter(named) {
+        let (name, property) = bounds::finds(bug);
+        let Some(bounds) = bounds::by_name(name) else {
+            continue;
+        };
+        let planted = Some(bug);
+        let only = Some(property);
+        let bounds = bounds::Bounds {
+            planted,
+            only,
+            ..bounds
+        };
+        let outcome = run::check(bounds, arguments.threads, arguments.most);
+        let seconds = outcome.took.as_secs_f64();
+        let bug = bug.name();
+        if let Some((property, path)) = outcome.broken.first() {
+            let steps = path.lines().count();
+            writeln!(
+                out,
+                "{bug:<26} {name:<22} {steps:>3} events, {seconds:>5.1} s: {property}"
+            )?;
+            counts.0 += 1;
+        } else {
+            writeln!(
+                out,
+                "{bug:<26} {name:<22} NOT CAUGHT, {seconds:>5.1} s: {property}"
+            )?;
+            counts.1 += 1;
         }
     }
     Ok(counts)

@@ -66,49 +66,61 @@ impl Model for PairModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("never two primaries", |model: &Self, world: &World| {
-                model.may_have_two() || !two_primaries(world)
-            }),
-            Property::always(
-                "whoever leads has everything confirmed",
-                |model: &Self, world: &World| model.may_have_two() || leaders_have_all(world),
-            ),
-            Property::always("nothing confirmed vanishes", |_, world| {
-                nothing_vanished(world)
-            }),
-            Property::always("no rule of a step is broken", |_, world: &World| {
-                world.broken.is_none()
-            }),
-            Property::always("an unknown copy never leads", |_, world| {
-                unknown_never_leads(world)
-            }),
-            Property::always(
-                "comes back once faults stop",
-                |model: &Self, world: &World| {
-                    !model.bounds.heals || heal::heals(world, &model.bounds)
-                },
-            ),
-            Property::sometimes("somebody goes on alone", |model: &Self, world: &World| {
+        let mut all = all_properties();
+        all.retain(|property| self.bounds.only.is_none_or(|only| only == property.name));
+        all
+    }
+}
+
+fn all_properties() -> Vec<Property<PairModel>> {
+    vec![
+        Property::always("never two primaries", |model: &PairModel, world: &World| {
+            model.may_have_two() || !two_primaries(world)
+        }),
+        Property::always(
+            "whoever leads has everything confirmed",
+            |model: &PairModel, world: &World| model.may_have_two() || leaders_have_all(world),
+        ),
+        Property::always("nothing confirmed vanishes", |_, world| {
+            nothing_vanished(world)
+        }),
+        Property::always("no rule of a step is broken", |_, world: &World| {
+            world.broken.is_none()
+        }),
+        Property::always("an unknown copy never leads", |_, world| {
+            unknown_never_leads(world)
+        }),
+        Property::always(
+            "comes back once faults stop",
+            |model: &PairModel, world: &World| {
+                !model.bounds.heals || heal::heals(world, &model.bounds)
+            },
+        ),
+        Property::sometimes(
+            "somebody goes on alone",
+            |model: &PairModel, world: &World| {
                 world
                     .machines
                     .iter()
                     .any(|machine| is_alone(machine.agent.as_ref()))
                     || !model.bounds.begins_in_sync
                     || model.bounds.left.power + model.bounds.left.fences == 0
-            }),
-            Property::sometimes("a write is confirmed", |model: &Self, world: &World| {
+            },
+        ),
+        Property::sometimes(
+            "a write is confirmed",
+            |model: &PairModel, world: &World| {
                 !world.safe.is_empty() || model.bounds.left.writes == 0
-            }),
-            Property::sometimes(
-                "two primaries, where nothing can be promised",
-                |model: &Self, world: &World| {
-                    two_primaries(world)
-                        || !(model.bounds.split && model.bounds.arbiter == Arbiter::Ping)
-                },
-            ),
-        ]
-    }
+            },
+        ),
+        Property::sometimes(
+            "two primaries, where nothing can be promised",
+            |model: &PairModel, world: &World| {
+                two_primaries(world)
+                    || !(model.bounds.split && model.bounds.arbiter == Arbiter::Ping)
+            },
+        ),
+    ]
 }
 
 fn two_primaries(world: &World) -> bool {

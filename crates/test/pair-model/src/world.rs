@@ -210,7 +210,10 @@ impl World {
             planted: bounds.planted,
         };
         let record = machine.disk.record.clone();
-        machine.agent = Some(Pair::start(settings, session, record, machine.running));
+        let agent = Pair::start(settings, session, record, machine.running);
+        // Whoever goes on alone arms the guards itself.
+        machine.leased &= !agent.acts();
+        machine.agent = Some(agent);
     }
 
     /// An agent gets an event; `copy` is what came with it.
@@ -223,7 +226,10 @@ impl World {
             self.carry_out(side, effect, copy);
         }
         let machine = &mut self.machines[side];
-        machine.leased = machine.agent.as_ref().is_some_and(Pair::acts_by_lease);
+        let Some(agent) = &machine.agent else { return };
+        // The kernel's guard stays armed for what still runs, until somebody is alone and needs no lease.
+        let armed = machine.leased && machine.running && !agent.acts();
+        machine.leased = agent.acts_by_lease() || armed;
     }
 
     fn carry_out(&mut self, side: usize, effect: Effect, came: &Copy_) {

@@ -1,0 +1,310 @@
+//! From readings of a clock to the events of `Pair` that are about time: keep-alives, downtime threshold,
+//! leases, the delay before fencing.
+//!
+//! A keep-alive names the newest one that was heard. So each side knows when it sent what the other one has
+//! answered: a leader counts its lease from there, a follower from when it came, which was later. Not
+//! being answered is being lost, in both directions alike.
+//!
+//! Not for what any of that leads to.
+
+use crate::{
+    event::{Confirms, Effect, Event, Role, Session, Word},
+    history::Side,
+    pair::Pair,
+};
+use standfast_model::{
+    pair::{PairConfig, Survivor},
+    time::{HoldUntil, Micros, Now, WaitUntil},
+};
+use std::collections::BTreeMap;
+
+/// Keep-alives that may still be answered.
+const UNANSWERED: usize = 64;
+
+/// A word with its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Grows by one with each of this run.
+    pub number: u64,
+    /// The newest number that the sender has heard from this run of ours.
+    pub heard: Option<u64>,
+    /// What it says.
+    pub word: Word,
+}
+
+/// What the clocked node is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// The peer's packet came.
+    Packet(Packet),
+    /// Anything that is not about time.
+    Event(Event),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this to the peer.
+    Send(Packet),
+    /// Carry this out.
+    Do(Effect),
+}
+
+/// A node of a pair with its timers.
+#[derive(Clone, Debug)]
+pub struct Clocked {
+    pair: Pair,
+    config: PairConfig,
+    /// A holder begins to stop this long before its lease ends.
+    stop_budget: Micros,
+    random: u64,
+    number: u64,
+    sent: BTreeMap<u64, Now>,
+    last_sent: Option<Now>,
+    /// The newest packet of the peer, and of which run it was.
+    heard: Option<(Session, u64)>,
+    /// When we sent the newest that was answered; at first, when we started.
+    answered: Now,
+    /// The same, by a peer that followed us.
+    followed: Option<Now>,
+    /// When the newest packet came: what we answer to it gives no longer lease than from then.
+    promised: Option<Now>,
+    told_lost: Option<Now>,
+    fence: Option<WaitUntil>,
+    in_sync_since: Option<Now>,
+}
+
+impl Clocked {
+    /// A node that starts now. `random` is drawn at each start.
+    #[must_use]
+    pub const fn new(
+        pair: Pair,
+        config: PairConfig,
+        stop_budget: Micros,
+        random: u64,
+        now: Now,
+    ) -> Self {
+        Self {
+            pair,
+            config,
+            stop_budget,
+            random,
+            number: 0,
+            sent: BTreeMap::new(),
+            last_sent: None,
+            heard: None,
+            answered: now,
+            followed: None,
+            promised: None,
+            told_lost: None,
+            fence: None,
+            in_sync_since: None,
+        }
+    }
+
+    /// The node.
+    #[must_use]
+    pub const fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    /// Keep-alives in a row that were not answered are more than an operator should hear nothing of.
+    #[must_use]
+    pub fn misses(&self, now: Now) -> bool {
+        now.waited_since(self.answered).0
+            >= self.config.keep_alive.0 * u64::from(self.config.misses)
+    }
+
+    /// Takes one input at a time `now`.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::Tick => {}
+            Input::Packet(packet) => self.on_packet(now, packet, &mut out),
+            Input::Event(event) => self.tell(now, event, &mut out),
+        }
+        self.keep_lease(now, &mut out);
+        self.watch_peer(now, &mut out);
+        self.watch_fence(now, &mut out);
+        self.watch_failback(now, &mut out);
+        if self
+            .last_sent
+            .is_none_or(|sent| now.waited_since(sent) >= self.config.keep_alive)
+        {
+            self.speak(now, &mut out);
+        }
+        out
+    }
+
+    fn tell(&mut self, now: Now, event: Event, out: &mut Vec<Output>) {
+        let mut speaks = false;
+        for effect in self.pair.step(event) {
+            if effect == Effect::Speak {
+                speaks = true;
+            } else {
+                out.push(Output::Do(effect));
+            }
+        }
+        if speaks {
+            self.speak(now, out);
+        }
+    }
+
+    fn speak(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.number += 1;
+        self.sent.insert(self.number, now);
+        while self.sent.len() > UNANSWERED {
+            self.sent.pop_first();
+        }
+        self.last_sent = Some(now);
+        let word = self.pair.word();
+        let run = word.to.map(|(run, _)| run);
+        let heard = self.heard.filter(|(session, _)| Some(session.run) == run);
+        let heard = heard.map(|(_, number)| number);
+        out.push(Output::Send(Packet {
+            number: self.number,
+            heard,
+            word,
+        }));
+    }
+
+    fn on_packet(&mut self, now: Now, packet: Packet, out: &mut Vec<Output>) {
+        let to_us = packet
+            .word
+            .to
+            .is_some_and(|(run, _)| run == self.pair.word().from.run);
+        let sent = packet
+            .heard
+            .filter(|_| to_us)
+            .and_then(|number| self.sent.get(&number));
+        if let Some(sent) = sent.copied() {
+            self.answered = later(self.answered, sent);
+            let us = self.pair.word().from;
+            let follows = match packet.word.role {
+                Role::Following {
+                    leader: followed, ..
+                }
+                | Role::Handing { partner: followed } => followed == us,
+                Role::Waiting { .. }
+                | Role::Claiming { .. }
+                | Role::Rising
+                | Role::Primary { .. }
+                | Role::Releasing { .. }
+                | Role::Dissolved => false,
+            };
+            if follows {
+                self.followed = Some(self.followed.map_or(sent, |before| later(before, sent)));
+            }
+        }
+        let from = packet.word.from;
+        match self.heard {
+            Some((known, number)) if known == from && number > packet.number => {}
+            _ => {
+                self.heard = Some((from, packet.number));
+                self.promised = Some(now);
+            }
+        }
+        self.tell(now, Event::Word(packet.word), out);
+    }
+
+    /// Our own lease as a leader, as its holder counts.
+    fn keep_lease(&mut self, now: Now, out: &mut Vec<Output>) {
+        let length = self.config.downtime.minus(self.stop_budget);
+        let lasts = self
+            .followed
+            .is_some_and(|from| !HoldUntil { from, length }.is_over(now));
+        if lasts && !self.pair.leased {
+            self.tell(now, Event::Leased, out);
+        } else if !lasts && self.pair.leased {
+            self.tell(now, Event::LeaseOver, out);
+        }
+    }
+
+    fn watch_peer(&mut self, now: Now, out: &mut Vec<Output>) {
+        if now.waited_since(self.answered) < self.config.downtime {
+            self.told_lost = None;
+            return;
+        }
+        if self
+            .told_lost
+            .is_none_or(|told| now.waited_since(told) >= self.config.keep_alive)
+        {
+            self.told_lost = Some(now);
+            self.tell(now, Event::PeerLost, out);
+        }
+        // The leader's lease, as whoever waits for it counts.
+        let length = self.config.downtime.stretched(self.config.drift_ppm);
+        let over = self
+            .promised
+            .is_none_or(|from| WaitUntil { from, length }.is_over(now));
+        if let (true, Role::Claiming { expired: false, .. }) = (over, self.pair.role()) {
+            self.tell(now, Event::Expired, out);
+        }
+    }
+
+    fn watch_fence(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.pair.lost_boot().is_none() {
+            self.fence = None;
+            return;
+        }
+        match self.fence {
+            None => {
+                let length = self.fence_delay();
+                self.fence = Some(WaitUntil { from: now, length });
+            }
+            Some(wait) if wait.is_over(now) => {
+                let length = self.config.fence_retry;
+                self.fence = Some(WaitUntil { from: now, length });
+                self.tell(now, Event::FenceDue, out);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whoever is to survive fires first; chance decides where both have the same delay.
+    fn fence_delay(&mut self) -> Micros {
+        let survives = match &self.config.survivor {
+            Survivor::Primary => matches!(self.pair.role(), Role::Primary { .. }),
+            Survivor::Node(name) => {
+                let [first, _] = &self.config.nodes;
+                (name == first) == (self.pair.side() == Side::First)
+            }
+        };
+        // One step of a generator with a full period (Knuth, MMIX).
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let most = self.config.fence_random_delay.0;
+        let random = Micros((self.random >> 33) % most.saturating_add(1));
+        if survives {
+            random
+        } else {
+            self.config.fence_delay.plus(random)
+        }
+    }
+
+    fn watch_failback(&mut self, now: Now, out: &mut Vec<Output>) {
+        if !matches!(
+            self.pair.role(),
+            Role::Primary {
+                confirms: Confirms::Both,
+                ..
+            }
+        ) {
+            self.in_sync_since = None;
+            return;
+        }
+        let since = *self.in_sync_since.get_or_insert(now);
+        if self.config.failback && now.waited_since(since) >= self.config.downtime {
+            self.tell(now, Event::FailbackDue, out);
+        }
+    }
+}
+
+/// The later of two readings of the same clocks.
+const fn later(one: Now, other: Now) -> Now {
+    if other.boot > one.boot { other } else { one }
+}
