@@ -304,7 +304,7 @@ pub(crate) fn assigned<'a>(
     plan.groups
         .values()
         .find(|assignment| assignment.members.contains(resource))
-        .map(|assignment| (assignment.node.as_ref(), assignment.since))
+        .map(|assignment| (assignment.node.as_ref(), assignment.since_of(resource)))
 }
 
 /// The promise that makes "not running" a release: to refuse every plan in which this node had the resource.

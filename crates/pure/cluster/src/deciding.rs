@@ -3,7 +3,7 @@
 //!
 //! Not for how a plan is carried out (`holding`).
 
-use crate::{core::Core, lead::Pending, observing::Observed};
+use crate::{apply::assigned, core::Core, lead::Pending, observing::Observed};
 use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
@@ -79,7 +79,9 @@ pub(crate) fn facts<'a>(
     }
 }
 
-/// The plan that a placement makes: a group that stays keeps the number under which it was given away.
+/// The plan that a placement makes: what stays on its node keeps the number under which it was given to it. That
+/// goes for each member: one that was elsewhere, or nowhere, in between may still be started there by an order
+/// that is under way, and a promise of before that would not refuse it.
 pub(crate) fn plan_from(
     state: &ClusterState,
     config: &ClusterConfig,
@@ -96,13 +98,25 @@ pub(crate) fn plan_from(
             let settings = config.groups.get(&group);
             let before = state.plan.groups.get(&group);
             let stays = before.filter(|before| before.node == placement.node);
+            let since = stays.map_or(number, |before| before.since);
+            let members = settings
+                .map(|settings| settings.members.clone())
+                .unwrap_or_default();
+            let given = |member: &ResourceId| match assigned(&state.plan, member) {
+                Some((owner, since)) if owner == placement.node.as_ref() => since,
+                Some(_) | None => number,
+            };
+            let member_since = members
+                .iter()
+                .map(|member| (member.clone(), given(member)))
+                .filter(|(_, own)| *own != since)
+                .collect();
             let assignment = Assignment {
+                member_since,
                 node: placement.node,
-                members: settings
-                    .map(|settings| settings.members.clone())
-                    .unwrap_or_default(),
+                members,
                 reasons: placement.reasons,
-                since: stays.map_or(number, |before| before.since),
+                since,
                 maintenance: config.maintenance
                     || settings.is_some_and(|settings| settings.maintenance),
             };

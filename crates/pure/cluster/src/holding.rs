@@ -213,9 +213,11 @@ impl Core {
             .groups
             .values()
             .filter(|given| given.node.as_ref() == Some(&self.node));
-        for (resource, since) in
-            ours.flat_map(|given| given.members.iter().map(|member| (member, given.since)))
-        {
+        let given = ours.flat_map(|given| {
+            let members = given.members.iter();
+            members.map(|member| (member, given.since_of(member)))
+        });
+        for (resource, since) in given {
             if self
                 .locals
                 .get(resource)

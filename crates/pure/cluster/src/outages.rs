@@ -6,7 +6,7 @@
 use crate::apply::Entry;
 use standfast_model::{
     command::{Change, Decision},
-    id::{GroupId, NodeId},
+    id::{GroupId, NodeId, ResourceId},
     outage::{Cause, OUTAGES, Outage, Service},
     state::{ClusterState, NodeReport, Phase},
 };
@@ -44,9 +44,9 @@ fn served_by(state: &ClusterState, group: &GroupId) -> Option<NodeId> {
     let assignment = state.plan.groups.get(group)?;
     let node = assignment.node.as_ref()?;
     let known = state.nodes.get(node).filter(|known| known.online)?;
-    let active = |member| {
+    let active = |member: &ResourceId| {
         let instance = known.report.instances.get(member);
-        instance.is_some_and(|i| i.phase == Phase::Active && i.since == assignment.since)
+        instance.is_some_and(|i| i.phase == Phase::Active && i.since == assignment.since_of(member))
     };
     let all = !assignment.members.is_empty() && assignment.members.iter().all(active);
     all.then(|| node.clone())
@@ -239,6 +239,7 @@ mod tests {
             members: vec!["web".into()],
             reasons: Vec::new(),
             since: number(generation),
+            member_since: BTreeMap::new(),
             maintenance: false,
         };
         Plan {

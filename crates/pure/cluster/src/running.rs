@@ -99,8 +99,8 @@ impl Core {
                 .collect();
             match decide_local(&facts, assignment.is_some()) {
                 Step::Start(resource) => {
-                    let since =
-                        assignment.map_or_else(PlanNumber::default, |assignment| assignment.since);
+                    let of = |assignment: Assignment| assignment.since_of(&resource);
+                    let since = assignment.map(of).unwrap_or_default();
                     self.start(now, &resource, since);
                 }
                 Step::Stop(resource) => self.stop(now, &resource),
@@ -132,7 +132,7 @@ impl Core {
                 to_stop: false,
             };
         };
-        let since = assignment.map(|assignment| assignment.since);
+        let since = assignment.map(|assignment| assignment.since_of(resource));
         let left = since.map_or(Micros::ZERO, |since| self.holder.left(resource, since, now));
         let leased = left > self.timing().stop_budget
             || (self.planted(Planted::RestartWithoutLease)
@@ -163,7 +163,7 @@ impl Core {
             let Some(local) = self.locals.get_mut(resource) else {
                 continue;
             };
-            if local.phase != Phase::Active || local.since != assignment.since {
+            if local.phase != Phase::Active || local.since != assignment.since_of(resource) {
                 continue;
             }
             if local.kind.as_ref() == Some(&config.kind) {

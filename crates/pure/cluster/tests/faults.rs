@@ -419,3 +419,51 @@ fn a_disk_older_than_the_last_return_is_another_new_member() {
     assert_eq!(gamma.member, MemberId(5), "{}", net.log.join("\n"));
     assert!(gamma.votes && gamma.state.members[&MemberId(5)].voter);
 }
+
+/// A resource that was in no group for a while comes back to a group that has stayed: what its node promised
+/// before that does not release the new instance.
+#[test]
+fn a_member_that_comes_back_is_given_anew() {
+    let mut net = Net::cluster(&NODES);
+    let timing = Timing::of(Profile::Lan);
+    apply(&mut net, timing);
+    let (site, extra) = (GroupId::from("site"), ResourceId::from("extra"));
+    let since = |net: &Net| {
+        let leader = net.leader().unwrap();
+        let plan = &net.core(&leader).inspect().state.plan;
+        let assignment = &plan.groups[&site];
+        (assignment.since, assignment.since_of(&extra), plan.number)
+    };
+    let with = |net: &mut Net, there: bool| {
+        let mut config = config(net, timing);
+        if there {
+            let web = config.resources[&ResourceId::from("web")].clone();
+            config.resources.insert(extra.clone(), web);
+            let members = &mut config.groups.get_mut(&site).unwrap().members;
+            members.push(extra.clone());
+        }
+        let request = Request::Apply {
+            config: Box::new(config),
+            text: String::new(),
+            based_on: None,
+            author: "test".into(),
+            reason: String::new(),
+            draft: None,
+        };
+        let leader = net.leader().unwrap();
+        assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
+        net.run(2000);
+    };
+    with(&mut net, true);
+    let (group, first, plan) = since(&net);
+    assert_eq!(first, plan, "it came later than the group");
+    assert!(group < first);
+    assert_eq!(net.runs_on("extra"), ["beta"]);
+    with(&mut net, false);
+    assert_eq!(net.runs_on("extra"), [""; 0]);
+    with(&mut net, true);
+    let (same, second, plan) = since(&net);
+    assert_eq!((same, second), (group, plan));
+    assert!(second > first);
+    assert_eq!(net.runs_on("extra"), ["beta"]);
+}

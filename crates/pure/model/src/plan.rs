@@ -44,9 +44,20 @@ pub struct Assignment {
     pub reasons: Vec<Reason>,
     /// The plan in which this group was last given its node: an instance of an older one is not this one.
     pub since: PlanNumber,
+    /// Members that were given to that node in another plan, from another group or later, and in which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub member_since: BTreeMap<ResourceId, PlanNumber>,
     /// In maintenance: what runs stays, nothing is started, stopped or restarted.
     #[serde(default)]
     pub maintenance: bool,
+}
+
+impl Assignment {
+    /// The plan since which a member has belonged to the node without a break.
+    #[must_use]
+    pub fn since_of(&self, member: &ResourceId) -> PlanNumber {
+        self.member_since.get(member).copied().unwrap_or(self.since)
+    }
 }
 
 /// One reason of the scheduler for or against one node.

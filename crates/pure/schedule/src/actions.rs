@@ -73,7 +73,7 @@ fn homes(plan: &Plan) -> BTreeMap<&ResourceId, Home<'_>> {
             continue;
         };
         for member in &assignment.members {
-            homes.insert(member, (node, assignment.since));
+            homes.insert(member, (node, assignment.since_of(member)));
         }
     }
     homes
@@ -102,7 +102,7 @@ impl Actions {
     ) {
         let Some(node) = &assignment.node else { return };
         for member in assignment.members.iter().rev() {
-            let stays = new.get(member) == Some(&(node, assignment.since));
+            let stays = new.get(member) == Some(&(node, assignment.since_of(member)));
             if stays || in_maintenance(after, member) {
                 continue;
             }
@@ -122,7 +122,7 @@ impl Actions {
         let Some(node) = &assignment.node else { return };
         let mut previous = None;
         for member in &assignment.members {
-            let runs = old.get(member) == Some(&(node, assignment.since));
+            let runs = old.get(member) == Some(&(node, assignment.since_of(member)));
             if runs {
                 continue;
             }

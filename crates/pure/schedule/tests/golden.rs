@@ -209,6 +209,7 @@ fn plan(s: &Scenario, node_of: impl Fn(&GroupId) -> Option<NodeId>, generation: 
                 term: 1,
                 generation,
             },
+            member_since: BTreeMap::new(),
             maintenance: s.config.maintenance || group.maintenance,
         };
         (id.clone(), assignment)
@@ -231,6 +232,7 @@ fn assignment(node: Option<&str>, members: &[&str], generation: u64) -> Assignme
             term: 1,
             generation,
         },
+        member_since: BTreeMap::new(),
         maintenance: false,
     }
 }

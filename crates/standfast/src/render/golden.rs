@@ -138,6 +138,7 @@ fn on_alpha() -> Assignment {
             ),
         ],
         since: FIRST,
+        member_since: std::collections::BTreeMap::new(),
         maintenance: false,
     }
 }

@@ -359,5 +359,8 @@ pub(crate) fn place<'a>(
     plan.groups
         .iter()
         .find(|(_, assignment)| assignment.members.contains(resource))
-        .map(|(group, assignment)| (group, assignment.node.as_ref(), assignment.since))
+        .map(|(group, assignment)| {
+            let since = assignment.since_of(resource);
+            (group, assignment.node.as_ref(), since)
+        })
 }
