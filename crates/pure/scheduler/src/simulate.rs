@@ -3,6 +3,8 @@
 //!
 //! Not for partial failures.
 
+use std::collections::BTreeSet;
+
 use crate::build::build;
 use crate::input::{Cluster, History, NodeState, Record};
 use crate::outcome::Outcome;
@@ -21,8 +23,9 @@ pub fn simulate(input: &Cluster) -> Outcome {
         work.carry_out(*id, &mut after, &mut fenced);
     }
     work.record_cancelled(&mut after);
+    let planned: BTreeSet<ActionId> = plan.iter().copied().collect();
     for rsc in work.rscs.ids() {
-        work.record_monitors(rsc, &plan, &mut after);
+        work.record_monitors(rsc, &planned, &mut after);
     }
     let mut end = build(&after);
     end.unpack_status();
@@ -108,18 +111,16 @@ impl Work<'_> {
         let agent = me.spec.config.agent.clone();
         let state = self.state_for(node, after);
         let name = self.recorded_name(rsc, state);
-        if !state.history.iter().any(|history| history.resource == name) {
+        let known = |history: &History| history.resource == name;
+        let at = state.history.iter().position(known).unwrap_or_else(|| {
             state.history.push(History {
                 resource: name.clone(),
                 agent,
                 ..History::default()
             });
-        }
-        let Some(history) = state
-            .history
-            .iter_mut()
-            .find(|history| history.resource == name)
-        else {
+            state.history.len() - 1
+        });
+        let Some(history) = state.history.get_mut(at) else {
             return;
         };
         let call = history
@@ -202,7 +203,7 @@ impl Work<'_> {
     }
 
     /// Recurring checks begin with what they check.
-    fn record_monitors(&self, rsc: RscId, plan: &[ActionId], after: &mut Cluster) {
+    fn record_monitors(&self, rsc: RscId, plan: &BTreeSet<ActionId>, after: &mut Cluster) {
         let me = &self.rscs[rsc];
         let Some(node) = me.assigned.filter(|_| me.managed && self.is_primitive(rsc)) else {
             return;

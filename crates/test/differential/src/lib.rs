@@ -12,6 +12,7 @@ pub mod old;
 pub mod random;
 pub mod reference;
 pub mod shrink;
+pub mod speed;
 
 use std::collections::BTreeSet;
 

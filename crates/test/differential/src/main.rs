@@ -11,7 +11,14 @@ use std::{
 
 use clap::Parser;
 use standfast_differential::{
-    NOW, element::Element, generate::generate, judge, knobs::FEATURES, shrink::shrink,
+    NOW,
+    element::Element,
+    generate::generate,
+    judge,
+    knobs::FEATURES,
+    odd::odd,
+    shrink::shrink,
+    speed::{self, SIZES},
 };
 
 /// Compares the scheduler with `crm_simulate`.
@@ -29,9 +36,18 @@ struct Args {
     /// Print the first so many differing cases of each feature, made small.
     #[arg(long, default_value_t = 0)]
     show: usize,
+    /// Print the cluster that the feature and the first seed make.
+    #[arg(long)]
+    print: bool,
     /// Print the plan for each file.
     #[arg(long)]
     plan: bool,
+    /// Measure how long decisions take, so many times each.
+    #[arg(long, default_value_t = 0)]
+    speed: usize,
+    /// Make so many odd variants of each file.
+    #[arg(long, default_value_t = 0)]
+    odd: u64,
     /// Compare these files instead of random clusters.
     files: Vec<String>,
 }
@@ -44,6 +60,14 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if !args.files.is_empty() {
         return files(&args);
+    }
+    if args.print {
+        let feature = args.feature.as_deref().unwrap_or("mixed");
+        say(&generate(feature, args.seed).text());
+        return ExitCode::SUCCESS;
+    }
+    if args.speed > 0 {
+        return measure(args.speed);
     }
     let mut failed = false;
     for (feature, _) in FEATURES {
@@ -60,6 +84,26 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Prints a table of how long decisions take.
+fn measure(times: usize) -> ExitCode {
+    say("| resources | nodes | ours, ms (least, median, most) | crm_simulate, ms |");
+    say("|---|---|---|---|");
+    for (resources, nodes) in SIZES {
+        let runs = speed::measure(resources, nodes, times);
+        let spread = |all: &[f64]| {
+            if all.is_empty() {
+                return "not waited for".to_owned();
+            }
+            let at = |index: usize| all.get(index).copied().unwrap_or(f64::NAN);
+            let last = all.len().saturating_sub(1);
+            format!("{:.1}, {:.1}, {:.1}", at(0), at(last / 2), at(last))
+        };
+        let (ours, theirs) = (spread(&runs.ours), spread(&runs.theirs));
+        say(&format!("| {resources} | {nodes} | {ours} | {theirs} |"));
+    }
+    ExitCode::SUCCESS
 }
 
 fn files(args: &Args) -> ExitCode {
@@ -81,7 +125,40 @@ fn files(args: &Args) -> ExitCode {
         }
     }
     say(&format!("{same} of {} are the same", args.files.len()));
+    if args.odd > 0 {
+        odd_files(args);
+    }
     ExitCode::SUCCESS
+}
+
+/// Compares variants of files; prints the first of those that differ.
+fn odd_files(args: &Args) {
+    let (mut same, mut total, mut shown) = (0, 0, 0);
+    for file in &args.files {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let Ok(cluster) = Element::parse(&text) else {
+            continue;
+        };
+        for seed in args.seed..args.seed + args.odd {
+            let places = usize::try_from(1 + seed % 6).unwrap_or(1);
+            let variant = odd(&cluster, seed, places);
+            let Ok(differences) = judge(&variant.text(), NOW) else {
+                continue;
+            };
+            total += 1;
+            if differences.is_empty() {
+                same += 1;
+                continue;
+            }
+            say(&format!("{file} variant {seed}"));
+            if shown < args.show {
+                shown += 1;
+                let (small, why) = shrink(&variant, NOW);
+                say(&format!("  {}\n{}", why.join("\n  "), small.text()));
+            }
+        }
+    }
+    say(&format!("{same} of {total} variants are the same"));
 }
 
 fn plan(text: &str) {
