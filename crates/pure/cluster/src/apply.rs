@@ -4,6 +4,7 @@
 use crate::{
     authority,
     configure::{self, By, New, configure},
+    fences,
     outages::{self, note},
     removal, upgrading,
 };
@@ -62,19 +63,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::Decide(decision) => decide(state, &mut entry, decision),
         Change::Report { node, report } => accept_report(state, &mut entry, node, report),
         Change::ForgetFailures { resource, node, by } => {
-            let record = state
-                .failures
-                .get_mut(resource)
-                .and_then(|records| records.get_mut(node));
-            if let Some(record) = record {
-                record.count = 0;
-                let by = by.as_ref().map_or_else(
-                    || String::from(", being old enough"),
-                    |by| format!(": cleaned up by {by}"),
-                );
-                let text = format!("failures of {resource} on {node} no longer count{by}");
-                entry.write(state, "failure", text, Vec::new());
-            }
+            forget_failures(state, &mut entry, (resource, node), by.as_deref());
         }
         Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
             operate(state, &mut entry, &command.change)
@@ -89,6 +78,11 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             incarnation,
             by,
         } => upgrading::ask_restart(state, &mut entry, (node, *incarnation, by))?,
+        change @ (Change::Fence { .. }
+        | Change::FenceOrder { .. }
+        | Change::FenceResult { .. }
+        | Change::FenceConfirm { .. }
+        | Change::FenceVoid { .. }) => fences::apply(state, &mut entry, change)?,
         Change::RaiseLevel { level } => upgrading::raise_level(state, &mut entry, *level),
         Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
             change_members(state, &mut entry, &command.change);
@@ -97,6 +91,25 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
     note(state, &mut entry, &command.change);
     authority::advance(state, &mut entry);
     Ok(())
+}
+
+fn forget_failures(
+    state: &mut ClusterState,
+    entry: &mut Entry,
+    (resource, node): (&ResourceId, &NodeId),
+    by: Option<&str>,
+) {
+    let records = state.failures.get_mut(resource);
+    let Some(record) = records.and_then(|records| records.get_mut(node)) else {
+        return;
+    };
+    record.count = 0;
+    let by = by.map_or_else(
+        || String::from(", being old enough"),
+        |by| format!(": cleaned up by {by}"),
+    );
+    let text = format!("failures of {resource} on {node} no longer count{by}");
+    entry.write(state, "failure", text, Vec::new());
 }
 
 /// What an operator asked for.
@@ -456,6 +469,11 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::Leave { .. }
         | Change::AskRestart { .. }
         | Change::RaiseLevel { .. }
+        | Change::Fence { .. }
+        | Change::FenceOrder { .. }
+        | Change::FenceResult { .. }
+        | Change::FenceConfirm { .. }
+        | Change::FenceVoid { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. } => {}
     }

@@ -141,6 +141,11 @@ impl Core {
         if let Change::RaiseLevel { .. } = command.change {
             self.check_fitness();
         }
+        if let Change::FenceResult { result } = &command.change
+            && self.planted(Planted::FailedFenceReleases)
+        {
+            self.release_after(result.id);
+        }
         if let Change::RemoveMember { .. } = command.change
             && self.planted(Planted::RemovalEndsLease)
         {

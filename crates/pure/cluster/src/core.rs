@@ -9,6 +9,7 @@ use crate::{
     Init, Inspect,
     committed::read_state,
     disk::Disk,
+    fencing::Fencing,
     hold::Holder,
     lead::Lead,
     leaving::Ending,
@@ -102,6 +103,7 @@ pub struct Core {
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
     /// Fence devices that the edge watches.
     pub(crate) devices: Vec<(DeviceId, FenceDevice)>,
+    pub(crate) fencing: Fencing,
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     pub(crate) keys: BTreeMap<NodeId, BTreeSet<String>>,
     pub(crate) authorities: AuthorityOrders,
@@ -183,6 +185,7 @@ impl Core {
             level: init.level,
             watched: Vec::new(),
             devices: Vec::new(),
+            fencing: Fencing::default(),
             peers: init.peers,
             keys: BTreeMap::new(),
             authorities: AuthorityOrders::default(),
@@ -252,6 +255,7 @@ impl Core {
             }
             Event::Instance { resource, change } => self.on_instance(now, &resource, &change),
             Event::LinkHealth { interface, problem } => self.on_link_health(interface, problem),
+            Event::Fenced(result) => self.on_fenced(result),
             Event::Request { id, request } => self.on_request(now, id, request),
             Event::Notice { topic, text } => {
                 if text.is_empty() {
@@ -346,6 +350,7 @@ impl Core {
             self.drain_consensus(now);
             self.lead_on(now);
             self.hold_on(now);
+            self.fence_on(now);
             self.drain_consensus(now);
             let Some(message) = self.to_self.pop_front() else {
                 break;

@@ -174,6 +174,7 @@ impl Core {
             self.forget_failures(now);
             self.hand_over_leadership(now);
             self.raise_feature_level(now);
+            self.tend_fences(now);
         }
     }
 

@@ -1,9 +1,37 @@
-//! Fence devices: which of them this node could use.
+//! Fencing on one node: which devices it could use, the orders that it carries out, and, on the leader, who goes on when
+//! an executor is lost, which failed stop is a reason to fence, and whether a machine that is said to be off is heard.
 //!
-//! Not for carrying out anything: an edge does that.
+//! Not for what an act does to the state (`fences`), and not for talking to a device: an edge does that.
 
-use crate::core::Core;
-use standfast_model::{fence::FenceDevice, id::DeviceId};
+use crate::{apply::settle_holders, core::Core, fences};
+use standfast_model::{
+    command::Change,
+    effect::{Effect, Level},
+    fence::FenceDevice,
+    fence_act::{FenceAct, FenceOrder, FenceOutcome, FenceResult},
+    id::{DeviceId, Incarnation, NodeId},
+    planted::Planted,
+    request::{Refusal, RefusalKind, Request},
+    state::{NodeState, Phase},
+    time::{Micros, Now},
+};
+use std::collections::BTreeMap;
+
+/// What has been told or proposed is told or proposed again after this time, as long as it has had no effect.
+const AGAIN: Micros = Micros::from_millis(2_000);
+
+/// What a node remembers of fencing. All of it may be lost: what matters is in the state.
+#[derive(Debug, Default)]
+pub(crate) struct Fencing {
+    /// Orders that the edge has, by act and turn, and what came of them.
+    orders: BTreeMap<(u64, u32), Option<FenceResult>>,
+    /// When something was told or proposed last, by act and turn.
+    told: BTreeMap<(u64, u32), Now>,
+    /// When this leader first saw that an act had ended with "off".
+    seen_off: BTreeMap<u64, Now>,
+    /// Since when this leader knows of a stop on a node that is not confirmed.
+    stuck: BTreeMap<NodeId, Now>,
+}
 
 impl Core {
     /// Devices with which this node could fence another one. None while fencing is switched off, or the cluster only
@@ -18,5 +46,295 @@ impl Core {
             .filter(|(_, device)| device.nodes.keys().any(|node| *node != self.node))
             .map(|(id, device)| (id.clone(), device.clone()))
             .collect()
+    }
+
+    /// Hands orders to this node to the edge, and what came of them to the leader, until the state shows it.
+    pub(crate) fn fence_on(&mut self, now: Now) {
+        if self.state.fences.is_empty() {
+            return;
+        }
+        let mine: Vec<FenceOrder> = self
+            .state
+            .fences
+            .iter()
+            .filter(|act| act.is_under_way() && self.carries_out(act))
+            .map(|act| {
+                let level = usize::try_from(act.level).unwrap_or(usize::MAX);
+                let named = act.levels.get(level).into_iter().flatten();
+                let devices = &self.state.config.fencing.devices;
+                FenceOrder {
+                    id: act.id,
+                    turn: act.turn,
+                    node: act.node.clone(),
+                    devices: named
+                        .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))
+                        .collect(),
+                    power_on: act.power_on,
+                }
+            })
+            .collect();
+        let wanted = |key: &(u64, u32)| mine.iter().any(|order| (order.id, order.turn) == *key);
+        self.fencing.orders.retain(|key, _| wanted(key));
+        for order in mine {
+            let key = (order.id, order.turn);
+            match self.fencing.orders.get(&key) {
+                None => {
+                    self.fencing.orders.insert(key, None);
+                    self.out.push(Effect::Fence(Box::new(order)));
+                }
+                Some(None) => {}
+                Some(Some(result)) => {
+                    let result = result.clone();
+                    self.tell_result(now, key, result);
+                }
+            }
+        }
+    }
+
+    fn tell_result(&mut self, now: Now, key: (u64, u32), result: FenceResult) {
+        if self.was_told(now, key) {
+            return;
+        }
+        self.proposals += 1;
+        // Nobody waits for the answer: that it arrived is seen in the state.
+        let id = self.incarnation.0.rotate_left(29) ^ self.proposals;
+        self.on_request(now, id, Request::FenceResult { result });
+    }
+
+    /// Whether something about an order was told a short time ago; if not, it is told now.
+    fn was_told(&mut self, now: Now, key: (u64, u32)) -> bool {
+        let told = self.fencing.told.get(&key);
+        if told.is_some_and(|at| now.held_since(*at) < AGAIN) {
+            return true;
+        }
+        self.fencing.told.insert(key, now);
+        false
+    }
+
+    fn carries_out(&self, act: &FenceAct) -> bool {
+        act.executor.as_ref() == Some(&self.node) || self.planted(Planted::EverybodyFences)
+    }
+
+    /// A planted bug: after a fence that failed everything moves away, and what the node may hold counts as released.
+    pub(crate) fn release_after(&mut self, id: u64) {
+        let failed = |act: &&FenceAct| act.id == id && act.outcome == FenceOutcome::Failed;
+        let Some(act) = self.state.fences.iter().find(failed) else {
+            return;
+        };
+        let node = act.node.clone();
+        self.state.nodes.entry(node.clone()).or_default().drained = true;
+        for holders in self.state.may_hold.values_mut() {
+            holders.remove(&node);
+        }
+        settle_holders(&mut self.state);
+    }
+
+    /// The edge has carried an order out, or could not.
+    pub(crate) fn on_fenced(&mut self, result: FenceResult) {
+        let key = (result.id, result.turn);
+        if let Some(known) = self.fencing.orders.get_mut(&key) {
+            *known = Some(result);
+        }
+    }
+
+    /// The leader's part, once a heartbeat.
+    pub(crate) fn tend_fences(&mut self, now: Now) {
+        self.fence_failed_stops(now);
+        if self.state.fences.is_empty() {
+            return;
+        }
+        let known = |key: &(u64, u32)| self.state.fences.iter().any(|act| act.id == key.0);
+        self.fencing.told.retain(|key, _| known(key));
+        let acts = self.state.fences.clone();
+        for act in acts.iter().filter(|act| act.is_under_way()) {
+            let there = act.executor.as_ref().is_some_and(|executor| {
+                let known = self.state.nodes.get(executor);
+                known.is_some_and(|known| known.online && !known.is_leaving())
+            });
+            if there {
+                continue;
+            }
+            if let Some(executor) = fences::executor(&self.state, &act.node, &act.spent)
+                && !self.was_told(now, (act.id, act.turn))
+            {
+                let (id, turn) = (act.id, act.turn);
+                self.propose(now, None, Change::FenceOrder { id, turn, executor });
+            }
+        }
+        let off = acts.iter().filter(|act| act.says_off());
+        let off: Vec<_> = off
+            .map(|act| (act.id, act.node.clone(), act.incarnation))
+            .collect();
+        self.fencing
+            .seen_off
+            .retain(|id, _| off.iter().any(|(known, ..)| known == id));
+        for (id, node, incarnation) in off {
+            self.doubt(now, id, &node, incarnation);
+        }
+    }
+
+    /// Whether the very run that was fenced is heard after it was said to be off. What it had sent before may still
+    /// arrive for a moment.
+    fn doubt(&mut self, now: Now, id: u64, node: &NodeId, incarnation: Incarnation) {
+        let since = *self.fencing.seen_off.entry(id).or_insert(now);
+        let grace = Micros(self.timing().heartbeat.0.saturating_mul(3));
+        let peer = self.lead.as_ref().and_then(|lead| lead.peers.get(node));
+        let heard = peer.filter(|peer| peer.incarnation == incarnation);
+        let heard = heard.and_then(|peer| peer.heard);
+        let speaks = heard.is_some_and(|heard| heard.waited_since(since) > grace);
+        if !speaks || self.planted(Planted::FenceNeverVoid) || self.was_told(now, (id, 0)) {
+            return;
+        }
+        let why = format!("{node} was heard after it was said to be off");
+        self.log(Level::Error, why.clone());
+        self.propose(now, None, Change::FenceVoid { id, why });
+    }
+
+    /// A stop that is not confirmed keeps everybody else waiting: where the configuration says so, the machine is fenced.
+    /// Once for each run of an agent.
+    fn fence_failed_stops(&mut self, now: Now) {
+        if self.state.config.fencing.off || self.state.config.fencing.devices.is_empty() {
+            return;
+        }
+        let nodes = self.state.nodes.iter().filter(|(_, known)| known.online);
+        let stuck = nodes.filter_map(|(node, known)| {
+            let resource = self.stuck_resource(known)?;
+            Some((node.clone(), known.report.incarnation, resource))
+        });
+        let stuck: Vec<(NodeId, Incarnation, String)> = stuck.collect();
+        let is_stuck = |node: &NodeId| stuck.iter().any(|(known, ..)| known == node);
+        self.fencing.stuck.retain(|node, _| is_stuck(node));
+        for (node, ..) in &stuck {
+            self.fencing.stuck.entry(node.clone()).or_insert(now);
+        }
+        // The lease's end stops what a stop could not: only what is left after that is stuck.
+        let patience = Micros(self.timing().lease_wait().0.saturating_mul(2));
+        let stuck = stuck.into_iter().find_map(|(node, incarnation, resource)| {
+            let since = *self.fencing.stuck.get(&node)?;
+            let known = self.state.nodes.get(&node)?;
+            let new = !fences::is_known(&self.state, &node, known);
+            let able = !self.state.config.fencing.levels_of(&node).is_empty();
+            let due = now.waited_since(since) >= patience;
+            (due && new && able && self.majority_without(&node)).then(|| {
+                let why = format!("the stop of {resource} is not confirmed");
+                (node, incarnation, why)
+            })
+        });
+        let Some((node, incarnation, why)) = stuck else {
+            return;
+        };
+        if self.was_told(now, (incarnation.0, u32::MAX)) {
+            return;
+        }
+        let change = Change::Fence {
+            node,
+            incarnation,
+            by: "the cluster".to_owned(),
+            why,
+            power_on: true,
+        };
+        if self.check_level(now, &change).is_ok() {
+            self.propose(now, None, change);
+        }
+    }
+
+    /// A resource whose stop is not confirmed, and which is to be fenced for that.
+    fn stuck_resource(&self, known: &NodeState) -> Option<String> {
+        let config = &self.state.config;
+        if config.observes() || config.maintenance {
+            return None;
+        }
+        let mut instances = known.report.instances.iter();
+        let (resource, _) = instances.find(|(resource, instance)| {
+            let settings = config.resources.get(resource);
+            matches!(instance.phase, Phase::StopFailed | Phase::Lapsed)
+                && settings.is_some_and(|settings| settings.failure.fence_on_stop_failure)
+        })?;
+        Some(resource.to_string())
+    }
+
+    /// Whether a majority of the voters is online without this node.
+    fn majority_without(&self, node: &NodeId) -> bool {
+        let voters: Vec<&NodeId> = self
+            .state
+            .members
+            .values()
+            .filter(|member| member.voter)
+            .map(|member| &member.node)
+            .collect();
+        let online = voters.iter().filter(|voter| {
+            let known = self.state.nodes.get(voter);
+            **voter != node && known.is_some_and(|known| known.online)
+        });
+        online.count() > voters.len() / 2
+    }
+
+    /// The command for a request about fencing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn fence_change(
+        &self,
+        origin: Option<&NodeId>,
+        request: Request,
+    ) -> Result<Change, Refusal> {
+        if let Request::Fence {
+            node,
+            power_on,
+            force,
+            author,
+        } = request
+        {
+            return self.fence_asked(node, power_on, force, author);
+        }
+        if let Request::FenceConfirm { node, author } = request {
+            self.check_node(&node)?;
+            return Ok(Change::FenceConfirm { node, by: author });
+        }
+        let Request::FenceResult { result } = request else {
+            let text = "this is not about fencing";
+            return Err(Self::refusal(RefusalKind::Invalid, text));
+        };
+        let from = origin.unwrap_or(&self.node);
+        let is_order = |act: &FenceAct| {
+            let of_it = act.id == result.id && act.turn == result.turn;
+            of_it && (act.executor.as_ref() == Some(from) || self.planted(Planted::EverybodyFences))
+        };
+        if !self.state.fences.iter().any(is_order) {
+            let text = "this is no order to that node, or not any more";
+            return Err(Self::refusal(RefusalKind::Stale, text));
+        }
+        Ok(Change::FenceResult { result })
+    }
+
+    fn fence_asked(
+        &self,
+        node: NodeId,
+        power_on: bool,
+        force: bool,
+        by: String,
+    ) -> Result<Change, Refusal> {
+        self.check_node(&node)?;
+        self.check_acts()?;
+        if !force && !self.majority_without(&node) {
+            let text = format!(
+                "without {node} no majority of the voters is online, and everything stops; `--force` does it all the same"
+            );
+            return Err(Self::refusal(RefusalKind::Unsafe, text));
+        }
+        let heard = self.incarnation_of(&node);
+        let known = self.state.nodes.get(&node);
+        let reported = known.map_or(Incarnation(0), |known| known.report.incarnation);
+        Ok(Change::Fence {
+            node,
+            incarnation: if heard == Incarnation(0) {
+                reported
+            } else {
+                heard
+            },
+            by,
+            why: String::new(),
+            power_on,
+        })
     }
 }

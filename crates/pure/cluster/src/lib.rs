@@ -20,6 +20,7 @@ mod configuring;
 mod core;
 mod deciding;
 mod disk;
+mod fences;
 mod fencing;
 mod foresight;
 mod hold;

@@ -100,6 +100,11 @@ fn begin(
         | Change::SetKeys { .. }
         | Change::ReplaceAuthority { .. }
         | Change::Act { .. }
+        | Change::Fence { .. }
+        | Change::FenceOrder { .. }
+        | Change::FenceResult { .. }
+        | Change::FenceConfirm { .. }
+        | Change::FenceVoid { .. }
         | Change::RemoveMember { .. } => (Cause::Planned, 0),
     };
     Outage {

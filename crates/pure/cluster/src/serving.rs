@@ -118,6 +118,9 @@ impl Core {
             | Request::Act { .. }
             | Request::Query { .. }
             | Request::Remove { .. }
+            | Request::Fence { .. }
+            | Request::FenceConfirm { .. }
+            | Request::FenceResult { .. }
             | Request::Join { .. } => {
                 if matches!(request, Request::Restart { .. }) {
                     self.restart_asked = Some(now);
@@ -277,11 +280,8 @@ impl Core {
             }
             Request::Switchover { group, to, author } => {
                 self.check_move(&group, to.as_ref())?;
-                Change::Move {
-                    group,
-                    to,
-                    by: author,
-                }
+                let by = author;
+                Change::Move { group, to, by }
             }
             Request::Drain {
                 node,
@@ -319,6 +319,9 @@ impl Core {
             Request::Remove { node, author } => return self.remove(now, id, &node, &author),
             Request::AskRestart { node, author } => self.ask_restart(node, author)?,
             Request::Leave => self.leave(origin),
+            request @ (Request::Fence { .. }
+            | Request::FenceConfirm { .. }
+            | Request::FenceResult { .. }) => self.fence_change(origin.as_ref(), request)?,
             Request::Join {
                 node,
                 addresses,

@@ -236,6 +236,12 @@ fn resource(lines: &mut Lines, old: &ResourceConfig, new: &ResourceConfig) {
         &ms(old.failure.restart_delay),
         &ms(new.failure.restart_delay),
     );
+    let word = |fences: bool| if fences { "fence" } else { "block" };
+    lines.value(
+        "on_stop_failure",
+        &word(old.failure.fence_on_stop_failure),
+        &word(new.failure.fence_on_stop_failure),
+    );
 }
 
 fn vip(lines: &mut Lines, old: &VipConfig, new: &VipConfig) {

@@ -83,6 +83,10 @@ fn read_failure(table: &mut Section<'_>, report: &mut Report<'_>) -> FailurePoli
     if let Some(found) = table.millis(report, "restart_delay_ms", 0..=3_600_000) {
         policy.restart_delay = found.value;
     }
+    let words = [("block", false), ("fence", true)];
+    if let Some(fences) = table.choice(report, "on_stop_failure", &words) {
+        policy.fence_on_stop_failure = fences;
+    }
     policy
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     authority::AuthorityChange,
     config::ClusterConfig,
+    fence_act::FenceResult,
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     plan::Plan,
     state::{Member, NodeReport},
@@ -178,6 +179,47 @@ pub enum Change {
         /// Who.
         by: String,
     },
+    /// A machine is to lose its power. While an act for it is under way, this asks for nothing new.
+    Fence {
+        /// Which node.
+        node: NodeId,
+        /// The run of its agent.
+        incarnation: Incarnation,
+        /// Who wants it.
+        by: String,
+        /// Why; may be empty.
+        why: String,
+        /// It gets its power back once it is off.
+        power_on: bool,
+    },
+    /// The executor of an act went away: another one goes on.
+    FenceOrder {
+        /// The act.
+        id: u64,
+        /// The order that nobody carries out any more.
+        turn: u32,
+        /// Who goes on.
+        executor: NodeId,
+    },
+    /// What came of an order.
+    FenceResult {
+        /// What.
+        result: FenceResult,
+    },
+    /// An operator says that a machine is off, whatever devices could do.
+    FenceConfirm {
+        /// Which node.
+        node: NodeId,
+        /// Who.
+        by: String,
+    },
+    /// A machine was heard after it was said to be off.
+    FenceVoid {
+        /// The act.
+        id: u64,
+        /// What was heard.
+        why: String,
+    },
     /// A member leaves. This ends no lease.
     RemoveMember {
         /// Which.
@@ -195,7 +237,13 @@ impl Change {
         match self {
             Self::Configure { config, .. } => config.level(),
             Self::Draft { .. } | Self::SetKeys { .. } => 2,
-            Self::ReplaceAuthority { .. } | Self::Act { .. } => 3,
+            Self::ReplaceAuthority { .. }
+            | Self::Act { .. }
+            | Self::Fence { .. }
+            | Self::FenceOrder { .. }
+            | Self::FenceResult { .. }
+            | Self::FenceConfirm { .. }
+            | Self::FenceVoid { .. } => 3,
             Self::Decide(_)
             | Self::Report { .. }
             | Self::ForgetFailures { .. }

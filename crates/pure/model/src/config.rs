@@ -250,6 +250,9 @@ pub struct FailurePolicy {
     pub window: Micros,
     /// Wait before the second local restart; doubles with each further one. The first is at once.
     pub restart_delay: Micros,
+    /// A stop that cannot be confirmed has the node fenced. Otherwise it blocks until somebody ends it by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fence_on_stop_failure: bool,
 }
 
 impl Default for FailurePolicy {
@@ -258,6 +261,7 @@ impl Default for FailurePolicy {
             threshold: 3,
             window: Micros::from_millis(60_000),
             restart_delay: Micros::from_millis(250),
+            fence_on_stop_failure: false,
         }
     }
 }
@@ -277,7 +281,8 @@ impl ClusterConfig {
             ResourceKind::Process(process) => !process.secret_environment.is_empty(),
             ResourceKind::Vip(_) => false,
         };
-        if !self.fencing.is_empty() {
+        let fences = |resource: &ResourceConfig| resource.failure.fence_on_stop_failure;
+        if !self.fencing.is_empty() || self.resources.values().any(fences) {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {
             2

@@ -5,6 +5,7 @@ use crate::{
     config::ResourceKind,
     event::{HardState, Reply},
     fence::FenceDevice,
+    fence_act::FenceOrder,
     id::{DeviceId, MemberId, NodeId, ResourceId},
     message::{Acknowledged, LogEntry, LogSnapshot, Message},
     plan::PlanNumber,
@@ -72,6 +73,8 @@ pub enum Effect {
     WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
     /// Devices that this node could fence others with: they are asked whether they answer. Complete every time.
     WatchFences(Vec<(DeviceId, FenceDevice)>),
+    /// Cut a machine's power. Answered by `Fenced`.
+    Fence(Box<FenceOrder>),
     /// Answer a client.
     Reply(Box<Reply>),
     /// The agent may end now: its restart grant is in force until the deadline.

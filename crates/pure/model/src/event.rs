@@ -1,6 +1,7 @@
 //! Events: everything that the core is ever told.
 
 use crate::{
+    fence_act::FenceResult,
     guards::GuardSupport,
     id::{NodeId, ResourceId},
     message::Message,
@@ -67,6 +68,8 @@ pub enum Event {
         /// `None` when it works, else what is wrong, as a sentence.
         problem: Option<String>,
     },
+    /// An order to cut a machine's power was carried out, or could not be.
+    Fenced(FenceResult),
     /// A client asks.
     Request {
         /// For the answer.

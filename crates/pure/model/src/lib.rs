@@ -16,6 +16,7 @@ pub mod config;
 pub mod effect;
 pub mod event;
 pub mod fence;
+pub mod fence_act;
 pub mod guards;
 pub mod history;
 pub mod id;
@@ -36,5 +37,5 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-/// | 3 | fence devices; another authority; acts in the journal |
+/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal |
 pub const FEATURE_LEVEL: u32 = 3;

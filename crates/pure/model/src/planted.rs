@@ -44,11 +44,17 @@ pub enum Planted {
     RestartGrantForgotten,
     /// A leader that lost its majority goes on extending leases that it gave before.
     StaleLeaderGrants,
+    /// A fence that failed counts as a release.
+    FailedFenceReleases,
+    /// A machine that is heard after it was said to be off is not noticed.
+    FenceNeverVoid,
+    /// Everybody carries an act out, not only its executor.
+    EverybodyFences,
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -69,6 +75,9 @@ impl Planted {
         Self::OldReportBelieved,
         Self::RestartGrantForgotten,
         Self::StaleLeaderGrants,
+        Self::FailedFenceReleases,
+        Self::FenceNeverVoid,
+        Self::EverybodyFences,
     ];
 
     /// The bug of a name.
@@ -101,6 +110,9 @@ impl Planted {
             Self::OldReportBelieved => "old-report-believed",
             Self::RestartGrantForgotten => "restart-grant-forgotten",
             Self::StaleLeaderGrants => "stale-leader-grants",
+            Self::FailedFenceReleases => "failed-fence-releases",
+            Self::FenceNeverVoid => "fence-never-void",
+            Self::EverybodyFences => "everybody-fences",
         }
     }
 }

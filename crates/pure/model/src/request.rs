@@ -4,6 +4,7 @@ use crate::{
     authority::AuthorityChange,
     command::Act,
     config::ClusterConfig,
+    fence_act::FenceResult,
     id::{GroupId, MemberId, NodeId},
     plan::Action,
     query::{Answer, Query},
@@ -162,6 +163,29 @@ pub enum Request {
         node: NodeId,
         /// Who.
         author: String,
+    },
+    /// Cut a node's power.
+    Fence {
+        /// Which.
+        node: NodeId,
+        /// It gets its power back once it is off.
+        power_on: bool,
+        /// Even if no majority is left without it.
+        force: bool,
+        /// Who.
+        author: String,
+    },
+    /// A node is off, as an operator has seen.
+    FenceConfirm {
+        /// Which.
+        node: NodeId,
+        /// Who.
+        author: String,
+    },
+    /// What came of an order to fence. From the agent that carried it out only.
+    FenceResult {
+        /// What.
+        result: FenceResult,
     },
     /// A machine joins. From the transport's join handshake only.
     Join {

@@ -4,6 +4,7 @@
 use crate::{
     authority::Authorities,
     config::ClusterConfig,
+    fence_act::FenceAct,
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
@@ -73,6 +74,9 @@ pub struct ClusterState {
     /// How each group has been served, measured.
     #[serde(default)]
     pub service: BTreeMap<GroupId, Service>,
+    /// Acts of fencing, oldest first. At most one of them is under way for each node.
+    #[serde(default)]
+    pub fences: VecDeque<FenceAct>,
     /// What was decided, by whom and why; oldest first.
     pub journal: VecDeque<JournalEntry>,
 }

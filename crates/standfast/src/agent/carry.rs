@@ -144,6 +144,7 @@ impl Edges {
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
+                Effect::Fence(order) => self.fencing.carry_out(*order),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
                 Effect::RestartReady { .. } => {
                     ends = self.end("this is its planned restart, and its leases run on", false);

@@ -1,11 +1,17 @@
 //! Fence devices as this node sees them: each is asked at its interval whether it answers, and what is wrong with it is
-//! told as a notice, which `status` shows on every node.
+//! told as a notice, which `status` shows on every node. And orders to cut a machine's power, each on a thread of its own.
 //!
 //! Not for judging a device's answer (crate `fence`).
 
 use super::{input::Input, queue::Queue};
 use standfast_fence::FenceError;
-use standfast_model::{event::Event, fence::FenceDevice, id::DeviceId};
+use standfast_model::{
+    event::Event,
+    fence::FenceDevice,
+    fence_act::{FenceOrder, FenceResult},
+    id::DeviceId,
+    time::Micros,
+};
 use std::{
     collections::BTreeMap,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -27,6 +33,7 @@ type Devices = Vec<(DeviceId, FenceDevice)>;
 #[derive(Debug)]
 pub(crate) struct Fencing {
     devices: Sender<Devices>,
+    inputs: Queue,
 }
 
 impl Fencing {
@@ -38,19 +45,106 @@ impl Fencing {
         let (devices, changed) = channel();
         let watch = Watch {
             watched: BTreeMap::new(),
-            inputs,
+            inputs: inputs.clone(),
         };
         thread::Builder::new()
             .name("fencing".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || watch.run(&changed))?;
-        Ok(Self { devices })
+        Ok(Self { devices, inputs })
     }
 
     /// These are watched from now on, and no others.
     pub(crate) fn watch(&self, devices: Devices) {
         // The thread lives as long as this value does.
         drop(self.devices.send(devices));
+    }
+
+    /// Carries an order out, and tells the core what came of it. Repeated, it does no harm.
+    pub(crate) fn carry_out(&self, order: FenceOrder) {
+        let inputs = self.inputs.clone();
+        let (id, turn) = (order.id, order.turn);
+        tracing::warn!(node = %order.node, id, turn, "fencing");
+        let started = thread::Builder::new()
+            .name("fence-order".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let result = attempt(&order);
+                match result.problem.as_str() {
+                    "" => tracing::warn!(node = %order.node, "is off"),
+                    problem => {
+                        tracing::error!(node = %order.node, "is not known to be off: {problem}")
+                    }
+                }
+                inputs.send(Input::Event(Event::Fenced(result)));
+            });
+        if let Err(error) = started {
+            let result = FenceResult {
+                id,
+                turn,
+                problem: format!("the system gives no thread: {error}"),
+                note: String::new(),
+                took: Micros::ZERO,
+            };
+            self.inputs.send(Input::Event(Event::Fenced(result)));
+        }
+    }
+}
+
+/// All devices of the level have to say that the machine is off; then, if it is to come back, all give it power again.
+fn attempt(order: &FenceOrder) -> FenceResult {
+    let began = Instant::now();
+    let mut problem = String::new();
+    if order.devices.is_empty() {
+        problem = "none of the devices is configured any more".to_owned();
+    }
+    for (id, device) in &order.devices {
+        // Of two machines that fence each other one is to be first.
+        thread::sleep(Duration::from_micros(device.delay.0));
+        let off = |device: &FenceDevice| standfast_fence::power_off(device, &order.node);
+        if let Err(error) = repeatedly(device, off) {
+            problem = format!("{id}: {}", error.to_string().replace('\n', "; "));
+            break;
+        }
+    }
+    let mut note = String::new();
+    if problem.is_empty() && order.power_on {
+        for (id, device) in &order.devices {
+            let answer = repeatedly(device, |device| {
+                standfast_fence::power_on(device, &order.node)
+            });
+            if let Err(error) = answer {
+                let error = error.to_string().replace('\n', "; ");
+                note = format!("it could not be switched on again: {id}: {error}");
+                break;
+            }
+        }
+    }
+    FenceResult {
+        id: order.id,
+        turn: order.turn,
+        problem,
+        note,
+        took: Micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn repeatedly(
+    device: &FenceDevice,
+    act: impl Fn(&FenceDevice) -> Result<(), FenceError>,
+) -> Result<(), FenceError> {
+    let mut attempts = 0;
+    loop {
+        let answer = act(device);
+        let lasting = matches!(
+            answer,
+            Ok(()) | Err(FenceError::Settings(_) | FenceError::Agent(_))
+        );
+        if lasting || attempts >= device.retries {
+            return answer;
+        }
+        attempts += 1;
+        thread::sleep(SOON);
     }
 }
 

@@ -4,6 +4,7 @@
 //! takes time happens on the edges' threads and comes back as an event.
 
 mod addresses;
+mod author;
 mod carry;
 pub(crate) mod certificates;
 pub(crate) mod checks;
@@ -24,6 +25,7 @@ mod shown;
 
 use crate::failure::Failure;
 use addresses::Addresses;
+use author::with_author;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
 use inquiry::{Inquiry, Work};
@@ -483,6 +485,15 @@ fn accept_client(
         }));
         return None;
     }
+    if matches!(request, Request::FenceResult { .. }) {
+        // Only the agent itself knows what came of its orders.
+        reply.send(Response::Refused(Refusal {
+            kind: RefusalKind::Invalid,
+            text: "agents say this, not clients; `standfast fence confirm NODE` is for people"
+                .to_owned(),
+        }));
+        return None;
+    }
     let who = format!("{}@{}", peer.name, edges.identity.node);
     if matches!(request, Request::Token) {
         edges.waiting.insert(id, Waiting::Token(reply));
@@ -529,58 +540,5 @@ fn make_token(edges: &Edges, links: &[SocketAddr], options: &Options) -> Respons
             kind: RefusalKind::Invalid,
             text,
         }),
-    }
-}
-
-/// Who asks is what the kernel says, not what the client says.
-fn with_author(request: Request, who: &str) -> Request {
-    let author = who.to_owned();
-    match request {
-        Request::Apply {
-            config,
-            text,
-            based_on,
-            reason,
-            draft,
-            ..
-        } => Request::Apply {
-            config,
-            text,
-            based_on,
-            author,
-            reason,
-            draft,
-        },
-        Request::Draft {
-            name, text, reason, ..
-        } => Request::Draft {
-            name,
-            text,
-            author,
-            reason,
-        },
-        Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
-        Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
-        Request::AskRestart { node, .. } => Request::AskRestart { node, author },
-        Request::Drain { node, drained, .. } => Request::Drain {
-            node,
-            drained,
-            author,
-        },
-        Request::Cleanup { group, .. } => Request::Cleanup { group, author },
-        Request::Remove { node, .. } => Request::Remove { node, author },
-        other @ (Request::View
-        | Request::Backup
-        | Request::RotateKey { .. }
-        | Request::Keys { .. }
-        | Request::Plan { .. }
-        | Request::Text { .. }
-        | Request::RotateAuthority { .. }
-        | Request::ReplaceAuthority { .. }
-        | Request::Act { .. }
-        | Request::Leave
-        | Request::Token
-        | Request::Query { .. }
-        | Request::Join { .. }) => other,
     }
 }

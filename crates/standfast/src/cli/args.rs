@@ -3,7 +3,7 @@
 use super::{
     config_args::{ConfigCommand, HowArgs},
     defaults::NodeFile,
-    fence::FenceCommand,
+    fence::FenceArgs,
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
 };
 use clap::{Args, Parser, Subcommand};
@@ -98,12 +98,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ResourceCommand,
     },
-    /// Things to do with fence devices, which cut a machine's power
-    Fence {
-        /// What to do.
-        #[command(subcommand)]
-        command: FenceCommand,
-    },
+    /// Cut a node's power with its fence devices; test them; say what came of it
+    Fence(FenceArgs),
     /// Make this machine the first node of a new cluster
     Init(InitArgs),
     /// Print a token that another machine joins with

@@ -163,7 +163,7 @@ pub(super) fn destroy(args: &DestroyArgs) -> Result<(), Failure> {
 }
 
 /// Goes on only if the operator has typed `word`, or said `--yes`.
-fn confirm(yes: bool, word: &str, otherwise: &str) -> Result<(), Failure> {
+pub(super) fn confirm(yes: bool, word: &str, otherwise: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

@@ -1,22 +1,65 @@
-//! `fence`: what the fence devices of a node say, asked from this machine.
+//! `fence`: cutting a node's power, what came of it, and what the fence devices say.
 
 use super::{
     ask::{look_at_state, no_such},
+    disaster::confirm,
     exit, print, style,
+    wait::until,
 };
 use crate::{
     failure::Failure,
     render::{self, Asked, FenceTest},
 };
 use clap::{Args, Subcommand};
-use standfast_model::{fence::Fencing, id::NodeId, time::Micros};
-use std::{path::Path, time::Instant};
+use serde::Serialize;
+use standfast_model::{
+    fence::Fencing,
+    fence_act::{FenceAct, FenceOutcome},
+    id::NodeId,
+    request::{Request, View},
+    time::Micros,
+};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-/// Things to do with fence devices
+/// `fence`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct FenceArgs {
+    /// What to do, if not that
+    #[command(subcommand)]
+    pub command: Option<FenceCommand>,
+    /// The node whose power is to be cut
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// Leave it off; otherwise it gets its power back
+    #[arg(long)]
+    pub off: bool,
+    /// Even if no majority is left without it
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub wait: u64,
+    /// Print JSON (standfast/fence/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Other things to do with fencing
 #[derive(Debug, Subcommand)]
 pub enum FenceCommand {
     /// Ask every device that can fence a node whether it answers, and whether the node has power; switches nothing
     Test(FenceTestArgs),
+    /// Say that a node is off, as you have seen: ends a fencing that devices could not
+    Confirm(FenceConfirmArgs),
+    /// Say who was fenced, when, why, and what came of it
+    History(FenceHistoryArgs),
 }
 
 /// `fence test`
@@ -30,21 +73,161 @@ pub struct FenceTestArgs {
     pub json: bool,
 }
 
-pub(super) fn dispatch(socket: &Path, command: &FenceCommand) -> Result<(), Failure> {
-    match command {
-        FenceCommand::Test(args) => test(socket, args),
+/// `fence confirm`
+#[derive(Debug, Args)]
+pub struct FenceConfirmArgs {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON (standfast/fence/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fence history`
+#[derive(Debug, Args)]
+pub struct FenceHistoryArgs {
+    /// Print JSON (standfast/fence-history/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn dispatch(socket: &Path, args: &FenceArgs) -> Result<(), Failure> {
+    match (&args.command, &args.node) {
+        (Some(FenceCommand::Test(args)), _) => test(socket, args),
+        (Some(FenceCommand::Confirm(args)), _) => confirm_off(socket, args),
+        (Some(FenceCommand::History(args)), _) => history(socket, args),
+        (None, Some(node)) => fence(socket, node, args),
+        (None, None) => {
+            let text = "fence whom? `standfast fence NODE`; `standfast fence --help` says what else there is";
+            Err(Failure::new(exit::USAGE, text))
+        }
     }
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    schema: &'static str,
+    act: &'a FenceAct,
+}
+
+fn report(act: &FenceAct, json: bool) -> Result<(), Failure> {
+    let text = if json {
+        let schema = "standfast/fence/1";
+        render::json(&Done { schema, act })
+    } else {
+        render::fence_act(act)
+    };
+    print(&text)?;
+    match act.outcome {
+        FenceOutcome::Off | FenceOutcome::Confirmed => Ok(()),
+        FenceOutcome::UnderWay | FenceOutcome::Failed | FenceOutcome::Void => {
+            Err(Failure::new(exit::UNAVAILABLE, ""))
+        }
+    }
+}
+
+/// The act that a command began, or the one that was under way already.
+fn act_of<'v>(view: &'v View, node: &NodeId, index: u64) -> Option<&'v FenceAct> {
+    let acts = || {
+        view.state
+            .fences
+            .iter()
+            .rev()
+            .filter(|act| act.node == *node)
+    };
+    let own = acts().find(|act| act.id == index);
+    own.or_else(|| acts().next().filter(|_| view.state.applied >= index))
+}
+
+fn fence(socket: &Path, name: &str, args: &FenceArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look_at_state(socket)?;
+    let node = NodeId::from(name);
+    known(&view, &node)?;
+    if !args.yes {
+        let runs = render::groups_on(&view, &node);
+        let what = if runs.is_empty() {
+            "It runs nothing.".to_owned()
+        } else {
+            format!("It runs {}.", runs.join(", "))
+        };
+        print(&format!(
+            "The power of {node} is going to be cut. {what} Type its name to go on: "
+        ))?;
+    }
+    confirm(args.yes, name, "nothing was switched")?;
+    let index = agent.change(&Request::Fence {
+        node: node.clone(),
+        power_on: !args.off,
+        force: args.force,
+        author: String::new(),
+    })?;
+    let ended = |view: &View| {
+        let act = act_of(view, &node, index).filter(|act| !act.is_under_way());
+        Ok(act.cloned())
+    };
+    let late = |_: Option<&View>| {
+        format!(
+            "it goes on; `standfast fence history` shows what comes of it: whether {node} is off is not known"
+        )
+    };
+    let act = until(socket, Duration::from_secs(args.wait), ended, late)?;
+    report(&act, args.json)
+}
+
+fn confirm_off(socket: &Path, args: &FenceConfirmArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look_at_state(socket)?;
+    let node = NodeId::from(args.node.as_str());
+    known(&view, &node)?;
+    if !args.yes {
+        print(&format!(
+            "Only if you have seen that {node} has no power. Type its name to go on: "
+        ))?;
+    }
+    confirm(args.yes, &args.node, "nothing was changed")?;
+    let index = agent.change(&Request::FenceConfirm {
+        node: node.clone(),
+        author: String::new(),
+    })?;
+    let ended = |view: &View| {
+        let seen = view.state.applied >= index;
+        Ok(act_of(view, &node, index).filter(|_| seen).cloned())
+    };
+    let late = |_: Option<&View>| {
+        "this node has not heard of it yet; look at `standfast fence history`".to_owned()
+    };
+    let act = until(socket, Duration::from_secs(10), ended, late)?;
+    report(&act, args.json)
+}
+
+fn history(socket: &Path, args: &FenceHistoryArgs) -> Result<(), Failure> {
+    let (_, view) = look_at_state(socket)?;
+    let text = if args.json {
+        render::fence_history_json(&view)
+    } else {
+        render::fence_history(&view, style())
+    };
+    print(&text)
+}
+
+fn known(view: &View, node: &NodeId) -> Result<(), Failure> {
+    let nodes = &view.state.config.nodes;
+    if nodes.contains_key(node) {
+        return Ok(());
+    }
+    let known: Vec<&str> = nodes.keys().map(NodeId::as_str).collect();
+    let text = format!("there is no node {node}; there are {}", known.join(", "));
+    Err(no_such(text))
 }
 
 fn test(socket: &Path, args: &FenceTestArgs) -> Result<(), Failure> {
     let (_, view) = look_at_state(socket)?;
     let config = &view.state.config;
     let node = NodeId::from(args.node.as_str());
-    if !config.nodes.contains_key(&node) {
-        let known: Vec<&str> = config.nodes.keys().map(NodeId::as_str).collect();
-        let text = format!("there is no node {node}; there are {}", known.join(", "));
-        return Err(no_such(text));
-    }
+    known(&view, &node)?;
     // Devices can be tried before fencing is switched on.
     let fencing = Fencing {
         off: false,

@@ -37,7 +37,7 @@ pub use args::{
     ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
 
-pub use fence::{FenceCommand, FenceTestArgs};
+pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
 pub use member_args::CertCommand;
 
 pub(crate) use archive::Head;
@@ -115,7 +115,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Resource { command } => match command {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
         },
-        Command::Fence { command } => fence::dispatch(socket, command),
+        Command::Fence(args) => fence::dispatch(socket, args),
         Command::Cert { command } => match command {
             CertCommand::Show(args) => certificate::show(socket, args),
             CertCommand::Rotate(args) if args.ca => authority::rotate(socket, args),

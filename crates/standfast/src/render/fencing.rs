@@ -1,15 +1,20 @@
-//! What fence devices said, as a table and as JSON.
+//! What fence devices said, and what came of acts of fencing: as text and as JSON.
 //!
-//! Not for asking them (`cli::fence`).
+//! Not for asking devices (`cli::fence`).
 
 use super::{
     style::{Style, Tone},
     table::{Cell, table},
-    text::length,
+    text::{length, utc},
 };
 use serde::Serialize;
 use standfast_fence::{FenceError, Power};
-use standfast_model::{id::DeviceId, time::Micros};
+use standfast_model::{
+    fence_act::{FenceAct, FenceOutcome},
+    id::{DeviceId, NodeId},
+    request::View,
+    time::Micros,
+};
 
 /// One device's answer.
 #[derive(Clone, Debug, Serialize)]
@@ -134,6 +139,127 @@ pub fn fence_test(report: &FenceTest, style: Style) -> String {
     text
 }
 
+/// Groups that run on a node, or are to.
+#[must_use]
+pub fn groups_on(view: &View, node: &NodeId) -> Vec<String> {
+    let groups = view.state.plan.groups.iter();
+    let here = groups.filter(|(_, assignment)| assignment.node.as_ref() == Some(node));
+    here.map(|(group, _)| group.to_string()).collect()
+}
+
+const fn word(outcome: FenceOutcome) -> (&'static str, Tone) {
+    match outcome {
+        FenceOutcome::UnderWay => ("under way", Tone::Doubtful),
+        FenceOutcome::Off => ("off", Tone::Good),
+        FenceOutcome::Confirmed => ("confirmed", Tone::Good),
+        FenceOutcome::Failed => ("FAILED", Tone::Bad),
+        FenceOutcome::Void => ("VOID", Tone::Bad),
+    }
+}
+
+/// How an act ended, for whoever asked for it.
+#[must_use]
+pub fn fence_act(act: &FenceAct) -> String {
+    let node = &act.node;
+    let first = match act.outcome {
+        FenceOutcome::Off if act.power_on => {
+            format!("{node} was off, as its devices say; then it was to get its power back.")
+        }
+        FenceOutcome::Off => format!("{node} is off, as its devices say."),
+        FenceOutcome::Confirmed => format!("{node} counts as off, as an operator says."),
+        FenceOutcome::UnderWay => format!("The fencing of {node} is under way."),
+        FenceOutcome::Failed => format!(
+            "The fencing of {node} failed: nobody knows whether it is off, and nothing is released by it. Switch it off by \
+             hand; then `standfast fence confirm {node}`."
+        ),
+        FenceOutcome::Void => format!(
+            "The fencing of {node} is void: it was heard after it was said to be off. A device lies, or acts on another machine."
+        ),
+    };
+    let tries = act.tries.iter().map(|line| format!("  {line}\n"));
+    format!("{first}\n{}", tries.collect::<String>())
+}
+
+/// All acts that are remembered, the newest last.
+#[must_use]
+pub fn fence_history(view: &View, style: Style) -> String {
+    if view.state.fences.is_empty() {
+        return "Nobody was fenced.\n".to_owned();
+    }
+    let mut text = String::new();
+    for act in &view.state.fences {
+        let (outcome, tone) = word(act.outcome);
+        let why = if act.why.is_empty() {
+            String::new()
+        } else {
+            format!(", because {}", act.why)
+        };
+        let outcome = style.paint(tone, &format!("{outcome:<9}"));
+        let (time, node, by) = (utc(act.began_ms), &act.node, &act.by);
+        text.push_str(&format!("{time}  {outcome}  {node}, by {by}{why}\n"));
+        for line in &act.tries {
+            text.push_str(&format!("{:33}{line}\n", ""));
+        }
+    }
+    text
+}
+
+/// The same as `standfast/fence-history/1`.
+#[must_use]
+pub fn fence_history_json(view: &View) -> String {
+    #[derive(Serialize)]
+    struct Document<'v> {
+        schema: &'static str,
+        acts: Vec<&'v FenceAct>,
+    }
+    super::text::json(&Document {
+        schema: "standfast/fence-history/1",
+        acts: view.state.fences.iter().collect(),
+    })
+}
+
+/// What is to be said in `status`: the newest act of each node, while it is under way, or while the run of the agent that it
+/// was for is the last one known. With each whether it makes the cluster less than it should be.
+pub(crate) fn alarms(view: &View) -> Vec<(String, bool)> {
+    let newest = |act: &&FenceAct| {
+        let mut same = view
+            .state
+            .fences
+            .iter()
+            .rev()
+            .filter(|other| other.node == act.node);
+        same.next().is_some_and(|last| last.id == act.id)
+    };
+    let said = view.state.fences.iter().filter(newest).filter_map(|act| {
+        let node = &act.node;
+        let known = view.state.nodes.get(node)?;
+        let same = known.report.incarnation == act.incarnation;
+        let executor = act.executor.as_ref().map_or("nobody", NodeId::as_str);
+        match act.outcome {
+            FenceOutcome::UnderWay => Some((
+                format!("{node} is being fenced by {executor}, level {}", act.level.saturating_add(1)),
+                false,
+            )),
+            FenceOutcome::Failed if same => Some((
+                format!(
+                    "the fencing of {node} failed: nobody knows whether it is off; `standfast fence history` says why. Switch it \
+                     off by hand, then `standfast fence confirm {node}`"
+                ),
+                true,
+            )),
+            FenceOutcome::Void if same => Some((
+                format!(
+                    "the fencing of {node} is void: it was heard after a device said that it is off; test its devices \
+                     (`standfast fence test {node}`), and trust none of them until then"
+                ),
+                true,
+            )),
+            FenceOutcome::Failed | FenceOutcome::Void | FenceOutcome::Off | FenceOutcome::Confirmed => None,
+        }
+    });
+    said.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +303,70 @@ mod tests {
             json(&ill)
         );
         compare("fence_test", &given);
+    }
+
+    fn act(id: u64, node: &str, outcome: FenceOutcome, tries: &[&str]) -> FenceAct {
+        FenceAct {
+            id,
+            node: node.into(),
+            incarnation: standfast_model::id::Incarnation(0),
+            by: "root@alpha".to_owned(),
+            why: if id == 7 {
+                "the stop of web is not confirmed".to_owned()
+            } else {
+                String::new()
+            },
+            power_on: true,
+            levels: vec![vec!["ipmi-beta".into()]],
+            level: 0,
+            executor: (outcome == FenceOutcome::UnderWay).then(|| "gamma".into()),
+            turn: 1,
+            spent: std::collections::BTreeSet::new(),
+            tries: tries.iter().map(|line| (*line).to_owned()).collect(),
+            outcome,
+            began_ms: 1_795_275_886_000,
+            ended_ms: 0,
+        }
+    }
+
+    #[test]
+    fn acts_read_as_they_should() {
+        let mut view = View::default();
+        for node in ["alpha", "beta", "gamma"] {
+            view.state.nodes.entry(node.into()).or_default();
+        }
+        let failed = "level 1 (ipmi-beta) from alpha, 60002 ms: ipmi-beta: fence_ipmilan off: no end within 60000 ms; killed";
+        let off = "beta is off, as ipmi-beta said to gamma after 2103 ms";
+        view.state.fences.extend([
+            act(7, "beta", FenceOutcome::Failed, &[failed]),
+            act(9, "beta", FenceOutcome::Off, &[failed, off]),
+            act(
+                11,
+                "alpha",
+                FenceOutcome::Void,
+                &["alpha was heard after it was said to be off"],
+            ),
+            act(12, "gamma", FenceOutcome::UnderWay, &[]),
+        ]);
+        let mut given = format!(
+            "$ standfast fence history\n{}",
+            fence_history(&view, Style::default())
+        );
+        for act in &view.state.fences {
+            given.push_str(&format!(
+                "\n$ standfast fence {}\n{}",
+                act.node,
+                fence_act(act)
+            ));
+        }
+        given.push_str("\nstatus says:\n");
+        for (line, serious) in alarms(&view) {
+            given.push_str(&format!("  {} {line}\n", if serious { "!" } else { "-" }));
+        }
+        given.push_str(&format!(
+            "\n$ standfast fence history --json\n{}",
+            fence_history_json(&view)
+        ));
+        compare("fence_acts", &given);
     }
 }

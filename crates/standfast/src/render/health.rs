@@ -192,6 +192,12 @@ fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String
     if !view.no_vote.is_empty() {
         problems.push(format!("{} has no vote ({})", view.node, view.no_vote));
     }
+    let alarms = super::fence_alarms(view).into_iter();
+    problems.extend(alarms.filter(|(_, serious)| *serious).map(|(text, _)| {
+        // The sentence says what; the warning below it says what to do.
+        let what = text.split([';']).next().unwrap_or_default();
+        what.to_owned()
+    }));
     for (node, known) in view.state.nodes.iter().filter(|(_, known)| known.online) {
         for (resource, instance) in &known.report.instances {
             if instance.phase == Phase::StopFailed {

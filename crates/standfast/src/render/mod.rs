@@ -34,7 +34,10 @@ pub use check::{Verdict, check};
 pub use config::{config_history, config_history_json, drafts, drafts_json};
 pub use diagnosis::{Answered, Diagnosis, diagnosis};
 pub use explain::{Explanation, explain};
-pub use fencing::{Asked, FenceTest, fence_test};
+pub(crate) use fencing::alarms as fence_alarms;
+pub use fencing::{
+    Asked, FenceTest, fence_act, fence_history, fence_history_json, fence_test, groups_on,
+};
 pub use groups::running_on;
 pub use health::other_homes;
 pub use history::{history, history_json};

@@ -17,6 +17,8 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
     let mut warnings = Vec::new();
     no_quorum(view, &mut warnings);
     storage(view, &mut warnings);
+    let fences = super::fence_alarms(view);
+    warnings.extend(fences.into_iter().map(|(text, _)| text));
     stops(view, &mut warnings);
     holders(view, &mut warnings);
     failures(view, &mut warnings);

@@ -375,10 +375,7 @@ impl Failure {
             "seed {}: invariant {invariant} is broken: {text}",
             self.outcome.seed
         )?;
-        let sentence = usize::from(invariant)
-            .checked_sub(1)
-            .and_then(|at| crate::invariants::NAMES.get(at));
-        writeln!(out, "  {}", sentence.unwrap_or(&""))?;
+        writeln!(out, "  {}", crate::invariants::name(invariant))?;
         writeln!(out, "fewest faults that still break it:")?;
         for fault in &self.case.faults {
             writeln!(out, "  {fault}")?;

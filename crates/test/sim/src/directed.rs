@@ -4,6 +4,7 @@
 
 use crate::{
     fault::Fault,
+    fencing,
     rng::{Rng, Stream},
     run::Case,
     scenario::Scenario,
@@ -42,6 +43,8 @@ const fn families(planted: Planted) -> &'static [Family] {
         ],
         Planted::GuardReopened => &[Family::Pause],
         Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
+        Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
+        Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -51,6 +54,9 @@ const fn families(planted: Planted) -> &'static [Family] {
 /// The case of a seed that leans towards a bug.
 pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut scenario = Scenario::new(seed);
+    if fencing::is_about(planted) {
+        fencing::add(&mut scenario, true);
+    }
     if planted == Planted::DriftIgnored {
         let rate = |node| if node % 2 == 0 { -5_000 } else { 5_000 };
         scenario.rates = (0..scenario.nodes)

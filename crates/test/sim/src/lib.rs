@@ -12,6 +12,7 @@ mod coverage;
 mod directed;
 mod disk;
 mod fault;
+mod fencing;
 mod invariants;
 mod kernel;
 mod measure;

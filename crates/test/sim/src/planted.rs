@@ -27,7 +27,9 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         | Planted::RemovalEndsLease
         | Planted::RestartGrantForgotten
         | Planted::OldReportBelieved
+        | Planted::FailedFenceReleases
         | Planted::FailedStopIsStop => &[1, 2, 4],
+        Planted::FenceNeverVoid | Planted::EverybodyFences => &[19],
         Planted::InactiveWithoutPromise => &[1, 2],
         Planted::LeaseFromReceipt | Planted::GuardReopened | Planted::RestartWithoutLease => {
             &[4, 1, 2]

@@ -21,6 +21,7 @@ pub(crate) enum Stream {
     Disk,
     Drivers,
     Nodes,
+    Fencing,
 }
 
 impl Rng {
@@ -33,6 +34,7 @@ impl Rng {
             Stream::Disk => 4,
             Stream::Drivers => 5,
             Stream::Nodes => 6,
+            Stream::Fencing => 11,
         });
         Self(inner)
     }

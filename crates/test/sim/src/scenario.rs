@@ -2,6 +2,7 @@
 //! are to run, and with which time budget. Everything from the seed.
 
 use crate::{
+    fencing::{self, Devices},
     network::Quality,
     rng::{Rng, Stream},
 };
@@ -38,6 +39,8 @@ pub(crate) struct Scenario {
     pub(crate) config: ClusterConfig,
     pub(crate) resources: Vec<ResourceId>,
     pub(crate) groups: Vec<GroupId>,
+    /// Fence devices, in runs that have any.
+    pub(crate) devices: Devices,
     /// Faults end here, microseconds.
     pub(crate) quiet_from: u64,
     /// The run ends here at the earliest.
@@ -56,7 +59,9 @@ impl Scenario {
             .weighted(&[(3, 74), (1, 2), (2, 4), (4, 6), (5, 10), (7, 4)])
             .unwrap_or(3);
         let joiners = if rng.chance(200_000) { 1 } else { 0 };
-        Self::sized(seed, founders, joiners, &mut rng)
+        let mut scenario = Self::sized(seed, founders, joiners, &mut rng);
+        fencing::add(&mut scenario, false);
+        scenario
     }
 
     /// Without chance in its size: for measurements.
@@ -93,6 +98,7 @@ impl Scenario {
             groups: config.groups.keys().cloned().collect(),
             config,
             resources,
+            devices: Devices::default(),
             quiet_from,
             ends: 600 * SECOND,
         }

@@ -62,7 +62,10 @@ pub(crate) fn sequence(
         | Planted::InactiveWithoutPromise
         | Planted::RestartWithoutLease
         | Planted::LapsedAsksAgain
-        | Planted::FailedStopIsStop => Vec::new(),
+        | Planted::FailedStopIsStop
+        | Planted::FailedFenceReleases
+        | Planted::FenceNeverVoid
+        | Planted::EverybodyFences => Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use standfast_model::{
     config::{ClusterConfig, NodeConfig},
     effect::{Batch, Effect},
     event::{DiskCondition, Event, HardState, InstanceChange, Restored},
+    fence_act::FenceOrder,
     guards::GuardSupport,
     id::{Incarnation, MemberId, NodeId, ResourceId},
     message::{LogSnapshot, Message},
@@ -40,6 +41,8 @@ pub(crate) struct Net {
     pub(crate) lose: Option<Lose>,
     /// So many stops fail before one succeeds.
     pub(crate) failing_stops: u32,
+    /// Guards that are due cannot end what they hold: it hangs in the kernel.
+    pub(crate) stuck_guards: bool,
     /// Drivers do not say whether something runs.
     pub(crate) silent_probes: bool,
     /// Writes of this node take longer.
@@ -54,6 +57,8 @@ pub(crate) struct Net {
     pub(crate) touched: BTreeSet<(ResourceId, NodeId)>,
     /// Agents that may end, their restart grant being in force.
     pub(crate) may_end: BTreeSet<NodeId>,
+    /// Orders to fence, with who got them.
+    pub(crate) orders: Vec<(NodeId, FenceOrder)>,
     disks: BTreeMap<NodeId, Restored>,
     /// Whom each node lets in.
     pub(crate) peers: BTreeMap<NodeId, BTreeSet<NodeId>>,
@@ -126,6 +131,7 @@ impl Net {
             messages: 0,
             lose: None,
             failing_stops: 0,
+            stuck_guards: false,
             silent_probes: false,
             slow_disk: None,
             fsync: FSYNC,
@@ -133,6 +139,7 @@ impl Net {
             steps: 0,
             touched: BTreeSet::new(),
             may_end: BTreeSet::new(),
+            orders: Vec::new(),
             disks: BTreeMap::new(),
             peers: BTreeMap::new(),
             guards: BTreeMap::new(),
@@ -271,6 +278,7 @@ impl Net {
                         .extend(resources.map(|resource| (resource, node.clone())));
                 }
                 Effect::WatchFences(_) => {}
+                Effect::Fence(order) => self.orders.push((node.clone(), *order)),
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);
                 }
@@ -381,6 +389,9 @@ impl Net {
 
     /// The kernel ends what its lease no longer covers.
     fn guard(&mut self) {
+        if self.stuck_guards {
+            return;
+        }
         let over: Vec<(ResourceId, NodeId)> = self
             .guards
             .iter()
@@ -448,7 +459,8 @@ impl Net {
                 .min()
                 .unwrap_or(u64::MAX);
             let next = self.queue.keys().next().map_or(u64::MAX, |(at, _)| *at);
-            let guard = self.guards.values().map(|(_, at)| *at).min();
+            let guards = self.guards.values().filter(|_| !self.stuck_guards);
+            let guard = guards.map(|(_, at)| *at).min();
             let next = next.min(guard.unwrap_or(u64::MAX));
             self.now = wake.min(next).min(end).max(self.now);
             self.guard();

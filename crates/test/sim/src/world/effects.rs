@@ -58,6 +58,7 @@ impl World {
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::WatchFences(_) => {}
+            Effect::Fence(order) => self.fence(number, *order),
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
             // No scenario shuts a machine down in order yet.
@@ -129,6 +130,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         Effect::Send { .. }
         | Effect::Reply(_)
         | Effect::WatchFences(_)
+        | Effect::Fence(_)
         | Effect::Log { .. }
         | Effect::RestartReady { .. }
         | Effect::Left { .. }

@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Whether a fault stays within what the design claims.
-    fn is_allowed(&self, fault: &Fault, target: usize) -> bool {
+    pub(super) fn is_allowed(&self, fault: &Fault, target: usize) -> bool {
         let forgetful = matches!(
             fault.kind,
             Kind::DiskLost | Kind::FolderLost | Kind::DiskRolledBack(_) | Kind::Reinstall

@@ -6,6 +6,7 @@ mod agents;
 mod clients;
 mod drivers;
 mod effects;
+mod fencing;
 mod inject;
 mod settle;
 mod storage;
@@ -16,6 +17,7 @@ use crate::{
     coverage::{Case, Coverage},
     disk::Disk,
     fault::{Fault, Kind},
+    fencing::Happened,
     invariants::Violation,
     kernel::Unit,
     network::Network,
@@ -29,6 +31,7 @@ use clients::Purpose;
 use drivers::Outcome;
 use standfast_model::{
     event::{Event, InstanceChange},
+    fence_act::FenceOrder,
     id::{Incarnation, MemberId, NodeId, ResourceId},
     message::Message,
     planted::Planted,
@@ -96,6 +99,14 @@ enum Happening {
     Copy,
     Heal,
     Look,
+    /// An operator fences a machine.
+    AskFence(usize),
+    /// Devices act.
+    Fence {
+        node: usize,
+        epoch: u64,
+        order: Box<FenceOrder>,
+    },
 }
 
 #[derive(Debug)]
@@ -141,6 +152,9 @@ pub(crate) struct World {
     draw_disk: Rng,
     draw_driver: Rng,
     draw_node: Rng,
+    draw_fencing: Rng,
+    /// What fence devices really did.
+    fenced: Happened,
     pub(crate) truth: Truth,
     pub(crate) coverage: Coverage,
     pub(crate) timeline: Option<Timeline>,
@@ -188,6 +202,8 @@ impl World {
             draw_disk: Rng::new(seed, Stream::Disk),
             draw_driver: Rng::new(seed, Stream::Drivers),
             draw_node,
+            draw_fencing: Rng::new(seed, Stream::Fencing),
+            fenced: Happened::default(),
             coverage: Coverage::default(),
             timeline: None,
             hash: TraceHash::default(),
@@ -222,6 +238,7 @@ impl World {
                 self.push(fault.at.saturating_sub(age), Happening::Copy);
             }
         }
+        self.plan_fences();
         self.push(self.scenario.quiet_from, Happening::Heal);
     }
 
@@ -283,6 +300,8 @@ impl World {
             Happening::Join(node) => self.ask_to_join(node),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),
+            Happening::AskFence(node) => self.ask_fence(node),
+            Happening::Fence { node, epoch, order } => self.fence_now(node, epoch, &order),
         }
     }
 

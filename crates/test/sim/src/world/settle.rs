@@ -4,7 +4,7 @@
 use super::{Happening, World};
 use crate::{
     coverage::Case,
-    invariants::{Violation, convergence},
+    invariants::{self, Violation, convergence},
     node::{Agent, Machine, Troubles},
 };
 use standfast_model::{plan::PlanNumber, request::Request};
@@ -114,6 +114,10 @@ impl World {
         match self.settling.since {
             Some((since, known)) if known == plan => {
                 if self.time >= since + STABLE && self.settling.took.is_none() {
+                    if let Some(text) = invariants::fencing::left_over(self) {
+                        self.broken(19, text);
+                        return;
+                    }
                     self.settling.took = Some(since - healed);
                     self.hit(Case::Converged);
                 }

@@ -1,0 +1,296 @@
+//! How acts of fencing change the replicated state: one act for each node at a time, whoever asks for it; level after
+//! level, executor after executor.
+//!
+//! An act touches no lease and no holder: a failed one could not release anything, and a machine that is off stops
+//! renewing like any other that is lost.
+
+use crate::apply::{Entry, refuse};
+use standfast_model::{
+    command::Change,
+    fence_act::{ACTS_LIMIT, FenceAct, FenceOutcome, FenceResult},
+    id::{DeviceId, Incarnation, NodeId},
+    request::{Refusal, RefusalKind},
+    state::{ClusterState, NodeState},
+};
+use std::collections::BTreeSet;
+
+/// Sentences kept of one act.
+const TRIES_LIMIT: usize = 16;
+
+/// Applies a command about fencing.
+///
+/// # Errors
+/// Why it cannot be done, for whoever asked.
+pub(crate) fn apply(
+    state: &mut ClusterState,
+    entry: &mut Entry,
+    change: &Change,
+) -> Result<(), Refusal> {
+    if let Change::Fence {
+        node,
+        incarnation,
+        by,
+        why,
+        power_on,
+    } = change
+    {
+        let asked = Asked {
+            node,
+            incarnation: *incarnation,
+            by,
+            why,
+            power_on: *power_on,
+        };
+        begin(state, entry, &asked)?;
+    }
+    if let Change::FenceOrder { id, turn, executor } = change {
+        order(state, entry, (*id, *turn), executor);
+    }
+    if let Change::FenceResult { result } = change {
+        end_order(state, entry, result);
+    }
+    if let Change::FenceConfirm { node, by } = change {
+        confirm(state, entry, node, by)?;
+    }
+    if let Change::FenceVoid { id, why } = change {
+        void(state, entry, *id, why);
+    }
+    Ok(())
+}
+
+struct Asked<'a> {
+    node: &'a NodeId,
+    incarnation: Incarnation,
+    by: &'a str,
+    why: &'a str,
+    power_on: bool,
+}
+
+/// Who could carry an act out: somebody who is there, and has not tried everything already.
+pub(crate) fn executor(
+    state: &ClusterState,
+    node: &NodeId,
+    spent: &BTreeSet<NodeId>,
+) -> Option<NodeId> {
+    let members = state.members.values().map(|member| &member.node);
+    let able = members.filter(|other| *other != node && !spent.contains(other));
+    let there = able.filter(|other| {
+        let known = state.nodes.get(other);
+        known.is_some_and(|known| known.online && !known.is_leaving())
+    });
+    there.min().cloned()
+}
+
+fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Result<(), Refusal> {
+    let node = asked.node;
+    let under_way = state
+        .fences
+        .iter()
+        .any(|act| act.node == *node && act.is_under_way());
+    if under_way {
+        // Everybody who asks meanwhile means the same act.
+        return Ok(());
+    }
+    let levels = state.config.fencing.levels_of(node);
+    if levels.is_empty() {
+        let text = format!(
+            "nothing can fence {node}: no [fence.NAME] has it in its `nodes`, or fencing is switched off"
+        );
+        return Err(refuse(RefusalKind::Invalid, text));
+    }
+    let Some(executor) = executor(state, node, &BTreeSet::new()) else {
+        let text = format!("no other node is there that could fence {node}");
+        return Err(refuse(RefusalKind::Unsafe, text));
+    };
+    let act = FenceAct {
+        id: entry.index,
+        node: node.clone(),
+        incarnation: asked.incarnation,
+        by: asked.by.to_owned(),
+        why: asked.why.to_owned(),
+        power_on: asked.power_on,
+        levels,
+        level: 0,
+        executor: Some(executor.clone()),
+        turn: 1,
+        spent: BTreeSet::new(),
+        tries: Vec::new(),
+        outcome: FenceOutcome::UnderWay,
+        began_ms: entry.wall_ms,
+        ended_ms: 0,
+    };
+    let why = if asked.why.is_empty() {
+        String::new()
+    } else {
+        format!(", because {}", asked.why)
+    };
+    let by = asked.by;
+    let text = format!("{by} fences {node}{why}; {executor} carries it out");
+    let evidence = (1..)
+        .zip(&act.levels)
+        .map(|(number, devices)| format!("level {number}: {}", names(devices)));
+    let evidence = evidence.collect();
+    keep(state, act);
+    entry.write(state, "fence", text, evidence);
+    Ok(())
+}
+
+fn names(devices: &[DeviceId]) -> String {
+    let names: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
+    names.join(" and ")
+}
+
+/// The oldest that have ended go first; one that is under way never does.
+fn keep(state: &mut ClusterState, act: FenceAct) {
+    state.fences.push_back(act);
+    while state.fences.len() > ACTS_LIMIT {
+        let Some(oldest) = state.fences.iter().position(|act| !act.is_under_way()) else {
+            return;
+        };
+        state.fences.remove(oldest);
+    }
+}
+
+fn current(state: &mut ClusterState, id: u64, turn: u32) -> Option<&mut FenceAct> {
+    let mut acts = state.fences.iter_mut();
+    acts.find(|act| act.id == id && act.turn == turn && act.is_under_way())
+}
+
+fn remember(act: &mut FenceAct, what: String) {
+    act.tries.push(what);
+    if act.tries.len() > TRIES_LIMIT {
+        act.tries.remove(0);
+    }
+}
+
+/// The executor went away: somebody else takes the level over.
+fn order(state: &mut ClusterState, entry: &mut Entry, (id, turn): (u64, u32), to: &NodeId) {
+    let Some(act) = current(state, id, turn) else {
+        return;
+    };
+    let before = act.executor.replace(to.clone());
+    act.turn = act.turn.saturating_add(1);
+    let who = before.map_or_else(String::new, |before| format!("{before} went away; "));
+    let text = format!("{who}{to} goes on with the fencing of {}", act.node);
+    remember(act, text.clone());
+    entry.write(state, "fence", text, Vec::new());
+}
+
+fn end_order(state: &mut ClusterState, entry: &mut Entry, result: &FenceResult) {
+    let Some(act) = current(state, result.id, result.turn) else {
+        return;
+    };
+    let executor = act.executor.clone();
+    let who = executor
+        .as_ref()
+        .map_or("nobody", NodeId::as_str)
+        .to_owned();
+    let level = usize::try_from(act.level).unwrap_or(usize::MAX);
+    let devices = act
+        .levels
+        .get(level)
+        .map(|devices| names(devices))
+        .unwrap_or_default();
+    let took = result.took.as_millis_ceil();
+    let node = act.node.clone();
+    if result.problem.is_empty() {
+        let note = if result.note.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", result.note)
+        };
+        let text = format!("{node} is off, as {devices} said to {who} after {took} ms{note}");
+        remember(act, text.clone());
+        act.outcome = FenceOutcome::Off;
+        act.executor = None;
+        act.ended_ms = entry.wall_ms;
+        entry.write(state, "fence", text, Vec::new());
+        return;
+    }
+    let number = act.level.saturating_add(1);
+    let problem = &result.problem;
+    remember(
+        act,
+        format!("level {number} ({devices}) from {who}, {took} ms: {problem}"),
+    );
+    next_try(state, entry, result.id, executor);
+}
+
+/// The next level; after the last one somebody else, from the first on; after everybody it has failed.
+fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Option<NodeId>) {
+    let Some(place) = state.fences.iter().position(|act| act.id == id) else {
+        return;
+    };
+    let Some(act) = state.fences.get_mut(place) else {
+        return;
+    };
+    act.turn = act.turn.saturating_add(1);
+    act.level = act.level.saturating_add(1);
+    if usize::try_from(act.level).is_ok_and(|level| level < act.levels.len()) {
+        return;
+    }
+    act.level = 0;
+    act.spent.extend(executor);
+    let (node, spent) = (act.node.clone(), act.spent.clone());
+    let next = self::executor(state, &node, &spent);
+    let Some(act) = state.fences.get_mut(place) else {
+        return;
+    };
+    act.executor.clone_from(&next);
+    if next.is_some() {
+        return;
+    }
+    act.outcome = FenceOutcome::Failed;
+    act.ended_ms = entry.wall_ms;
+    let evidence = act.tries.clone();
+    let text = format!(
+        "the fencing of {node} failed: nobody knows whether it is off, and nothing is released by it"
+    );
+    entry.write(state, "fence", text, evidence);
+}
+
+fn confirm(
+    state: &mut ClusterState,
+    entry: &mut Entry,
+    node: &NodeId,
+    by: &str,
+) -> Result<(), Refusal> {
+    if state.nodes.get(node).is_some_and(|known| known.online) {
+        let text = format!("{node} is heard: it cannot be off. Switch it off first");
+        return Err(refuse(RefusalKind::Unsafe, text));
+    }
+    let acts = state.fences.iter_mut().rev();
+    let open = acts
+        .filter(|act| act.node == *node)
+        .find(|act| act.is_under_way() || act.outcome == FenceOutcome::Failed);
+    let Some(act) = open else {
+        let text = format!("no fencing of {node} is under way, and none has failed");
+        return Err(refuse(RefusalKind::NoSuchItem, text));
+    };
+    act.outcome = FenceOutcome::Confirmed;
+    act.executor = None;
+    act.ended_ms = entry.wall_ms;
+    let text = format!("{by} confirms that {node} is off");
+    remember(act, text.clone());
+    entry.write(state, "fence", text, Vec::new());
+    Ok(())
+}
+
+fn void(state: &mut ClusterState, entry: &mut Entry, id: u64, why: &str) {
+    let mut acts = state.fences.iter_mut();
+    let Some(act) = acts.find(|act| act.id == id && act.says_off()) else {
+        return;
+    };
+    act.outcome = FenceOutcome::Void;
+    let node = act.node.clone();
+    remember(act, why.to_owned());
+    let text =
+        format!("the fencing of {node} is void: {why}. A device lies, or acts on another machine");
+    entry.write(state, "fence", text, Vec::new());
+}
+
+/// Whether an act for this very run of a node is known, however it ended.
+pub(crate) fn is_known(state: &ClusterState, node: &NodeId, known: &NodeState) -> bool {
+    let mut acts = state.fences.iter();
+    acts.any(|act| act.node == *node && act.incarnation == known.report.incarnation)
+}

@@ -1,0 +1,294 @@
+//! Scenarios of fencing: one act for a node at a time, level after level, executor after executor; a failed one releases
+//! nothing, and a machine that is heard after "off" was not off.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod net;
+
+use net::Net;
+use standfast_model::{
+    config::{
+        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind,
+    },
+    event::Event,
+    fence::FenceDevice,
+    fence_act::{FenceAct, FenceOutcome, FenceResult},
+    id::{DeviceId, GroupId, NodeId, ResourceId},
+    request::{RefusalKind, Request, Response},
+    time::Micros,
+};
+use std::collections::BTreeMap;
+
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn device() -> FenceDevice {
+    FenceDevice {
+        agent: "fence_test".to_owned(),
+        parameters: BTreeMap::new(),
+        secret_parameters: BTreeMap::new(),
+        nodes: NODES.iter().map(|n| (NodeId::from(*n), None)).collect(),
+        timeout: Micros::from_millis(1000),
+        retries: 0,
+        delay: Micros::ZERO,
+        monitor: Micros::from_millis(60_000),
+    }
+}
+
+/// Three nodes with two devices, each a level, and one service that has to be fenced when it does not stop.
+fn cluster() -> Net {
+    let mut net = Net::cluster(&NODES);
+    let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
+    for name in ["first", "second"] {
+        config
+            .fencing
+            .devices
+            .insert(DeviceId::from(name), device());
+    }
+    let failure = FailurePolicy {
+        fence_on_stop_failure: true,
+        ..FailurePolicy::default()
+    };
+    let web = ResourceConfig {
+        kind: ResourceKind::Process(ProcessConfig::default()),
+        failure,
+    };
+    config.resources.insert(ResourceId::from("web"), web);
+    let group = GroupConfig {
+        members: vec![ResourceId::from("web")],
+        stickiness: 100,
+        prefer: BTreeMap::from([(NodeId::from("beta"), 50)]),
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("web"), group);
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "root".to_owned(),
+        reason: String::new(),
+        draft: None,
+    };
+    assert!(matches!(net.ask("alpha", request), Response::Done { .. }));
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    net
+}
+
+fn fence(node: &str) -> Request {
+    Request::Fence {
+        node: NodeId::from(node),
+        power_on: false,
+        force: false,
+        author: "root".to_owned(),
+    }
+}
+
+fn act(net: &Net, node: &str) -> FenceAct {
+    net.core(node)
+        .inspect()
+        .state
+        .fences
+        .back()
+        .unwrap()
+        .clone()
+}
+
+/// The order that was given last, with who got it.
+fn last(net: &Net) -> (String, u64, u32, Vec<String>) {
+    let (node, order) = net.orders.last().unwrap();
+    let devices = order.devices.iter().map(|(id, _)| id.to_string());
+    (node.to_string(), order.id, order.turn, devices.collect())
+}
+
+fn answer(net: &mut Net, problem: &str) {
+    let (node, id, turn, _) = last(net);
+    let result = FenceResult {
+        id,
+        turn,
+        problem: problem.to_owned(),
+        note: String::new(),
+        took: Micros::from_millis(100),
+    };
+    net.deliver(&NodeId::from(node), Event::Fenced(result));
+    net.run(1000);
+}
+
+#[test]
+fn everybody_who_asks_meanwhile_means_the_same_act() {
+    let mut net = cluster();
+    for node in NODES {
+        assert!(
+            matches!(net.ask(node, fence("beta")), Response::Done { .. }),
+            "{node}"
+        );
+    }
+    net.run(5000);
+    assert_eq!(net.orders.len(), 1);
+    assert_eq!(last(&net).0, "alpha");
+    assert_eq!(last(&net).3, ["first"]);
+    net.crash("beta");
+    answer(&mut net, "");
+    assert_eq!(act(&net, "gamma").outcome, FenceOutcome::Off);
+    assert_eq!(net.orders.len(), 1);
+    assert_eq!(net.runs_on("web").len(), 1);
+}
+
+#[test]
+fn a_failed_level_is_followed_by_the_next_and_then_by_another_node() {
+    let mut net = cluster();
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    for (who, device) in [
+        ("alpha", "first"),
+        ("alpha", "second"),
+        ("gamma", "first"),
+        ("gamma", "second"),
+    ] {
+        assert_eq!(
+            (last(&net).0.as_str(), last(&net).3.as_slice()),
+            (who, [device.to_owned()].as_slice())
+        );
+        assert!(act(&net, "alpha").is_under_way());
+        answer(&mut net, "does not answer");
+    }
+    let ended = act(&net, "beta");
+    assert_eq!(ended.outcome, FenceOutcome::Failed);
+    assert_eq!(ended.tries.len(), 4);
+    // Nothing was released: it runs where it ran.
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    let holders = &net.core("alpha").inspect().state.may_hold[&ResourceId::from("web")];
+    assert!(holders.contains(&NodeId::from("beta")));
+    net.run(10_000);
+    assert_eq!(net.orders.len(), 4);
+}
+
+#[test]
+fn an_answer_to_an_earlier_order_changes_nothing() {
+    let mut net = cluster();
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    let early = last(&net);
+    answer(&mut net, "does not answer");
+    let result = FenceResult {
+        id: early.1,
+        turn: early.2,
+        problem: String::new(),
+        note: String::new(),
+        took: Micros::ZERO,
+    };
+    net.deliver(&NodeId::from(early.0), Event::Fenced(result));
+    net.run(5000);
+    assert!(act(&net, "alpha").is_under_way());
+}
+
+#[test]
+fn an_executor_that_is_lost_is_followed_by_another_one() {
+    let mut net = cluster();
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    assert_eq!(last(&net).0, "alpha");
+    net.crash("alpha");
+    net.run(5000);
+    assert_eq!(last(&net).0, "gamma");
+    answer(&mut net, "");
+    let tries = act(&net, "gamma").tries.join("\n");
+    assert!(tries.contains("alpha went away; gamma goes on"), "{tries}");
+    assert!(
+        tries.contains("beta is off, as first said to gamma"),
+        "{tries}"
+    );
+}
+
+#[test]
+fn a_machine_that_is_heard_after_it_was_said_to_be_off_voids_the_fence() {
+    let mut net = cluster();
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    answer(&mut net, "");
+    net.run(3000);
+    let voided = act(&net, "alpha");
+    assert_eq!(voided.outcome, FenceOutcome::Void);
+    assert!(
+        voided.tries.last().unwrap().contains("was heard"),
+        "{voided:?}"
+    );
+    // One that is off, and comes back as another run, does not.
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    net.crash("beta");
+    answer(&mut net, "");
+    net.run(2000);
+    net.start_agent("beta", standfast_model::id::MemberId(2));
+    net.run(5000);
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::Off);
+}
+
+#[test]
+fn an_operator_confirms_only_what_can_be_true() {
+    let mut net = cluster();
+    let confirm = || Request::FenceConfirm {
+        node: NodeId::from("beta"),
+        author: "root".to_owned(),
+    };
+    let Response::Refused(refusal) = net.ask("alpha", confirm()) else {
+        panic!("a node that is heard was confirmed to be off");
+    };
+    assert_eq!(refusal.kind, RefusalKind::Unsafe);
+    net.ask("gamma", fence("beta"));
+    net.crash("beta");
+    net.run(3000);
+    assert!(matches!(net.ask("alpha", confirm()), Response::Done { .. }));
+    net.run(500);
+    assert_eq!(act(&net, "gamma").outcome, FenceOutcome::Confirmed);
+    assert!(matches!(net.ask("alpha", confirm()), Response::Refused(_)));
+}
+
+#[test]
+fn a_stop_that_is_not_confirmed_has_the_node_fenced_where_that_is_configured() {
+    let mut net = cluster();
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    let drain = Request::Drain {
+        node: NodeId::from("beta"),
+        drained: true,
+        author: "root".to_owned(),
+    };
+    net.ask("alpha", drain);
+    net.run(1200);
+    assert!(
+        net.core("alpha").inspect().state.fences.is_empty(),
+        "the lease's end may still stop it"
+    );
+    net.run(4000);
+    let begun = act(&net, "alpha");
+    assert_eq!(
+        (begun.node.as_str(), begun.by.as_str()),
+        ("beta", "the cluster")
+    );
+    assert_eq!(begun.why, "the stop of web is not confirmed");
+    assert!(begun.power_on);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    net.failing_stops = 0;
+    net.stuck_guards = false;
+    net.crash("beta");
+    answer(&mut net, "");
+    net.run(3000);
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
+fn what_cannot_be_fenced_is_refused_with_a_reason() {
+    let mut net = cluster();
+    let kind = |response: Response| match response {
+        Response::Refused(refusal) => refusal.kind,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        kind(net.ask("alpha", fence("delta"))),
+        RefusalKind::NoSuchItem
+    );
+    net.crash("gamma");
+    net.run(3000);
+    assert_eq!(kind(net.ask("alpha", fence("beta"))), RefusalKind::Unsafe);
+    assert!(net.orders.is_empty());
+}

@@ -1,0 +1,69 @@
+//! Who asks is what the kernel says: the author of a request is set here. Not for who may ask (crate `api`).
+
+use standfast_model::request::Request;
+
+/// Who asks is what the kernel says, not what the client says.
+pub(super) fn with_author(request: Request, who: &str) -> Request {
+    let author = who.to_owned();
+    match request {
+        Request::Apply {
+            config,
+            text,
+            based_on,
+            reason,
+            draft,
+            ..
+        } => Request::Apply {
+            config,
+            text,
+            based_on,
+            author,
+            reason,
+            draft,
+        },
+        Request::Draft {
+            name, text, reason, ..
+        } => Request::Draft {
+            name,
+            text,
+            author,
+            reason,
+        },
+        Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
+        Request::AskRestart { node, .. } => Request::AskRestart { node, author },
+        Request::Drain { node, drained, .. } => Request::Drain {
+            node,
+            drained,
+            author,
+        },
+        Request::Cleanup { group, .. } => Request::Cleanup { group, author },
+        Request::Remove { node, .. } => Request::Remove { node, author },
+        Request::Fence {
+            node,
+            power_on,
+            force,
+            ..
+        } => Request::Fence {
+            node,
+            power_on,
+            force,
+            author,
+        },
+        Request::FenceConfirm { node, .. } => Request::FenceConfirm { node, author },
+        other @ (Request::View
+        | Request::Backup
+        | Request::RotateKey { .. }
+        | Request::Keys { .. }
+        | Request::Plan { .. }
+        | Request::Text { .. }
+        | Request::RotateAuthority { .. }
+        | Request::ReplaceAuthority { .. }
+        | Request::Act { .. }
+        | Request::Leave
+        | Request::Token
+        | Request::Query { .. }
+        | Request::FenceResult { .. }
+        | Request::Join { .. }) => other,
+    }
+}

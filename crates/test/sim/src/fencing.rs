@@ -1,0 +1,99 @@
+//! Fencing in a run: devices that work, fail, are slow, lie or act on the wrong machine, and operators who use them.
+//! Seeds from a million on have devices, and so have the runs of planted bugs that are about fencing. Everything from a
+//! stream of random numbers of its own.
+
+use crate::{
+    rng::{Rng, Stream},
+    scenario::Scenario,
+};
+use standfast_model::{fence::FenceDevice, id::DeviceId, planted::Planted, time::Micros};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SECOND: u64 = 1_000_000;
+
+/// What a device does when it is told to cut the power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// It cuts it, and says so.
+    Works,
+    /// It says that it could not.
+    Fails,
+    /// It cuts it after a long time.
+    Slow,
+    /// It says that it did, and did not.
+    Lies,
+    /// It cuts the next machine's, and says that it did.
+    WrongMachine,
+}
+
+/// The devices of a run, and when operators fence which machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Devices {
+    pub(crate) behave: BTreeMap<DeviceId, Device>,
+    /// Time and machine.
+    pub(crate) asks: Vec<(u64, usize)>,
+}
+
+/// What really happened.
+#[derive(Debug, Default)]
+pub(crate) struct Happened {
+    /// Who carried each order out, by act and turn.
+    pub(crate) executors: BTreeMap<(u64, u32), BTreeSet<usize>>,
+}
+
+/// Whether a planted bug is about fencing: its runs all have devices.
+pub(crate) const fn is_about(planted: Planted) -> bool {
+    matches!(
+        planted,
+        Planted::FailedFenceReleases | Planted::FenceNeverVoid | Planted::EverybodyFences
+    )
+}
+
+/// Seeds from here on have devices in every run; those below have none.
+pub(crate) const SEEDS_WITH_DEVICES: u64 = 1_000_000;
+
+/// Gives a run of three nodes or more devices, if its seed is one of those, or `always`.
+pub(crate) fn add(scenario: &mut Scenario, always: bool) {
+    if scenario.founders < 3 || !(always || scenario.seed >= SEEDS_WITH_DEVICES) {
+        return;
+    }
+    let mut rng = Rng::new(scenario.seed, Stream::Fencing);
+    let mut devices = Devices::default();
+    for number in 1..=rng.range(1, 2) {
+        let behaviour = rng.weighted(&[
+            (Device::Works, 4),
+            (Device::Fails, 4),
+            (Device::Slow, 1),
+            (Device::Lies, 2),
+            (Device::WrongMachine, 1),
+        ]);
+        let id = DeviceId::from(format!("d{number}"));
+        let nodes = (0..scenario.founders).map(|node| (Scenario::node_name(node), None));
+        let device = FenceDevice {
+            agent: "fence_sim".to_owned(),
+            parameters: BTreeMap::new(),
+            secret_parameters: BTreeMap::new(),
+            nodes: nodes.collect(),
+            timeout: Micros(10 * SECOND),
+            retries: 0,
+            delay: Micros::ZERO,
+            monitor: Micros(60 * SECOND),
+        };
+        devices
+            .behave
+            .insert(id.clone(), behaviour.unwrap_or(Device::Works));
+        scenario.config.fencing.devices.insert(id, device);
+    }
+    // Everything about them is over before the run is to settle.
+    let span = scenario.quiet_from.saturating_sub(150 * SECOND);
+    for _ in 0..rng.range(2, 6) {
+        let at = 10 * SECOND + rng.below(span);
+        devices.asks.push((at, rng.index(scenario.founders)));
+        // Several at once.
+        if rng.chance(300_000) {
+            let node = devices.asks.last().map_or(0, |(_, node)| *node);
+            devices.asks.push((at + rng.below(SECOND), node));
+        }
+    }
+    scenario.devices = devices;
+}

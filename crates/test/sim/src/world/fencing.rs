@@ -1,0 +1,129 @@
+//! Devices at work: an order takes its time, and then the power of some machine is gone, or not.
+
+use super::{Happening, World, clients::Purpose};
+use crate::{
+    fault::{Fault, Kind, Target},
+    fencing::Device,
+    scenario::Scenario,
+};
+use standfast_model::{
+    event::Event,
+    fence_act::{FenceOrder, FenceResult},
+    request::Request,
+    time::Micros,
+};
+
+const MS: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+
+impl World {
+    /// Operators who are going to fence.
+    pub(super) fn plan_fences(&mut self) {
+        let asks = self.scenario.devices.asks.clone();
+        for (at, node) in asks {
+            self.push(at, Happening::AskFence(node));
+        }
+    }
+
+    pub(super) fn ask_fence(&mut self, target: usize) {
+        let request = Request::Fence {
+            node: Scenario::node_name(target),
+            power_on: true,
+            force: self.draw_fencing.chance(300_000),
+            author: "operator".to_owned(),
+        };
+        let someone = self.draw_fencing.index(self.nodes.len());
+        self.ask_someone(someone, Purpose::Ordinary, request);
+    }
+
+    /// An agent begins to carry an order out.
+    pub(super) fn fence(&mut self, number: usize, order: FenceOrder) {
+        let key = (order.id, order.turn);
+        let executors = self.fenced.executors.entry(key).or_default();
+        executors.insert(number);
+        if executors.len() > 1 {
+            let text = format!(
+                "order {}.{} to fence {} is carried out by several nodes",
+                key.0, key.1, order.node
+            );
+            self.broken(19, text);
+            return;
+        }
+        let slow = order
+            .devices
+            .iter()
+            .any(|(id, _)| self.behaviour(id) == Device::Slow);
+        let delay = if slow {
+            self.draw_fencing.spread(3 * SECOND, 9 * SECOND)
+        } else {
+            self.draw_fencing.spread(100 * MS, 3 * SECOND)
+        };
+        let epoch = self.nodes[number].epoch;
+        let order = Box::new(order);
+        self.later(
+            delay,
+            Happening::Fence {
+                node: number,
+                epoch,
+                order,
+            },
+        );
+    }
+
+    fn behaviour(&self, id: &standfast_model::id::DeviceId) -> Device {
+        let devices = &self.scenario.devices.behave;
+        devices.get(id).copied().unwrap_or(Device::Fails)
+    }
+
+    /// The devices act, whether or not the agent that asked them still lives; and answer it if it does.
+    pub(super) fn fence_now(&mut self, number: usize, epoch: u64, order: &FenceOrder) {
+        let Some(target) = self.number_of(&order.node) else {
+            return;
+        };
+        let mut problem = String::new();
+        for (id, _) in &order.devices {
+            let behaviour = self.behaviour(id);
+            let victim = match behaviour {
+                Device::Works | Device::Slow => Some(target),
+                Device::WrongMachine => Some((target + 1) % self.scenario.founders),
+                Device::Fails | Device::Lies => None,
+            };
+            self.note("DEVICE", || {
+                format!("{id} ({behaviour:?}) for n{}", target + 1)
+            });
+            let fails =
+                behaviour == Device::Fails || victim.is_some_and(|victim| !self.cut_power(victim));
+            if fails {
+                problem = format!("{id} does not answer");
+                break;
+            }
+        }
+        if self.nodes[number].epoch != epoch {
+            return;
+        }
+        let result = FenceResult {
+            id: order.id,
+            turn: order.turn,
+            problem,
+            note: String::new(),
+            took: Micros(SECOND),
+        };
+        self.deliver(number, Event::Fenced(result));
+    }
+
+    /// False: that would be more than what the design claims to survive; the device does not answer then.
+    fn cut_power(&mut self, victim: usize) -> bool {
+        let down = self.draw_fencing.spread(500 * MS, 10 * SECOND);
+        let fault = Fault {
+            at: self.time,
+            duration: down,
+            target: Target::Node(victim),
+            kind: Kind::PowerLoss,
+        };
+        if !self.is_allowed(&fault, victim) {
+            return false;
+        }
+        self.power_off(victim, Some(down));
+        true
+    }
+}
