@@ -205,13 +205,19 @@ pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> Option<i32> {
     number.try_into().ok().map(i32::from_ne_bytes)
 }
 
-/// Undoes [`signal_fd`]'s blocking before an exec, which would inherit it.
-pub(crate) fn unblock_signals() {
+/// Gives a program that is about to be executed no signal blocked and none ignored: it would inherit both, what [`signal_fd`]
+/// blocks and what was ignored where the agent was started, as a shell does for what it starts in the background. A shell cannot
+/// even trap a signal again that it was started with ignored.
+pub(crate) fn default_signals() {
     // SAFETY: the set is initialised by `sigemptyset`.
     unsafe {
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        // Refused for those that cannot be ignored either.
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
     }
 }
 

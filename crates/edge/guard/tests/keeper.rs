@@ -333,6 +333,41 @@ fn a_killed_logger_is_replaced() {
     assert_eq!(handle.status().unwrap().phase, Phase::Running);
 }
 
+/// A shell ignores the interrupt for what it starts in the background, an agent too.
+#[test]
+fn a_service_ignores_no_signal_that_the_agent_was_started_with_ignored() {
+    let world = World::new("ignored");
+    let mut spec = world.spec(&["sh", "-c", "grep SigIgn /proc/self/status; exec sleep 1000"]);
+    spec.output.max_bytes = 1 << 20;
+    let program = std::path::Path::new(PROGRAM);
+    let shell = format!("trap '' INT HUP; exec {} \"$@\"", program.display());
+    let file = world.path("spec");
+    fs::write(&file, serde_json::to_vec(&spec).unwrap()).unwrap();
+    let mut agent = std::process::Command::new("sh")
+        .args([
+            "-c",
+            &shell,
+            "sh",
+            "agent",
+            file.to_str().unwrap(),
+            "10000",
+            "once",
+        ])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = world.path("output/output.log");
+    wait_until("it says what it ignores", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("SigIgn"))
+    });
+    let said = fs::read_to_string(&log).unwrap();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    // 32 and 33 are the C library's own.
+    let ignored = u64::from_str_radix(said.trim().trim_start_matches("SigIgn:\t"), 16).unwrap();
+    assert_eq!(ignored & !(0b11 << 31), 0, "{said}");
+}
+
 #[test]
 fn one_place_holds_one_tree() {
     let world = World::new("occupied");

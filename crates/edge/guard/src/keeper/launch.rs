@@ -146,7 +146,7 @@ fn become_service(
         (Ok(out), Ok(err)) => command.stdin(Stdio::null()).stdout(out).stderr(err),
         (Err(error), _) | (_, Err(error)) => return failed("duplicate the output pipe", error),
     };
-    sys::unblock_signals();
+    sys::default_signals();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if !lease.holds() {
         return Report::Refused;
