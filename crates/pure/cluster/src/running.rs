@@ -73,13 +73,14 @@ impl Core {
 
     /// Starts and stops what is to be started and stopped now.
     pub(crate) fn drive(&mut self, now: Now) {
-        if self.state.config.observes() {
+        let restless = self.planted(Planted::ObserverActs);
+        if self.state.config.observes() && !restless {
             return;
         }
         for (members, assignment) in self.local_groups() {
             if assignment
                 .as_ref()
-                .is_some_and(|assignment| assignment.maintenance)
+                .is_some_and(|assignment| assignment.maintenance && !restless)
             {
                 continue;
             }

@@ -9,6 +9,7 @@ use standfast_model::{
     command::Change,
     effect::{Effect, Level},
     id::{Incarnation, NodeId},
+    planted::Planted,
     request::{Refusal, RefusalKind, Request},
     state::{ClusterState, NodeState},
     time::{Micros, Now},
@@ -154,6 +155,9 @@ impl Core {
                 .filter(|known| known.report.version > 0)
                 .map_or(0, |known| known.report.level())
         });
+        if self.planted(Planted::LevelRaisedEarly) {
+            return levels.max().unwrap_or(0);
+        }
         levels.min().unwrap_or(0)
     }
 

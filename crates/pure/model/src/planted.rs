@@ -50,6 +50,12 @@ pub enum Planted {
     FenceNeverVoid,
     /// Everybody carries an act out, not only its executor.
     EverybodyFences,
+    /// A node starts and stops things although the cluster only observes, or they are in maintenance.
+    ObserverActs,
+    /// Whoever was let in once is let in for ever.
+    RemovedLetIn,
+    /// The feature level rises when one member knows it.
+    LevelRaisedEarly,
 }
 
 impl Planted {
@@ -78,6 +84,9 @@ impl Planted {
         Self::FailedFenceReleases,
         Self::FenceNeverVoid,
         Self::EverybodyFences,
+        Self::ObserverActs,
+        Self::RemovedLetIn,
+        Self::LevelRaisedEarly,
     ];
 
     /// The bug of a name.
@@ -113,6 +122,9 @@ impl Planted {
             Self::FailedFenceReleases => "failed-fence-releases",
             Self::FenceNeverVoid => "fence-never-void",
             Self::EverybodyFences => "everybody-fences",
+            Self::ObserverActs => "observer-acts",
+            Self::RemovedLetIn => "removed-let-in",
+            Self::LevelRaisedEarly => "level-raised-early",
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Options {
     /// Hunt planted bugs: `all`, a name, or `list`.
     #[arg(long, value_name = "NAME")]
     planted: Option<String>,
+    /// Leave out what operators do: seeds as they were before operators did anything.
+    #[arg(long)]
+    plain: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -64,7 +67,7 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if let Some(seed) = options.trace {
-        return trace(seed, options.planted.as_deref(), out);
+        return trace(seed, options, out);
     }
     if let Some(nodes) = options.messages {
         return messages(nodes, options.json, out);
@@ -73,9 +76,15 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         return hunt(name, options, jobs, out);
     }
     let (from, to) = options.seeds.unwrap_or((0, ENOUGH_SEEDS));
+    let case_of = case_of(options.plain);
     let began = std::time::Instant::now();
-    let outcomes = seeds::run_all(from, to, jobs, GIVE_UP_AFTER);
-    let summary = Summary::of(&outcomes, to - from, began.elapsed().as_secs_f64(), jobs);
+    let outcomes = seeds::run_all((from, to), jobs, GIVE_UP_AFTER, case_of);
+    let summary = Summary::of(
+        (&outcomes, case_of),
+        to - from,
+        began.elapsed().as_secs_f64(),
+        jobs,
+    );
     if options.json {
         serde_json::to_writer_pretty(&mut *out, &summary.json(&outcomes))?;
         writeln!(out)?;
@@ -85,14 +94,23 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
     Ok(summary.is_well())
 }
 
-fn trace(seed: u64, planted: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
-    let bug = planted.and_then(Planted::from_name);
+/// The runs of seeds, with what operators do or without it.
+const fn case_of(plain: bool) -> fn(u64) -> Case {
+    if plain {
+        Case::without_acts
+    } else {
+        Case::of_seed
+    }
+}
+
+fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
+    let bug = options.planted.as_deref().and_then(Planted::from_name);
     let case = match bug {
         Some(planted) => Case {
             planted: bug,
             ..directed::case(planted, seed)
         },
-        None => Case::of_seed(seed),
+        None => case_of(options.plain)(seed),
     };
     let (outcome, lines) = case.explain(usize::MAX);
     for line in lines {
@@ -242,7 +260,12 @@ struct Failure {
 }
 
 impl Summary {
-    fn of(outcomes: &[Outcome], wanted: u64, wall_seconds: f64, jobs: usize) -> Self {
+    fn of(
+        (outcomes, case_of): (&[Outcome], fn(u64) -> Case),
+        wanted: u64,
+        wall_seconds: f64,
+        jobs: usize,
+    ) -> Self {
         let mut coverage = Coverage::default();
         for outcome in outcomes {
             coverage.add(&outcome.coverage);
@@ -250,7 +273,7 @@ impl Summary {
         let simulated: u64 = outcomes.iter().map(|outcome| outcome.simulated).sum();
         let first = outcomes.iter().find(|outcome| outcome.violation.is_some());
         let failure = first.map(|outcome| {
-            let (case, _) = shrink::shrink(&Case::of_seed(outcome.seed), outcome);
+            let (case, _) = shrink::shrink(&case_of(outcome.seed), outcome);
             let (outcome, lines) = case.explain(LINES);
             Failure {
                 case,

@@ -11,7 +11,7 @@ use crate::{
     schedule::{Family, of_family},
     sequence::sequence,
 };
-use standfast_model::planted::Planted;
+use standfast_model::{FEATURE_LEVEL, planted::Planted};
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -45,6 +45,9 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
         Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
         Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],
+        Planted::LevelRaisedEarly => &[Family::Process, Family::Partition],
+        Planted::RemovedLetIn => &[Family::Process, Family::Partition],
+        Planted::ObserverActs => &[Family::Resource, Family::Operator],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -56,6 +59,10 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut scenario = Scenario::new(seed);
     if fencing::is_about(planted) {
         fencing::add(&mut scenario, true);
+    }
+    scenario.acts = matches!(planted, Planted::RemovedLetIn | Planted::LevelRaisedEarly);
+    if planted == Planted::LevelRaisedEarly {
+        scenario.first_level = FEATURE_LEVEL - 1;
     }
     if planted == Planted::DriftIgnored {
         let rate = |node| if node % 2 == 0 { -5_000 } else { 5_000 };

@@ -96,6 +96,11 @@ pub(crate) enum Kind {
     PlannedRestart,
     /// All agents, one after the other.
     RollingRestart,
+    /// An operator asks the cluster for a restart of the target's agent, as an upgrade does; it is away
+    /// for `duration`.
+    AskRestart,
+    /// The target is shut down in order, or only its agent is; it comes back after `duration`.
+    Leave,
     /// All machines lose power.
     TotalOutage,
     /// All agents are killed at once.
@@ -110,6 +115,14 @@ pub(crate) enum Kind {
     Cleanup(usize),
     /// A new machine joins.
     Join,
+    /// An operator installs the present program on all machines, one after the other.
+    Upgrade,
+    /// Somebody installs the previous program on the target, until `duration` is over.
+    Downgrade,
+    /// An operator saves a draft: a command that older programs do not know.
+    Draft,
+    /// An operator removes the target for good; after `duration` the machine is installed anew and joins.
+    Remove,
     /// The machine is lost; a new one of the same name joins after `duration`.
     Reinstall,
     /// Effects are carried out twice, so many in a million.
@@ -127,6 +140,18 @@ pub(crate) enum Edit {
     Maintenance(usize),
     /// A group is taken out, or put back.
     Group(usize),
+    /// The cluster only observes, or acts again.
+    Observe,
+    /// Everything goes into maintenance, or comes out of it.
+    MaintenanceOfAll,
+    /// The last resource of a group is taken out, or put back.
+    Resource(usize),
+    /// The last resource of a group goes to the group after it.
+    Regroup(usize),
+    /// A resource gets another command.
+    Command(usize),
+    /// Another profile.
+    Profile,
 }
 
 /// One fault of a schedule.

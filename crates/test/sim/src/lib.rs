@@ -6,6 +6,7 @@
 //!
 //! Not here: real sockets, disks and processes (crate `lab`).
 
+mod acts;
 mod clock;
 mod command;
 mod coverage;

@@ -72,6 +72,16 @@ pub(crate) enum Disturbance {
     Kill(u64),
 }
 
+/// How far an operator has come with removing a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    None,
+    /// Asked for, again and again.
+    Wanted,
+    /// The cluster has said that it is done. The machine does not know.
+    Done,
+}
+
 /// A machine.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -81,6 +91,13 @@ pub(crate) struct Node {
     pub(crate) peers: Vec<(NodeId, Vec<String>)>,
     /// Nodes whose messages it accepts, one bit each.
     pub(crate) accepts: u128,
+    /// Keys that it lets each machine show, one bit each; none before it knows.
+    pub(crate) keys: Option<Vec<u64>>,
+    /// Its own key: another one each time that it is installed.
+    pub(crate) key: u32,
+    /// Whom it has heard, by the run of that agent.
+    pub(crate) heard: Vec<u64>,
+    pub(crate) removal: Removal,
     pub(crate) core: Option<Core>,
     pub(crate) agent: Agent,
     pub(crate) machine: Machine,
@@ -104,6 +121,17 @@ pub(crate) struct Node {
     pub(crate) sick: u32,
     /// It asked for a planned restart, and will be away for so long.
     pub(crate) restarting: Option<u64>,
+    /// How long its next restart takes that the cluster was asked for.
+    pub(crate) restart_takes: Option<u64>,
+    /// Its agent was told to end, and will be away for so long.
+    pub(crate) leaving: Option<u64>,
+    /// Its program cannot go on, and ends.
+    pub(crate) unfit: bool,
+    /// Feature level of the program that is installed, and of the one that runs.
+    pub(crate) level: u32,
+    pub(crate) runs_level: u32,
+    /// The highest that has run here since the machine was installed.
+    pub(crate) highest_level: u32,
     /// True time at which it fell asleep.
     pub(crate) asleep_since: u64,
     /// It asks to be taken in, again and again until it is.

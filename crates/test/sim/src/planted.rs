@@ -37,6 +37,9 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::VoteBeforeDisk | Planted::LostDiskVotes => &[3],
         Planted::OldGeneration => &[5, 2, 1],
         Planted::LapsedAsksAgain => &[4, 5, 2, 1],
+        Planted::ObserverActs => &[16],
+        Planted::RemovedLetIn => &[17],
+        Planted::LevelRaisedEarly => &[18],
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Stream {
     Drivers,
     Nodes,
     Fencing,
+    Acts,
+    Levels,
 }
 
 impl Rng {
@@ -35,6 +37,8 @@ impl Rng {
             Stream::Drivers => 5,
             Stream::Nodes => 6,
             Stream::Fencing => 11,
+            Stream::Acts => 7,
+            Stream::Levels => 8,
         });
         Self(inner)
     }

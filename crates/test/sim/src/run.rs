@@ -33,6 +33,21 @@ pub(crate) struct Outcome {
 impl Case {
     /// The case of a seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut scenario = Scenario::new(seed);
+        scenario.acts = true;
+        scenario.first_level = crate::acts::first_level(seed);
+        let mut faults = crate::schedule::draw(&scenario);
+        faults.extend(crate::acts::draw(&scenario));
+        faults.sort_by_key(|fault| fault.at);
+        Self {
+            scenario,
+            faults,
+            planted: None,
+        }
+    }
+
+    /// The same without what operators do (`acts`), as runs were before there was any of that.
+    pub(crate) fn without_acts(seed: u64) -> Self {
         let scenario = Scenario::new(seed);
         let faults = crate::schedule::draw(&scenario);
         Self {

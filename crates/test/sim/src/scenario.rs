@@ -7,6 +7,7 @@ use crate::{
     rng::{Rng, Stream},
 };
 use standfast_model::{
+    FEATURE_LEVEL,
     config::{
         ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ProcessConfig, Profile,
         ResourceConfig, ResourceKind, Timing, VipConfig,
@@ -17,12 +18,16 @@ use standfast_model::{
     state::{ClusterState, Member, NodeState},
     time::Micros,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run starts from.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
+    /// Operators act (`acts`), and agents are told of links. False as runs were before that.
+    pub(crate) acts: bool,
+    /// Feature level of the programs that the machines begin with.
+    pub(crate) first_level: u32,
     /// Machines, later joiners included.
     pub(crate) nodes: usize,
     /// Members from the first day.
@@ -87,6 +92,8 @@ impl Scenario {
         let quiet_from = rng.range(540, 580) * SECOND;
         Self {
             seed,
+            acts: false,
+            first_level: FEATURE_LEVEL,
             nodes,
             founders,
             links: rng.weighted(&[(1, 4), (2, 5), (3, 1)]).unwrap_or(1),
@@ -125,6 +132,7 @@ impl Scenario {
             config_version: 1,
             members: members.collect(),
             next_member: Self::member(self.founders).0,
+            keys: self.first_keys(),
             nodes: (0..self.founders)
                 .map(|index| (Self::node_name(index), NodeState::default()))
                 .collect(),
@@ -140,6 +148,14 @@ impl Scenario {
         }
     }
 
+    fn first_keys(&self) -> BTreeMap<NodeId, BTreeSet<String>> {
+        let keys = (0..self.founders).map(|index| {
+            let key = key_name(index, 0);
+            (Self::node_name(index), BTreeSet::from([key]))
+        });
+        keys.collect()
+    }
+
     pub(crate) fn member(index: usize) -> MemberId {
         MemberId(u64::try_from(index).unwrap_or(u64::MAX - 1) + 1)
     }
@@ -148,6 +164,16 @@ impl Scenario {
 /// Where a node's links are, as text that nobody resolves.
 pub(crate) fn addresses(index: usize) -> Vec<String> {
     vec![format!("10.0.0.{}:7000", index + 1)]
+}
+
+/// Fingerprint of a machine's key, which is another one each time that it is installed.
+pub(crate) fn key_name(index: usize, key: u32) -> String {
+    format!("key {index} {key}")
+}
+
+/// Which key of its machine that is.
+pub(crate) fn key_number(name: &str) -> Option<u32> {
+    name.rsplit_once(' ')?.1.parse().ok()
 }
 
 fn rate(rng: &mut Rng, extreme: bool) -> i64 {

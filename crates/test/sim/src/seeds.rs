@@ -7,7 +7,12 @@ use std::sync::{
 };
 
 /// Runs all seeds of a range; stops handing out new ones after so many violations.
-pub(crate) fn run_all(from: u64, to: u64, jobs: usize, give_up_after: usize) -> Vec<Outcome> {
+pub(crate) fn run_all(
+    (from, to): (u64, u64),
+    jobs: usize,
+    give_up_after: usize,
+    case_of: fn(u64) -> Case,
+) -> Vec<Outcome> {
     let next = AtomicU64::new(from);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -18,7 +23,7 @@ pub(crate) fn run_all(from: u64, to: u64, jobs: usize, give_up_after: usize) -> 
                     if seed >= to {
                         break;
                     }
-                    let outcome = Case::of_seed(seed).run();
+                    let outcome = case_of(seed).run();
                     let mut done = done
                         .lock()
                         .unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -50,6 +50,9 @@ pub(crate) fn sequence(
         Planted::PromiseBeforeDisk => scene.longer_promise_on_slow_disks(),
         Planted::LostDiskVotes => scene.one_of_two_forgets(),
         Planted::RemovalEndsLease => scene.removed_while_it_cannot_stop(),
+        Planted::RemovedLetIn => scene.removed(),
+        Planted::LevelRaisedEarly => scene.upgraded(),
+        Planted::ObserverActs => scene.something_fails_while_observing(),
         Planted::GrantExceedsPlan
         | Planted::LeaseFromReceipt
         | Planted::NoLeadershipLease
@@ -150,6 +153,32 @@ impl Scene<'_> {
             self.fault(apart / 2, 1, forgets, Kind::Apply(Edit::Prefer(0))),
             self.fault(apart - 300 * MS, 100 * MS, forgets, back),
             self.fault(apart, 4 * SECOND, leads, Kind::Isolate(Way::Both, None)),
+        ]
+    }
+
+    /// A node is removed, and its machine goes on.
+    fn removed(&mut self) -> Vec<Fault> {
+        vec![self.fault(0, 20 * SECOND, self.first, Kind::Remove)]
+    }
+
+    /// One machine after the other gets a new program.
+    fn upgraded(&mut self) -> Vec<Fault> {
+        vec![self.fault(0, 1, self.first, Kind::Upgrade)]
+    }
+
+    /// Nothing may be done about a failure.
+    fn something_fails_while_observing(&mut self) -> Vec<Fault> {
+        let what = match self.rng.below(3) {
+            0 => Edit::MaintenanceOfAll,
+            1 => Edit::Maintenance(self.rng.index(6)),
+            _ => Edit::Observe,
+        };
+        let after = self.rng.spread(500 * MS, 4 * SECOND);
+        let exit = Kind::Exit(self.resource, 1);
+        vec![
+            self.fault(0, 1, self.first, Kind::Apply(what)),
+            self.fault(after, 1, self.first, exit),
+            self.fault(after + 4 * SECOND, 1, self.first, Kind::Apply(what)),
         ]
     }
 

@@ -5,12 +5,12 @@ use crate::timeline::hash_bytes;
 use standfast_model::{
     command::{Change, Command},
     event::InstanceChange,
-    id::{GroupId, Incarnation, NodeId, ResourceId},
+    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     message::{LogEntry, LogSnapshot, RoundAck},
     plan::{Plan, PlanNumber},
     time::{Micros, Now},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A lease that a leader really gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,12 @@ pub(crate) struct OfNode {
     pub(crate) led: Option<u64>,
     /// When it last led as the only voter, by its boot clock: nobody else's word was needed then.
     pub(crate) alone_at: Option<u64>,
+    /// Until when the guard of each resource is to be open, as its core has decided, carried out or not.
+    pub(crate) decided: BTreeMap<usize, u64>,
+    /// Resources that its core was to leave alone after its last step: it observes, or they are in maintenance.
+    pub(crate) untouchable: BTreeSet<usize>,
+    /// Keys that its core lets each machine show, as far as it has said.
+    pub(crate) lets_in: Option<Vec<u64>>,
     /// Order of its runs.
     pub(crate) runs: BTreeMap<Incarnation, u64>,
 }
@@ -90,6 +96,14 @@ pub(crate) struct Truth {
     pub(crate) committed: BTreeMap<u64, Committed>,
     /// True time of the last of them.
     pub(crate) committed_at: u64,
+    /// True time at which an operator last asked for a restart of some agent.
+    pub(crate) asked_restart_at: Option<u64>,
+    /// True time at which an operator last asked for a removal whose end is not known.
+    pub(crate) asked_removal_at: Option<u64>,
+    /// Feature level in use, as the log has it.
+    pub(crate) level: u32,
+    /// Machines that an operator has removed, by number and key, with the index of the command.
+    pub(crate) removed: BTreeMap<(usize, u32), u64>,
     /// Committed plans.
     pub(crate) plans: BTreeMap<PlanNumber, Plan>,
     /// Committed requests: request number to index.
@@ -115,6 +129,9 @@ impl OfNode {
         self.voters_before.clear();
         self.restart_asked = None;
         self.restart_until = 0;
+        self.untouchable.clear();
+        self.decided.clear();
+        self.lets_in = None;
     }
 
     pub(crate) fn ask(&mut self, asked: Asked) {
@@ -180,7 +197,8 @@ impl OfNode {
     /// The configuration in force says how long a lease is.
     pub(crate) fn lease_length(&mut self, length: u64, boot: u64) {
         if length != self.lease {
-            self.earlier = (self.lease, boot + self.lease);
+            let longest = self.longest_lease(boot);
+            self.earlier = (longest, boot + longest);
             self.lease = length;
         }
     }
@@ -284,6 +302,14 @@ impl OfNode {
 pub(crate) enum News {
     Nothing,
     RestartGrant(NodeId, Incarnation, Micros),
+    /// A member was removed for good.
+    Removed(MemberId),
+    /// The feature level in use rises.
+    Raised,
+    /// A command of a feature level that is not in use.
+    Unknown(u32),
+    /// A command of a feature level that was raised.
+    New,
 }
 
 impl Truth {
@@ -325,7 +351,15 @@ impl Truth {
         if let Some(request) = command.request {
             self.requests.insert(request, entry.index);
         }
+        let needs = command.change.level();
+        if needs > self.level.max(1) {
+            return News::Unknown(needs);
+        }
         match command.change {
+            Change::RaiseLevel { level } => {
+                self.level = self.level.max(level);
+                News::Raised
+            }
             Change::Decide(decision) => {
                 if let Some(plan) = decision.plan {
                     self.plans.insert(plan.number, plan);
@@ -338,6 +372,11 @@ impl Truth {
                 length,
                 ..
             } => News::RestartGrant(node, incarnation, length),
+            Change::RemoveMember {
+                member,
+                by: Some(_),
+            } => News::Removed(member),
+            _ if needs > 1 => News::New,
             _ => News::Nothing,
         }
     }

@@ -153,8 +153,13 @@ fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogE
         return;
     }
     world.truth.committed_at = world.time;
-    match world.truth.commit(entry) {
+    let news = world.truth.commit(entry);
+    match news {
         News::Nothing => {}
+        News::Raised | News::Unknown(_) | News::New => {
+            super::fitness::on_news(world, entry.index, &news);
+        }
+        News::Removed(member) => super::removed::on_removal(world, member, entry.index),
         News::RestartGrant(name, run, length) => {
             let Some(restarting) = world.number_of(&name) else {
                 return;

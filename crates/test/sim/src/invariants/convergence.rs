@@ -65,8 +65,8 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
     if let Some((name, _)) = head.state.nodes.iter().find(|(_, known)| known.drained) {
         return Some(format!("{name} is drained"));
     }
-    if head.state.config.groups.len() != world.scenario.config.groups.len() {
-        return Some("groups are missing from the configuration".to_owned());
+    if !world.is_original(&head.state.config) {
+        return Some("the configuration is not the one from the beginning".to_owned());
     }
     for group in head.state.config.groups.keys() {
         let Some(place) = head

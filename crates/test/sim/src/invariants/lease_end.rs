@@ -87,14 +87,30 @@ fn note_own(world: &mut World, node: usize, resource: usize, since: PlanNumber, 
     world.truth.nodes[node].give(lease, boot);
 }
 
+/// An agent that ends and says that nothing runs takes its guards with it.
+pub(crate) fn on_left(world: &mut World, node: usize) {
+    let units = world.nodes[node].units.iter();
+    let running = units.enumerate().find(|(_, unit)| unit.active);
+    if let Some((resource, _)) = running {
+        let text = format!(
+            "the agent of n{} has ended with its guards, and {} runs there",
+            node + 1,
+            world.scenario.resources[resource]
+        );
+        world.broken(4, text);
+    }
+}
+
 /// After a lapse no lease is asked for until the instance is confirmed stopped.
 pub(crate) fn on_request(world: &mut World, node: usize, now: Now, request: &LeaseRequest) {
     let running = &world.truth.nodes[node].running;
     let lapsed = request.wants.iter().find_map(|want| {
         let resource = world.resource_number(&ResourceId::from(want.resource.as_str()))?;
         let since = running.get(&resource)?;
-        let unit = &world.nodes[node].units[resource];
-        (*since == want.since.into() && unit.deadline <= now.boot).then_some(resource)
+        // What has been decided counts: an agent that stands still has not told the guard yet.
+        let decided = world.truth.nodes[node].decided.get(&resource);
+        let deadline = decided.map_or(world.nodes[node].units[resource].deadline, |at| *at);
+        (*since == want.since.into() && deadline <= now.boot).then_some(resource)
     });
     if let Some(resource) = lapsed {
         let text = format!(

@@ -5,10 +5,13 @@ pub(crate) mod committed;
 pub(crate) mod convergence;
 pub(crate) mod early_start;
 pub(crate) mod fencing;
+pub(crate) mod fitness;
 pub(crate) mod idempotent;
 pub(crate) mod lease_end;
 pub(crate) mod one_active;
+pub(crate) mod removed;
 pub(crate) mod stale;
+pub(crate) mod stand_still;
 
 use crate::world::World;
 use standfast_model::plan::PlanNumber;
@@ -41,6 +44,13 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         19 => {
             "a fence is carried out by one node at a time and ends; one that was said to work and did not is noticed"
         }
+        16 => {
+            "while the cluster only observes, or a group is in maintenance, nothing of it is started or stopped"
+        }
+        17 => "a machine that was removed is let in by nobody who knows it, and starts nothing",
+        18 => {
+            "no program is given what it cannot understand, unless somebody has installed an older one"
+        }
         _ => "",
     }
 }
@@ -49,6 +59,7 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
 pub(crate) fn after_step(world: &mut World, node: usize) {
     committed::after_step(world, node);
     stale::after_step(world, node);
+    removed::after_step(world, node);
 }
 
 /// When something of a resource begins to run on a node.
@@ -56,6 +67,7 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     one_active::on_start(world, node, resource);
     early_start::on_start(world, node, resource, since);
     stale::on_start(world, node, resource, since);
+    removed::on_start(world, node, resource);
 }
 
 impl World {

@@ -60,6 +60,11 @@ impl World {
         node.incarnation = Incarnation(self.draw_node.next() | 1);
         node.started = self.time;
         node.restarting = None;
+        node.leaving = None;
+        node.keys = None;
+        node.heard.fill(0);
+        node.runs_level = node.level;
+        node.highest_level = node.highest_level.max(node.level);
         if let Some(member) = node.disk.durable.member {
             node.member = member;
         }
@@ -72,7 +77,7 @@ impl World {
             peers: node.peers.clone(),
             seed: self.draw_node.next(),
             guards: self.scenario.guards.clone(),
-            level: standfast_model::FEATURE_LEVEL,
+            level: node.level,
             wall_offset: 1_700_000_000_000_000,
             planted: self.planted,
         };
@@ -160,7 +165,13 @@ impl World {
             self.truth.nodes[number].asks_to_restart(asks, now.boot);
         }
         self.record_sends(number, now, &effects);
-        invariants::after_step(self, number);
+        invariants::stand_still::after_step(self, number, &effects);
+        let unfit = |effect: &Effect| matches!(effect, Effect::Unfit { .. });
+        if effects.iter().any(unfit) {
+            invariants::fitness::on_unfit(self, number);
+        } else {
+            invariants::after_step(self, number);
+        }
         let disturbance = self.nodes[number].disturbance;
         self.nodes[number].disturbance = Disturbance::None;
         match disturbance {
@@ -241,6 +252,7 @@ impl World {
     fn end_agent(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         node.agent = Agent::Down;
+        node.unfit = false;
         node.core = None;
         node.epoch += 1;
         node.held.clear();

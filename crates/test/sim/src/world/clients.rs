@@ -6,12 +6,13 @@ use crate::{
     fault::Edit,
     invariants::Violation,
     node::{Agent, Machine},
-    scenario::{Scenario, addresses},
+    scenario::{Scenario, addresses, key_name},
 };
 use standfast_model::{
+    FEATURE_LEVEL,
     config::{ClusterConfig, Timing},
     event::{Event, Reply},
-    request::{JoinOffer, Request, Response},
+    request::{JoinOffer, RefusalKind, Request, Response},
     time::Micros,
 };
 
@@ -26,6 +27,8 @@ pub(super) enum Purpose {
     Upgrade(usize),
     /// For this machine to join.
     Join(usize),
+    /// To remove this machine.
+    Remove(usize),
 }
 
 /// A machine asks again to join when there was no answer for so long, or so long after a refusal.
@@ -118,6 +121,15 @@ impl World {
                 }
             }
             Edit::Group(number) => toggle_group(&mut config, &self.scenario, &group_of(number)),
+            Edit::Observe
+            | Edit::MaintenanceOfAll
+            | Edit::Resource(_)
+            | Edit::Regroup(_)
+            | Edit::Command(_)
+            | Edit::Profile => match self.edited(config, edit) {
+                Some(edited) => config = edited,
+                None => return,
+            },
         }
         self.apply(config);
     }
@@ -141,13 +153,22 @@ impl World {
         let Some(current) = self.config_in_force() else {
             return false;
         };
-        let mut wanted = self.scenario.config.clone();
-        wanted.nodes.clone_from(&current.nodes);
-        if wanted == current {
+        if self.is_original(&current) {
             return false;
         }
+        let mut wanted = self.scenario.config.clone();
+        wanted.nodes.clone_from(&current.nodes);
         self.apply(wanted);
         true
+    }
+
+    /// Whether a configuration is the one from the beginning, whoever is a member.
+    pub(crate) fn is_original(&self, config: &ClusterConfig) -> bool {
+        let wanted = &self.scenario.config;
+        let runs = |each: &ClusterConfig| (each.profile, each.timing, each.maintenance, each.mode);
+        runs(wanted) == runs(config)
+            && wanted.resources == config.resources
+            && wanted.groups == config.groups
     }
 
     pub(super) fn ask_to_join(&mut self, number: usize) {
@@ -155,10 +176,16 @@ impl World {
             return;
         }
         self.nodes[number].join_after = self.time + NO_ANSWER;
+        let key = self.nodes[number].key;
+        let offer = JoinOffer {
+            key: key_name(number, key),
+            feature_level: self.nodes[number].level,
+            ..JoinOffer::default()
+        };
         let request = Request::Join {
             node: Scenario::node_name(number),
             addresses: addresses(number),
-            offer: JoinOffer::default(),
+            offer,
         };
         let someone = self.somewhere();
         self.ask_someone(someone, Purpose::Join(number), request);
@@ -178,7 +205,12 @@ impl World {
             )
         });
         match (reply.response, purpose) {
-            (Response::Done { index }, _) => self.was_done(reply.id, index),
+            (Response::Done { index }, purpose) => {
+                self.was_done(reply.id, index);
+                if let Purpose::Remove(removed) = purpose {
+                    self.was_removed(removed);
+                }
+            }
             (Response::Joined { member, peers, .. }, Purpose::Join(joiner)) => {
                 let node = &mut self.nodes[joiner];
                 if !node.joining {
@@ -192,7 +224,12 @@ impl World {
                 self.hit(Case::MemberJoined);
                 self.later(100_000, Happening::Boot(joiner));
             }
-            (Response::Refused(_), Purpose::Join(joiner)) => {
+            (Response::Refused(refusal), Purpose::Join(joiner)) => {
+                if refusal.kind == RefusalKind::Invalid && self.nodes[joiner].level < FEATURE_LEVEL
+                {
+                    self.hit(Case::OldJoinerRefused);
+                    self.nodes[joiner].level = FEATURE_LEVEL;
+                }
                 self.nodes[joiner].join_after = self.time + JOIN_AGAIN;
                 self.later(JOIN_AGAIN, Happening::Join(joiner));
             }
@@ -240,6 +277,14 @@ fn toggle_group(
             config.resources.remove(&resource);
         }
     } else if let Some(known) = scenario.config.groups.get(group) {
+        // What another group has taken over stays there.
+        if known
+            .members
+            .iter()
+            .any(|name| config.resources.contains_key(name))
+        {
+            return;
+        }
         for resource in &known.members {
             if let Some(settings) = scenario.config.resources.get(resource) {
                 config.resources.insert(resource.clone(), settings.clone());

@@ -1,12 +1,16 @@
 //! What cores ask for: one exhaustive match over effects. Every effect may be carried out twice.
 
 use super::World;
-use crate::{coverage::Case, invariants, node::Agent};
+use crate::{coverage::Case, invariants, scenario::key_number};
 use standfast_model::{
     effect::{Effect, Level},
     event::Reply,
     id::NodeId,
 };
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The machine starts a program again that has ended as unfit.
+const UNFIT_AGAIN: u64 = 5_000_000;
 
 impl World {
     /// Carries out the effects of one step, decided at a reading of the boot clock.
@@ -25,6 +29,10 @@ impl World {
             } else {
                 self.carry_out(number, effect, decided);
             }
+        }
+        // What was decided with it is carried out before the program ends.
+        if self.nodes[number].unfit {
+            self.kill_agent(number, UNFIT_AGAIN);
         }
     }
 
@@ -53,16 +61,20 @@ impl World {
             }
             Effect::Probe { resource, .. } => self.probe(number, &resource),
             Effect::Repair { .. } | Effect::Reconfigure { .. } => self.hash.add(6),
-            // Nobody shows a certificate here.
-            Effect::Keys(_) | Effect::Authorities(_) => {}
+            // Nobody shows a certificate here, and no authority signs.
+            Effect::Authorities(_) => {}
+            Effect::Keys(keys) => {
+                self.nodes[number].keys = Some(self.key_bits(&keys));
+            }
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::WatchFences(_) => {}
             Effect::Fence(order) => self.fence(number, *order),
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
-            // No scenario shuts a machine down in order yet.
-            Effect::Log { .. } | Effect::Left { .. } | Effect::Unfit { .. } => {}
+            Effect::Left { idle, .. } => self.left(number, idle),
+            Effect::Unfit { .. } => self.nodes[number].unfit = true,
+            Effect::Log { .. } => {}
         }
     }
 
@@ -74,15 +86,16 @@ impl World {
         node.peers = peers;
     }
 
-    fn restart_ready(&mut self, number: usize) {
-        let node = &mut self.nodes[number];
-        // Whoever asked may have been told that nothing was known of it.
-        let down = node.restarting.take().unwrap_or(500_000);
-        if node.agent != Agent::Down {
-            self.hit(Case::PlannedRestart);
-            self.note_at(number, || "agent may restart".to_owned());
-            self.kill_agent(number, down);
+    /// Keys that each machine may show, one bit each.
+    pub(super) fn key_bits(&self, keys: &BTreeMap<NodeId, BTreeSet<String>>) -> Vec<u64> {
+        let mut bits = vec![0; self.nodes.len()];
+        for (name, keys) in keys {
+            if let Some(bits) = self.number_of(name).and_then(|at| bits.get_mut(at)) {
+                let numbers = keys.iter().filter_map(|key| key_number(key));
+                *bits = numbers.fold(0, |mask, key| mask | 1 << (key % 64));
+            }
         }
+        bits
     }
 
     fn reply(&mut self, number: usize, reply: Reply) {
@@ -127,7 +140,9 @@ impl World {
 /// Effects that an edge may come to carry out twice in a row. Messages are repeated by the network.
 fn is_repeatable(effect: &Effect) -> bool {
     match effect {
+        // Who may show which key is a table: written twice it is the same one.
         Effect::Send { .. }
+        | Effect::Keys(_)
         | Effect::Reply(_)
         | Effect::WatchFences(_)
         | Effect::Fence(_)
@@ -142,7 +157,6 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Probe { .. }
         | Effect::Repair { .. }
         | Effect::Reconfigure { .. }
-        | Effect::Keys(_)
         | Effect::Authorities(_)
         | Effect::Peers(_)
         | Effect::WatchNetworks(_) => true,

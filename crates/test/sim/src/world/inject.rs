@@ -7,6 +7,8 @@
 //! a leader has committed and not yet told anybody, within a heartbeat, only its own disk knows: a
 //! leader's disk is rolled back when nothing was committed just before.
 //!
+//! While a disk is gone, no voter is removed if that leaves fewer than three: one of two is not a majority.
+//!
 //! Another: of a machine's two clocks one at a time is wrong. Who waits believes the slower one, and if both
 //! jump within one wait, there is nothing left to believe.
 
@@ -15,9 +17,10 @@ use crate::{
     coverage::Case,
     disk::{Ailment, Disk},
     fault::{Edit, Fault, Kind, Target, Way},
-    node::{Agent, Disturbance, Machine, Node, Taint},
+    node::{Agent, Disturbance, Machine, Node, Removal, Taint},
 };
 use standfast_model::{
+    FEATURE_LEVEL,
     event::{DiskCondition, Event, InstanceChange},
     id::MemberId,
 };
@@ -76,9 +79,17 @@ impl World {
             Kind::DiskLost | Kind::FolderLost | Kind::DiskRolledBack(_) | Kind::Reinstall
         );
         if forgetful {
-            let honest = self.nodes.iter().all(|node| node.disk_taint == Taint::None);
+            let honest = self
+                .nodes
+                .iter()
+                .all(|node| node.disk_taint == Taint::None && node.removal != Removal::Wanted)
+                && !self.removal_is_under_way();
             let rollback = matches!(fault.kind, Kind::DiskRolledBack(_));
-            return honest && self.voters() >= 3 && (!rollback || self.others_remember(target));
+            let remembered = || self.others_remember(target) && !self.somebody_is_to_end();
+            return honest && self.voters() >= 3 && (!rollback || remembered());
+        }
+        if fault.kind == Kind::Remove && !self.may_shrink() {
+            return false;
         }
         let unaware = |node: &&Node| node.disk_taint == Taint::RolledBack;
         match self.nodes.iter().find(unaware) {
@@ -116,12 +127,14 @@ impl World {
     fn all_others(&self, target: usize, well: impl Fn(&Node) -> bool) -> bool {
         let others = self.nodes.iter().enumerate();
         others
-            .filter(|(number, node)| *number != target && node.member != MemberId(0))
+            .filter(|(number, node)| {
+                *number != target && node.member != MemberId(0) && node.removal != Removal::Done
+            })
             .all(|(_, node)| well(node))
     }
 
     /// Members that vote, as the newest state has them.
-    fn voters(&self) -> usize {
+    pub(super) fn voters(&self) -> usize {
         let states = self
             .nodes
             .iter()
@@ -177,6 +190,10 @@ impl World {
             Kind::PlannedRestart if down % 2 == 1 => self.ask_upgrade(target, down),
             Kind::PlannedRestart => self.ask_restart(target, down),
             Kind::RollingRestart => self.roll(0),
+            Kind::AskRestart => self.ask_for_restart(target, down),
+            Kind::Leave => self.ask_to_leave(target, down),
+            Kind::Upgrade => self.upgrade(0),
+            Kind::Draft => self.ask_draft(),
             Kind::TotalOutage | Kind::AllKilled => self.strike_all(fault),
             Kind::Switchover(group) => self.ask_switchover(target, group),
             Kind::Apply(edit) => self.ask_apply(target, edit),
@@ -237,6 +254,10 @@ impl World {
                 self.tell_network(target);
             }
             Kind::Drain => self.ask_drain(target, begins),
+            Kind::Downgrade if begins => self.downgrade(target),
+            Kind::Downgrade => self.nodes[target].level = FEATURE_LEVEL,
+            Kind::Remove if begins => self.begin_removal(target),
+            Kind::Remove => self.end_removal(target),
             _ => return false,
         }
         true
@@ -329,14 +350,23 @@ impl World {
     /// A machine is lost, and a new one gets its name.
     fn reinstall(&mut self, number: usize, down: u64) {
         self.power_off(number, None);
+        self.install(number);
+        self.nodes[number].disk_taint = Taint::Lost;
+        self.later(down, Happening::Join(number));
+    }
+
+    /// An empty disk, another key, and no member yet; it is to join.
+    pub(super) fn install(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         node.disk = Disk::new(node.disk.fsync);
         node.disk.condition = DiskCondition::Fresh;
         node.member = MemberId(0);
         node.machine = Machine::Absent;
         node.joining = true;
-        node.disk_taint = Taint::Lost;
-        self.later(down, Happening::Join(number));
+        node.removal = Removal::None;
+        node.key += 1;
+        node.keys = None;
+        node.highest_level = 0;
     }
 
     /// A planned restart: the operator asks, and waits for the word.
@@ -397,9 +427,14 @@ const fn is_a_crash(kind: Kind) -> bool {
             | Kind::PowerLoss
             | Kind::PlannedRestart
             | Kind::RollingRestart
+            | Kind::AskRestart
+            | Kind::Leave
             | Kind::TotalOutage
             | Kind::AllKilled
             | Kind::Join
+            | Kind::Remove
+            | Kind::Upgrade
+            | Kind::Downgrade
             | Kind::Reinstall
     )
 }
@@ -426,9 +461,14 @@ fn is_structural(kind: Kind) -> bool {
         | Kind::DiskRolledBack(_)
         | Kind::PlannedRestart
         | Kind::RollingRestart
+        | Kind::AskRestart
+        | Kind::Leave
         | Kind::TotalOutage
         | Kind::AllKilled
         | Kind::Join
+        | Kind::Remove
+        | Kind::Upgrade
+        | Kind::Downgrade
         | Kind::Reinstall => true,
         Kind::BootJump
         | Kind::RawJump
@@ -449,6 +489,7 @@ fn is_structural(kind: Kind) -> bool {
         | Kind::Switchover(_)
         | Kind::Drain
         | Kind::Apply(_)
+        | Kind::Draft
         | Kind::Cleanup(_) => false,
     }
 }
@@ -500,8 +541,20 @@ fn case_of(kind: Kind) -> Option<Case> {
         Kind::Apply(Edit::Timing) => Case::ApplyTiming,
         Kind::Apply(Edit::Maintenance(_)) => Case::ApplyMaintenance,
         Kind::Apply(Edit::Group(_)) => Case::ApplyGroup,
+        Kind::Apply(Edit::Observe) => Case::ApplyObserve,
+        Kind::Apply(Edit::MaintenanceOfAll) => Case::ApplyMaintenanceOfAll,
+        Kind::Apply(Edit::Resource(_)) => Case::ApplyResource,
+        Kind::Apply(Edit::Regroup(_)) => Case::ApplyRegroup,
+        Kind::Apply(Edit::Command(_)) => Case::ApplyCommand,
+        Kind::Apply(Edit::Profile) => Case::ApplyProfile,
+        Kind::AskRestart => Case::AskRestart,
+        Kind::Leave => Case::Leave,
         Kind::Cleanup(_) => Case::Cleanup,
         Kind::Join => Case::Join,
+        Kind::Remove => Case::Remove,
+        Kind::Upgrade => Case::Upgrade,
+        Kind::Downgrade => Case::Downgrade,
+        Kind::Draft => Case::Draft,
         Kind::Reinstall => Case::Reinstall,
         Kind::Repeats(_) => Case::Repeats,
     })

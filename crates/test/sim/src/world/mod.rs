@@ -8,6 +8,7 @@ mod drivers;
 mod effects;
 mod fencing;
 mod inject;
+mod operator;
 mod settle;
 mod storage;
 mod transport;
@@ -21,7 +22,7 @@ use crate::{
     invariants::Violation,
     kernel::Unit,
     network::Network,
-    node::{Agent, Disturbance, Machine, Node, Taint, Troubles},
+    node::{Agent, Disturbance, Machine, Node, Removal, Taint, Troubles},
     rng::{Rng, Stream},
     scenario::Scenario,
     timeline::{Timeline, TraceHash},
@@ -96,6 +97,8 @@ enum Happening {
     Boot(usize),
     Roll(usize),
     Join(usize),
+    Remove(usize),
+    Upgrade(usize),
     Copy,
     Heal,
     Look,
@@ -298,6 +301,8 @@ impl World {
             Happening::Roll(node) => self.roll(node),
             Happening::Copy => self.copy_disks(),
             Happening::Join(node) => self.ask_to_join(node),
+            Happening::Remove(node) => self.ask_to_remove(node),
+            Happening::Upgrade(node) => self.upgrade(node),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),
             Happening::AskFence(node) => self.ask_fence(node),
@@ -378,7 +383,9 @@ impl World {
 
     /// Whoever leads in the highest term.
     pub(crate) fn leader(&self) -> Option<usize> {
-        let terms = self.nodes.iter().enumerate().filter_map(|(index, node)| {
+        let members = self.nodes.iter().enumerate();
+        let members = members.filter(|(_, node)| node.removal != Removal::Done);
+        let terms = members.filter_map(|(index, node)| {
             let term = node.core.as_ref()?.inspect().leads?;
             Some((term, index))
         });
@@ -395,6 +402,10 @@ fn machine(scenario: &Scenario, index: usize, rng: &mut Rng) -> Node {
             .map(|peer| (Scenario::node_name(peer), crate::scenario::addresses(peer)))
             .collect(),
         accepts: u128::MAX,
+        keys: None,
+        key: 0,
+        heard: vec![0; scenario.nodes],
+        removal: Removal::None,
         core: None,
         agent: Agent::Down,
         machine: if index < scenario.founders {
@@ -416,6 +427,12 @@ fn machine(scenario: &Scenario, index: usize, rng: &mut Rng) -> Node {
         troubles: Troubles::default(),
         sick: 0,
         restarting: None,
+        restart_takes: None,
+        unfit: false,
+        level: scenario.first_level,
+        runs_level: 0,
+        highest_level: 0,
+        leaving: None,
         asleep_since: 0,
         joining: false,
         jumped: None,

@@ -7,7 +7,7 @@ use crate::{
     invariants::{self, Violation, convergence},
     node::{Agent, Machine, Troubles},
 };
-use standfast_model::{plan::PlanNumber, request::Request};
+use standfast_model::{FEATURE_LEVEL, plan::PlanNumber, request::Request};
 
 /// How far a run has settled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +56,7 @@ impl World {
         node.troubles = Troubles::default();
         node.disk.ailment = None;
         node.restarting = None;
+        node.level = FEATURE_LEVEL;
         node.pauses = 0;
         for unit in &mut node.units {
             unit.exits = 0;
@@ -128,6 +129,9 @@ impl World {
 
     /// What an operator does after a bad day: the old configuration, no drained nodes, no old failures.
     fn tidy_up(&mut self) {
+        if self.scenario.acts {
+            self.find_removed();
+        }
         if self.restore_config() {
             return;
         }

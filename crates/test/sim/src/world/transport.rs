@@ -5,7 +5,7 @@ use crate::{
     coverage::Case,
     invariants,
     network::STREAM_TIMEOUT,
-    node::{Agent, Machine},
+    node::{Agent, Machine, Removal},
     timeline::Timeline,
     truth::{Asked, Lease},
 };
@@ -25,8 +25,19 @@ impl World {
             match effect {
                 Effect::Send { to, message, .. } => self.record_send(number, now, to, message),
                 Effect::Persist(batch) => self.issue(number, batch),
+                Effect::Extend { resource, deadline } => self.decide(number, resource, *deadline),
+                Effect::Start(start) => self.decide(number, &start.resource, start.deadline),
+                Effect::Keys(keys) => {
+                    self.truth.nodes[number].lets_in = Some(self.key_bits(keys));
+                }
                 _ => {}
             }
+        }
+    }
+
+    fn decide(&mut self, number: usize, resource: &ResourceId, deadline: u64) {
+        if let Some(resource) = self.resource_number(resource) {
+            self.truth.nodes[number].decided.insert(resource, deadline);
         }
     }
 
@@ -139,8 +150,26 @@ impl World {
 
     fn arrive(&mut self, from: usize, to: usize, link: u32, message: Box<Message>) {
         let receiver = &self.nodes[to];
-        if receiver.agent == Agent::Down || receiver.accepts & (1 << (from % 128)) == 0 {
+        if receiver.agent == Agent::Down {
             return;
+        }
+        if !self.lets_in(to, from) || (self.scenario.acts && !self.lets_in(from, to)) {
+            if self.nodes[from].removal == Removal::Done {
+                self.coverage.hit(Case::RemovedRefused);
+            }
+            return;
+        }
+        if self.scenario.acts && self.nodes[to].heard[from] != self.nodes[from].incarnation.0 {
+            self.nodes[to].heard[from] = self.nodes[from].incarnation.0;
+            let peer = self.nodes[from].name.clone();
+            self.deliver(
+                to,
+                Event::Link {
+                    peer,
+                    link,
+                    up: true,
+                },
+            );
         }
         self.hash.add(message.member ^ message.incarnation);
         self.record_arrival(to, &message);
@@ -153,6 +182,14 @@ impl World {
                 message,
             },
         );
+    }
+
+    /// Whether a machine has another one for a member, and its key for that member's.
+    fn lets_in(&self, who: usize, other: usize) -> bool {
+        let node = &self.nodes[who];
+        let shown = self.nodes[other].key % 64;
+        let known = |keys: &Vec<u64>| keys[other] >> shown & 1 == 1;
+        node.accepts >> (other % 128) & 1 == 1 && node.keys.as_ref().is_none_or(known)
     }
 
     fn record_arrival(&mut self, to: usize, message: &Message) {
