@@ -83,7 +83,12 @@ impl Core {
             ));
         };
         match self.consensus.propose_add_learner(member, command) {
-            Ok(()) => self.expect_member(id, member),
+            Ok(()) => {
+                if let Some(lead) = &mut self.lead {
+                    lead.newcomer = Some(member);
+                }
+                self.expect_member(id, member);
+            }
             Err(Unproposed::Busy) => self.try_again(id),
             Err(why @ (Unproposed::NotLeader | Unproposed::Unfit)) => {
                 return Err(Self::refusal(
@@ -96,7 +101,8 @@ impl Core {
     }
 
     fn check_joiner(&self, info: &Member, offer: &JoinOffer) -> Result<(), Refusal> {
-        let level = self.state.level();
+        let raised = self.lead.as_ref().map_or(0, |lead| lead.raised);
+        let level = self.state.level().max(raised);
         let refuse = |text: String| Err(Self::refusal(RefusalKind::Invalid, text));
         if offer.feature_level != 0 && offer.feature_level < level {
             return refuse(format!(

@@ -55,6 +55,9 @@ pub(crate) struct Lead {
     pub(crate) decided_at: Option<u64>,
     /// The decision on its way through the log, and who it touches.
     pub(crate) pending: Option<Pending>,
+    /// A member on its way through the log, and the feature level that is: each has to know of the other.
+    pub(crate) newcomer: Option<MemberId>,
+    pub(crate) raised: u32,
     /// Reports on their way through the log: node, incarnation, version.
     pub(crate) reporting: BTreeMap<NodeId, (Incarnation, u64)>,
     pub(crate) failures_since: BTreeMap<(ResourceId, NodeId), (u32, Now)>,
@@ -144,6 +147,8 @@ impl Lead {
             ending: BTreeSet::new(),
             decided_at: None,
             pending: None,
+            newcomer: None,
+            raised: 0,
             reporting: BTreeMap::new(),
             failures_since: BTreeMap::new(),
             last_change: now,

@@ -8,7 +8,7 @@ use crate::{
 use standfast_model::{
     command::Change,
     effect::{Effect, Level},
-    id::{Incarnation, NodeId},
+    id::{Incarnation, MemberId, NodeId},
     planted::Planted,
     request::{Refusal, RefusalKind, Request},
     state::{ClusterState, NodeState},
@@ -142,9 +142,14 @@ impl Core {
     /// Raises the feature level when every member's program knows more.
     pub(crate) fn raise_feature_level(&mut self, now: Now) {
         let level = self.level_of_all();
-        if level > self.state.feature_level {
-            self.propose(now, None, Change::RaiseLevel { level });
+        let next = MemberId(self.state.next_member);
+        let Some(lead) = &mut self.lead else { return };
+        // Whoever is on its way in has not said yet what it knows.
+        if level <= self.state.feature_level || lead.newcomer.is_some_and(|member| member >= next) {
+            return;
         }
+        lead.raised = lead.raised.max(level);
+        self.propose(now, None, Change::RaiseLevel { level });
     }
 
     /// What every member's program knows, as far as they have said; zero while one of them has not.
