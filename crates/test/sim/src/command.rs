@@ -31,9 +31,10 @@ pub struct Options {
     /// Hunt planted bugs: `all`, a name, or `list`.
     #[arg(long, value_name = "NAME")]
     planted: Option<String>,
-    /// Leave out what operators do: seeds as they were before operators did anything.
+    /// Let operators act meanwhile: restarts, shutdowns, removals, upgrades, other configurations. Finds what
+    /// docs/TESTING.md calls open.
     #[arg(long)]
-    plain: bool,
+    acts: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -76,7 +77,7 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         return hunt(name, options, jobs, out);
     }
     let (from, to) = options.seeds.unwrap_or((0, ENOUGH_SEEDS));
-    let case_of = case_of(options.plain);
+    let case_of = case_of(options.acts);
     let began = std::time::Instant::now();
     let outcomes = seeds::run_all((from, to), jobs, GIVE_UP_AFTER, case_of);
     let summary = Summary::of(
@@ -95,12 +96,8 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// The runs of seeds, with what operators do or without it.
-const fn case_of(plain: bool) -> fn(u64) -> Case {
-    if plain {
-        Case::without_acts
-    } else {
-        Case::of_seed
-    }
+const fn case_of(acts: bool) -> fn(u64) -> Case {
+    if acts { Case::with_acts } else { Case::of_seed }
 }
 
 fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
@@ -110,7 +107,7 @@ fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> 
             planted: bug,
             ..directed::case(planted, seed)
         },
-        None => case_of(options.plain)(seed),
+        None => case_of(options.acts)(seed),
     };
     let (outcome, lines) = case.explain(usize::MAX);
     for line in lines {
@@ -283,7 +280,7 @@ impl Summary {
         });
         Self {
             holes: if wanted >= ENOUGH_SEEDS && failure.is_none() {
-                coverage.holes()
+                coverage.holes(outcomes.iter().any(|outcome| outcome.acts))
             } else {
                 Vec::new()
             },

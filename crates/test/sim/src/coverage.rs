@@ -140,6 +140,9 @@ impl Default for Coverage {
     }
 }
 
+/// What only operators' acts bring about.
+const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
+
 impl Coverage {
     pub(crate) fn hit(&mut self, case: Case) {
         if let Some(count) = self.0.get_mut(case as usize) {
@@ -157,12 +160,13 @@ impl Coverage {
         }
     }
 
-    /// Cases that were never hit.
-    pub(crate) fn holes(&self) -> Vec<&'static str> {
+    /// Cases that were never hit, of those that can be.
+    pub(crate) fn holes(&self, acts: bool) -> Vec<&'static str> {
         Case::ALL
             .iter()
             .filter(|case| self.of(**case) == 0)
             .map(|case| case.name())
+            .filter(|name| acts || !OF_ACTS.iter().any(|prefix| name.starts_with(prefix)))
             .collect()
     }
 

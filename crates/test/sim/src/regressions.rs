@@ -33,7 +33,7 @@ const FOUND: [(u64, &str); 6] = [
 #[test]
 fn seeds_that_failed_once_pass() {
     for (seed, found) in FOUND {
-        let outcome = Case::without_acts(seed).run();
+        let outcome = Case::of_seed(seed).run();
         assert_eq!(outcome.violation, None, "seed {seed}: {found}");
     }
 }

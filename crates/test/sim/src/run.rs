@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) hash: u64,
     /// Simulated time, microseconds.
     pub(crate) simulated: u64,
+    /// Operators acted.
+    pub(crate) acts: bool,
     pub(crate) faults: usize,
     pub(crate) steps: u64,
     /// From healing to settling, microseconds.
@@ -33,12 +35,8 @@ pub(crate) struct Outcome {
 impl Case {
     /// The case of a seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
-        let mut scenario = Scenario::new(seed);
-        scenario.acts = true;
-        scenario.first_level = crate::acts::first_level(seed);
-        let mut faults = crate::schedule::draw(&scenario);
-        faults.extend(crate::acts::draw(&scenario));
-        faults.sort_by_key(|fault| fault.at);
+        let scenario = Scenario::new(seed);
+        let faults = crate::schedule::draw(&scenario);
         Self {
             scenario,
             faults,
@@ -46,10 +44,14 @@ impl Case {
         }
     }
 
-    /// The same without what operators do (`acts`), as runs were before there was any of that.
-    pub(crate) fn without_acts(seed: u64) -> Self {
-        let scenario = Scenario::new(seed);
-        let faults = crate::schedule::draw(&scenario);
+    /// The same, and operators act meanwhile (`acts`).
+    pub(crate) fn with_acts(seed: u64) -> Self {
+        let mut scenario = Scenario::new(seed);
+        scenario.acts = true;
+        scenario.first_level = crate::acts::first_level(seed);
+        let mut faults = crate::schedule::draw(&scenario);
+        faults.extend(crate::acts::draw(&scenario));
+        faults.sort_by_key(|fault| fault.at);
         Self {
             scenario,
             faults,
@@ -78,6 +80,7 @@ impl Case {
             seed: self.scenario.seed,
             hash: world.hash.value(),
             simulated: world.time,
+            acts: self.scenario.acts,
             faults: self.faults.len(),
             steps: world.steps,
             settled: world.settling.took,
