@@ -83,12 +83,7 @@ impl Core {
             ));
         };
         match self.consensus.propose_add_learner(member, command) {
-            Ok(()) => {
-                if let Some(lead) = &mut self.lead {
-                    lead.newcomer = Some(member);
-                }
-                self.expect_member(id, member);
-            }
+            Ok(()) => self.expect_newcomer(id, member),
             Err(Unproposed::Busy) => self.try_again(id),
             Err(why @ (Unproposed::NotLeader | Unproposed::Unfit)) => {
                 return Err(Self::refusal(
@@ -98,6 +93,13 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn expect_newcomer(&mut self, id: u64, member: MemberId) {
+        if let Some(lead) = &mut self.lead {
+            lead.newcomer = Some(member);
+        }
+        self.expect_member(id, member);
     }
 
     fn check_joiner(&self, info: &Member, offer: &JoinOffer) -> Result<(), Refusal> {
