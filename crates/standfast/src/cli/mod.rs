@@ -1,6 +1,6 @@
 //! The command line: one definition of the flags, and the commands that ask the agent.
 //!
-//! Every command gives `Ok` or a [`Failure`] with its exit code; [`run`] is the only place that turns
+//! Every command gives `Ok` or a `Failure` with its exit code; [`run`] is the only place that turns
 //! one into the other. Nothing here decides: the agent answers, `render` says it.
 
 mod apply;
