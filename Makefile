@@ -27,7 +27,7 @@ test-long: ## what takes hours; writes docs/results, to be committed
 	@scripts/setup all
 	@scripts/test-long
 
-bench-failover: ## the faults beside keepalived; writes docs/results/failover.{json,md}
+bench-failover: ## the faults beside keepalived and Pacemaker; writes docs/results/failover.{json,md}
 	@scripts/setup bench
 	@cargo build --release --locked --quiet --workspace
 	@mkdir -p docs/results

@@ -55,6 +55,23 @@ pub fn problems(trial: &Trial) -> Vec<String> {
     found
 }
 
+/// What no system that is set up rightly fails at: a baseline that does is not measured, but broken.
+#[must_use]
+pub fn baseline_problems(trial: &Trial) -> Vec<String> {
+    let mut found = Vec::new();
+    let returns = matches!(
+        trial.fault,
+        Fault::PowerLoss | Fault::ServiceKilled | Fault::Switchover
+    );
+    if returns && trial.client.new_node.is_none() {
+        found.push("nobody took over: is this system set up rightly?".to_owned());
+    }
+    if trial.owners_healed.answers == 0 {
+        found.push("the watcher heard nobody: nothing is known of owners".to_owned());
+    }
+    found
+}
+
 fn limit(found: &mut Vec<String>, what: &str, value: Option<f64>, most: f64) {
     match value {
         None => found.push(format!("{what}: never, of at most {most:.0} ms")),
@@ -137,11 +154,11 @@ fn ends(trial: &Trial, found: &mut Vec<String>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::measure::{ClientView, OwnerView};
 
-    fn good() -> Trial {
+    pub(crate) fn good() -> Trial {
         let owners = OwnerView {
             dual_owner_ms: 0.0,
             dual_service_ms: 0.0,
@@ -181,6 +198,16 @@ mod tests {
         let mut trial = good();
         trial.owners_healed.dual_owner_ms = 5.0;
         assert_eq!(problems(&trial), ["two nodes owned the address for 5.0 ms"]);
+    }
+
+    #[test]
+    fn a_baseline_that_nobody_takes_over_is_not_measured() {
+        assert_eq!(baseline_problems(&good()), Vec::<String>::new());
+        let mut trial = good();
+        trial.client.new_node = None;
+        assert_eq!(baseline_problems(&trial).len(), 1);
+        trial.fault = Fault::SilentPartition;
+        assert_eq!(baseline_problems(&trial), Vec::<String>::new());
     }
 
     #[test]

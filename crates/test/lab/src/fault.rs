@@ -43,6 +43,8 @@ pub enum Fault {
     CarrierLoss,
     /// The primary's daemon is killed.
     AgentKilled,
+    /// The primary's messaging daemon is killed, where that is a process of its own: Corosync under Pacemaker.
+    MessagingKilled,
     /// The primary's keepers are killed.
     KeeperKilled,
     /// The primary's daemon is stopped (SIGSTOP).
@@ -125,6 +127,7 @@ impl Fault {
                 Expected::Returns
             }
             Self::AgentKilled
+            | Self::MessagingKilled
             | Self::HealedPartition
             | Self::CoresBusy
             | Self::CoresBusyNoRealtime
@@ -149,6 +152,8 @@ impl Fault {
             Self::CoresBusy | Self::CoresBusyNoRealtime | Self::FsyncLate => {
                 Duration::from_secs(10)
             }
+            // At Corosync's defaults a peer takes over some 9 s later.
+            Self::MessagingKilled => Duration::from_secs(15),
             _ => Duration::from_secs(3),
         }
     }
@@ -157,6 +162,12 @@ impl Fault {
     #[must_use]
     pub fn is_handicap(self) -> bool {
         matches!(self, Self::CoresBusyNoRealtime | Self::FsyncLate)
+    }
+
+    /// Whether it only means something to other systems than Standfast.
+    #[must_use]
+    pub fn is_foreign(self) -> bool {
+        self == Self::MessagingKilled
     }
 
     /// Whether it needs networks that can be broken.
@@ -311,6 +322,7 @@ fn inject(fault: Fault, system: &mut dyn System, primary: usize) -> Result<u64> 
         Fault::HealedPartition => cut(system, primary, Cut::Nothing),
         Fault::CarrierLoss => carrier_loss(system, primary),
         Fault::AgentKilled => signal_all(system, primary, &[Role::Agent], Signal::KILL),
+        Fault::MessagingKilled => signal_all(system, primary, &[Role::Messaging], Signal::KILL),
         Fault::KeeperKilled => signal_all(system, primary, &[Role::Keeper], Signal::KILL),
         Fault::ServiceKilled => signal_all(system, primary, &[Role::Service], Signal::KILL),
         Fault::AgentStopped => signal_all(system, primary, &[Role::Agent], Signal::STOP),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
 use crate::command;
 use crate::enclosure::Mode;
@@ -46,6 +46,35 @@ struct Power {
     child: Child,
     stdin: ChildStdin,
     init: u32,
+}
+
+/// Folders that every host of a lab sees.
+#[derive(Debug)]
+pub(crate) struct OutsideView {
+    /// The switch ports of the lab, in sysfs.
+    pub(crate) ports: PathBuf,
+    /// The host's control group.
+    pub(crate) cgroup: PathBuf,
+}
+
+impl Power {
+    /// Asks the kernel without taking the exit status away from whoever waits for it later.
+    fn lives(&self) -> bool {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        pid(self.child.id()).is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), peek), Ok(None)))
+    }
+
+    /// Waits for a host that is dead or dying. Whoever waited for its process 1 may have died with it: then it is our child.
+    fn bury(mut self) {
+        drop(self.child.wait());
+        if let Some(pid) = pid(self.init) {
+            waitpid(Some(pid), WaitOptions::NOHANG).ok();
+        }
+    }
+}
+
+fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
 impl Host {
@@ -97,10 +126,19 @@ impl Host {
         })
     }
 
-    /// Whether it has power.
+    /// Whether it has power: a fence agent may have taken it behind the laboratory's back.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.power.is_some()
+        self.power.as_ref().is_some_and(Power::lives)
+    }
+
+    /// How the other hosts of the lab reach this one's power; none without control groups.
+    pub(crate) fn outside_view(&self) -> Option<OutsideView> {
+        let lab = self.spec.folder.parent()?;
+        Some(OutsideView {
+            ports: lab.join("sys/class/net"),
+            cgroup: lab.join("cgroup").join(self.cgroup.as_ref()?.file_name()?),
+        })
     }
 
     /// Boots the host: namespaces, mounts, links. Must be called from a thread that outlives it: the host dies with its parent.
@@ -110,6 +148,9 @@ impl Host {
     pub fn boot(&mut self, network: Option<&Network>) -> Result<()> {
         if self.is_on() {
             return Ok(());
+        }
+        if let Some(dead) = self.power.take() {
+            dead.bury();
         }
         self.make_disk()?;
         if let Some(cgroup) = &self.cgroup {
@@ -236,9 +277,13 @@ impl Host {
     /// # Errors
     /// When a link cannot be set down.
     pub fn power_off(&mut self, network: Option<&Network>) -> Result<()> {
-        let Some(mut power) = self.power.take() else {
+        let Some(power) = self.power.take() else {
             return Ok(());
         };
+        if !power.lives() {
+            power.bury();
+            return Ok(());
+        }
         if let Some(network) = network {
             for nic in &self.nics {
                 network.set_port(&nic.port, false)?;
@@ -251,8 +296,7 @@ impl Host {
             processes::kill_descendants(power.init);
             processes::signal(power.init, Signal::KILL);
         }
-        drop(power.child.wait());
-        drop(power.stdin);
+        power.bury();
         Ok(())
     }
 

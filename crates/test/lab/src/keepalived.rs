@@ -123,6 +123,7 @@ impl System for Keepalived {
             && !matches!(
                 fault,
                 Fault::KeeperKilled
+                    | Fault::MessagingKilled
                     | Fault::AgentKeeperStopped
                     | Fault::CoresBusyNoRealtime
                     | Fault::FsyncLate
@@ -154,7 +155,7 @@ impl System for Keepalived {
                 .first()
                 .is_some_and(|word| word.ends_with("keepalived")),
             Role::Service => process.argv.get(1).is_some_and(|word| word == "serve"),
-            Role::Keeper => false,
+            Role::Keeper | Role::Messaging => false,
         };
         node.processes().into_iter().filter(wanted).collect()
     }

@@ -2,7 +2,7 @@
 //! nor for what happens to them (`fault`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::enclosure::{Enclosure, Mode};
 use crate::error::{LabError, Result};
@@ -51,6 +51,9 @@ impl Lab {
         let network = namespaced
             .then(|| Network::create(number, &folder))
             .transpose()?;
+        if let (Mode::Root, Some(cgroup)) = (enclosure.mode, &enclosure.cgroup) {
+            show_cgroups(cgroup, &folder)?;
+        }
         let program = own_program()?;
         let host = |index: u8, name: &str| {
             let spec = HostSpec {
@@ -203,6 +206,14 @@ impl Lab {
             self.watcher.network_namespace()?,
         )
     }
+}
+
+/// Hosts see no control groups but their own. A fence agent on one host has to reach those of the others, as a power switch would.
+fn show_cgroups(cgroup: &Path, folder: &Path) -> Result<()> {
+    let view = folder.join("cgroup");
+    std::fs::create_dir_all(&view).map_err(|error| LabError::file("create", &view, error))?;
+    rustix::mount::mount_bind(cgroup, &view)
+        .map_err(|error| LabError::file("bind-mount on", &view, error.into()))
 }
 
 fn mac(lab: u8, network: u8, index: u8) -> [u8; 6] {

@@ -3,7 +3,8 @@
 //! * [`enclosure`]: namespaces around everything, chosen by itself; clean-up.
 //! * [`lab`], [`host`], [`network`], [`host_init`]: machines and the networks between them.
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
-//! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baseline, [`keepalived`].
+//! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baselines,
+//!   [`keepalived`] and [`pacemaker`].
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
 //!   they must not lose, and what happens in the middle of them. [`evidence`]: what is kept of a failure.
@@ -12,6 +13,7 @@
 
 pub mod check;
 pub mod command;
+mod crm_mon;
 pub mod demo;
 pub mod enclosure;
 pub mod error;
@@ -25,6 +27,8 @@ mod live;
 pub mod load;
 pub mod measure;
 pub mod network;
+pub mod pacemaker;
+mod pacemaker_files;
 pub mod probe;
 pub mod processes;
 pub mod report;

@@ -85,6 +85,97 @@ pub fn markdown(trials: &[Trial]) -> String {
     table(&head.map(str::to_owned), &rows)
 }
 
+/// A Markdown table for readers: a line a fault, a column a system. Median, and the longest in brackets; of a switchover the longest
+/// gap, because the old owner answers while it is prepared.
+#[must_use]
+pub fn comparison(trials: &[Trial]) -> String {
+    let mut systems: Vec<&str> = trials.iter().map(|trial| trial.system.as_str()).collect();
+    systems.sort_unstable();
+    systems.dedup();
+    let mut head = vec!["fault".to_owned()];
+    head.extend(systems.iter().map(|system| (*system).to_owned()));
+    let mut lines: Vec<(bool, Fault)> = trials
+        .iter()
+        .map(|trial| (trial.loaded, trial.fault))
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let rows: Vec<Vec<String>> = lines
+        .into_iter()
+        .map(|(loaded, fault)| {
+            let load = if loaded { " (loaded)" } else { "" };
+            let mut row = vec![format!("{}{load}", fault.name())];
+            row.extend(systems.iter().map(|system| {
+                let same = |trial: &&Trial| {
+                    (trial.loaded, trial.fault, trial.system.as_str()) == (loaded, fault, system)
+                };
+                in_words(&trials.iter().filter(same).collect::<Vec<_>>())
+            }));
+            row
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+/// What clients and the watcher saw of one fault on one system.
+fn in_words(trials: &[&Trial]) -> String {
+    let Some(first) = trials.first() else {
+        return "does not apply".to_owned();
+    };
+    let pick = |value: fn(&Trial) -> Option<f64>| -> Vec<f64> {
+        trials.iter().filter_map(|trial| value(trial)).collect()
+    };
+    let mut text = if trials.iter().all(|trial| trial.client.failed_requests == 0) {
+        "no failed request".to_owned()
+    } else {
+        let of_one: fn(&Trial) -> Option<f64> = if first.fault == Fault::Switchover {
+            |trial| Some(trial.client.longest_gap_ms)
+        } else {
+            |trial| trial.client.rto_ms
+        };
+        let times = pick(of_one);
+        let missing = trials.len().saturating_sub(times.len());
+        let never = if missing > 0 {
+            format!("{missing} of {} never", trials.len())
+        } else {
+            String::new()
+        };
+        match spread(&times) {
+            None => "never".to_owned(),
+            Some((median, _, most)) if never.is_empty() => {
+                format!("{} ({})", time(median), time(most))
+            }
+            Some((median, _, most)) => format!("{} ({}), {never}", time(median), time(most)),
+        }
+    };
+    let two = |values: &[f64]| spread(values).filter(|(.., most)| *most > 0.0);
+    if let Some((median, _, most)) = two(&pick(|trial| Some(trial.owners.dual_owner_ms))) {
+        text.push_str(&format!(
+            "; **two owners for {} ({})**",
+            time(median),
+            time(most)
+        ));
+    } else if let Some((median, _, most)) =
+        two(&pick(|trial| Some(trial.owners_healed.dual_owner_ms)))
+    {
+        text.push_str(&format!(
+            "; **two owners for {} ({}) once healed**",
+            time(median),
+            time(most)
+        ));
+    }
+    text
+}
+
+/// Milliseconds as people read them.
+fn time(milliseconds: f64) -> String {
+    if milliseconds >= 1000.0 {
+        format!("{:.2} s", milliseconds / 1000.0)
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
 /// A Markdown table of what agents need.
 #[must_use]
 pub fn usage(usages: &[Usage]) -> String {
@@ -149,4 +240,53 @@ pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
         text.push_str(&line(row));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::good;
+
+    fn trial(system: &str, fault: Fault, rto_ms: Option<f64>, dual_ms: f64) -> Trial {
+        let mut trial = good();
+        trial.system = system.to_owned();
+        trial.fault = fault;
+        trial.client.rto_ms = rto_ms;
+        trial.client.failed_requests = usize::from(rto_ms != Some(0.0));
+        trial.owners.dual_owner_ms = dual_ms;
+        trial
+    }
+
+    #[test]
+    fn systems_stand_side_by_side_in_words() {
+        let trials = [
+            trial("one", Fault::PowerLoss, Some(800.0), 0.0),
+            trial("one", Fault::PowerLoss, Some(812.4), 0.0),
+            trial("one", Fault::AgentKilled, Some(0.0), 0.0),
+            trial("two", Fault::PowerLoss, Some(8600.0), 0.0),
+            trial("two", Fault::PowerLoss, None, 0.0),
+            trial("two", Fault::AgentKilled, Some(0.0), 5730.0),
+        ];
+        let expected = "\
+| fault        | one               | two                                              |
+| ------------ | ----------------- | ------------------------------------------------ |
+| power-loss   | 806 ms (812 ms)   | 8.60 s (8.60 s), 1 of 2 never                    |
+| agent-killed | no failed request | no failed request; **two owners for 5.73 s (5.73 s)** |
+";
+        let squeezed = |text: &str| text.replace([' ', '-'], "");
+        assert_eq!(squeezed(&comparison(&trials)), squeezed(expected));
+    }
+
+    #[test]
+    fn a_fault_that_a_system_does_not_know_does_not_apply_and_two_owners_after_healing_are_told() {
+        let mut late = trial("one", Fault::SilentPartition, Some(900.0), 0.0);
+        late.owners_healed.dual_owner_ms = 30.0;
+        let trials = [late, trial("two", Fault::PowerLoss, Some(1.0), 0.0)];
+        let text = comparison(&trials);
+        assert!(text.contains("does not apply"), "{text}");
+        assert!(
+            text.contains("900 ms (900 ms); **two owners for 30 ms (30 ms) once healed**"),
+            "{text}"
+        );
+    }
 }

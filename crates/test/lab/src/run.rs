@@ -36,13 +36,25 @@ pub(crate) struct LabOptions {
     /// Watch every fault at least this long, instead of as long as the fault needs.
     #[arg(long)]
     pub(crate) watch_ms: Option<u64>,
-    /// Systems to run: standfast[=PROFILE], keepalived[=ADVERT_INT]. Only Standfast is checked.
+    /// Systems to run: standfast[=PROFILE], keepalived[=ADVERT_INT], pacemaker[=VARIANT]. Of the others is checked only that they take over.
     #[arg(long, default_value = "standfast")]
     pub(crate) system: Vec<String>,
     /// Write every trial as JSON to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
 }
+
+/// What is compared when nothing else is asked for.
+const SYSTEMS: [&str; 8] = [
+    "standfast=lan",
+    "standfast=fast",
+    "keepalived",
+    "keepalived=0.1",
+    "pacemaker",
+    "pacemaker=3",
+    "pacemaker=token:300",
+    "pacemaker=fencing",
+];
 
 /// Options of `standfast-lab bench-failover`.
 #[derive(Debug, Args)]
@@ -54,7 +66,7 @@ pub(crate) struct BenchOptions {
     #[arg(long)]
     pub(crate) fault: Vec<Fault>,
     /// Systems to compare.
-    #[arg(long, default_values = ["standfast=lan", "standfast=fast", "keepalived", "keepalived=0.1"])]
+    #[arg(long, default_values = SYSTEMS)]
     pub(crate) system: Vec<String>,
     /// Leave out the trials with all cores busy.
     #[arg(long)]
@@ -141,24 +153,22 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
             ..Patience::default()
         },
     };
-    let supported = |system: &dyn System| {
-        plan.faults
-            .iter()
-            .filter(|fault| system.supports(**fault))
-            .count()
+    let missing = |system: &dyn System| {
+        let own = plan.faults.iter().filter(|fault| !fault.is_foreign());
+        own.filter(|fault| !system.supports(**fault)).count()
     };
     let checked = |name: &str| name.starts_with("standfast");
     let skipped: usize = systems
         .iter()
         .filter(|system| checked(system.name()))
-        .map(|system| plan.faults.len().saturating_sub(supported(system.as_ref())))
+        .map(|system| missing(system.as_ref()))
         .sum();
     let (mut passed, mut bad) = (0_u32, 0_u32);
     let mut trials = Vec::new();
     session::run(&mut systems, &plan, &mut |result| {
         let problems = match &result {
             Ok(trial) if checked(&trial.system) => check::problems(trial),
-            Ok(_) => Vec::new(),
+            Ok(trial) => check::baseline_problems(trial),
             Err(broken) => vec![broken.error.to_string()],
         };
         match &result {
@@ -268,11 +278,14 @@ fn idle_usage(options: &BenchOptions, enclosure: &Enclosure) -> Result<Vec<Usage
 fn markdown(published: &Published) -> String {
     let mut text = format!(
         "# Failover, measured from the client\n\nMachine: {}. Commit: {}. Hosts: {}.\n\n\
-         Median (minimum–maximum). `never ×N`: N trials in which it did not happen while it was watched. Every trial is in failover.json.\n\n",
+         Median, and the longest in brackets. Every trial is in failover.json. In the second table: median (minimum–maximum); `never ×N`:\n\
+         N trials in which it did not happen while it was watched.\n\n",
         published.machine,
         published.commit,
         published.mode.explanation(),
     );
+    text.push_str(&report::comparison(&published.trials));
+    text.push_str("\n## Every figure, in milliseconds\n\n");
     text.push_str(&report::markdown(&published.trials));
     if !published.usage.is_empty() {
         text.push_str("\n## One idle agent\n\n");

@@ -9,6 +9,7 @@ use crate::fault::{Fault, Injector};
 use crate::keepalived::Keepalived;
 use crate::lab::Lab;
 use crate::load::Load;
+use crate::pacemaker::{Pacemaker, Variant};
 use crate::standfast_system::Standfast;
 use crate::sys;
 use crate::system::System;
@@ -41,7 +42,8 @@ pub struct Broken {
     pub error: LabError,
 }
 
-/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`), in lab number `number`.
+/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`),
+/// `pacemaker` (or `pacemaker=VARIANT`, see [`Variant::parse`]), in lab number `number`.
 ///
 /// # Errors
 /// When the name is unknown or the system cannot be deployed.
@@ -58,8 +60,14 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
             system.start()?;
             Ok(Box::new(system))
         }
+        "pacemaker" => {
+            let variant = Variant::parse(variant)?;
+            let lab = Lab::create(enclosure, number, variant.nodes)?;
+            Ok(Box::new(Pacemaker::deploy(lab, variant)?))
+        }
         _ => Err(LabError::Unexpected(format!(
-            "no system {name}; known: standfast, standfast=PROFILE, keepalived, keepalived=ADVERT_INT"
+            "no system {name}; known: standfast, standfast=PROFILE, keepalived, keepalived=ADVERT_INT, pacemaker, \
+             pacemaker=VARIANT (2, 3, token:MILLISECONDS, fencing, with commas between)"
         ))),
     }
 }

@@ -386,7 +386,7 @@ impl System for Standfast {
     }
 
     fn supports(&self, fault: Fault) -> bool {
-        self.lab.network.is_some() || !fault.needs_network()
+        !fault.is_foreign() && (self.lab.network.is_some() || !fault.needs_network())
     }
 
     fn start(&mut self) -> Result<()> {
@@ -407,6 +407,8 @@ impl System for Standfast {
             match role {
                 Role::Agent => program == "standfast" && verb == "agent",
                 Role::Keeper => verb == "keeper",
+                // The agent itself.
+                Role::Messaging => false,
                 Role::Service => program == "standfast-lab" && verb == "serve",
             }
         };

@@ -10,6 +10,8 @@ use crate::processes::HostProcess;
 pub enum Role {
     /// The daemon that decides.
     Agent,
+    /// The daemon that carries messages between the nodes, where that is a process of its own.
+    Messaging,
     /// The small process that ends a resource when its lease ends.
     Keeper,
     /// The service itself.
