@@ -2,6 +2,7 @@
 //!
 //! Histories keep an MD5 sum of the parameters. Not for secrets: nobody may rely on this sum.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use standfast_scheduler::input::{Attributes, Resource};
@@ -14,6 +15,8 @@ pub(crate) struct Known {
     pub(crate) parameters: Attributes,
     /// Milliseconds by name and interval.
     timeouts: BTreeMap<(String, u64), u64>,
+    /// The sum of all parameters; hundreds of results ask for it.
+    sum: OnceCell<String>,
 }
 
 impl Known {
@@ -31,13 +34,25 @@ impl Known {
         {
             return false;
         }
-        let mut parameters = self.parameters.clone();
-        if interval > 0 {
-            let limit = self.timeouts.get(&(task.to_owned(), interval));
-            let limit = limit.copied().unwrap_or(usual).to_string();
-            parameters.insert("CRM_meta_timeout".to_owned(), limit);
+        if interval == 0 {
+            return self.differs(record);
         }
+        let mut parameters = self.parameters.clone();
+        let limit = self.timeouts.get(&(task.to_owned(), interval));
+        let limit = limit.copied().unwrap_or(usual).to_string();
+        parameters.insert("CRM_meta_timeout".to_owned(), limit);
         differs(record, &parameters)
+    }
+}
+
+impl Known {
+    /// Whether a recorded start has to be done again, because of other or unknown parameters.
+    pub(crate) fn differs(&self, record: Xml<'_>) -> bool {
+        if record.attribute("op-restart-digest").is_some() {
+            return differs(record, &self.parameters);
+        }
+        let sum = self.sum.get_or_init(|| sum(self.parameters.iter()));
+        record.attribute("op-digest") != Some(sum)
     }
 }
 
@@ -50,6 +65,7 @@ pub(crate) fn collect(resources: &[Resource], all: &mut Vec<(String, Known)>) {
             let known = Known {
                 parameters: resource.parameters.clone(),
                 timeouts: timeouts.collect(),
+                sum: OnceCell::new(),
             };
             all.push((resource.id.clone(), known));
         }
@@ -58,7 +74,7 @@ pub(crate) fn collect(resources: &[Resource], all: &mut Vec<(String, Known)>) {
 }
 
 /// Whether a recorded start has to be done again, because of other or unknown parameters.
-pub(crate) fn differs(record: Xml<'_>, parameters: &Attributes) -> bool {
+fn differs(record: Xml<'_>, parameters: &Attributes) -> bool {
     let recorded = record.attribute("op-restart-digest");
     if let Some(recorded) = recorded {
         let named = record.attribute("op-force-restart").unwrap_or_default();

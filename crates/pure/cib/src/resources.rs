@@ -10,8 +10,14 @@ use crate::{Reader, Xml, child};
 impl<'a> Reader<'a> {
     pub(crate) fn resources(&self, section: Xml<'a>, options: &Attributes) -> Vec<Resource> {
         let mut all = Vec::new();
+        let makes_guest = |element: Xml<'a>| {
+            element.attribute("name") == Some("remote-node") || element.has_attribute("remote-node")
+        };
+        let guests = self.configuration.descendants().any(makes_guest);
         for element in section.children().filter(Xml::is_element) {
-            self.add_guests(element, &mut all, options);
+            if guests {
+                self.add_guests(element, &mut all, options);
+            }
             all.extend(self.resource(element, &[], options));
         }
         all

@@ -3,13 +3,13 @@
 //! Not for what it means: the scheduler interprets it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use standfast_scheduler::input::{History, NodeState, Record, Ticket};
 use standfast_scheduler::score::is_true;
 
-use crate::operations::interval_of;
 use crate::rule::About;
-use crate::{Reader, Xml, child, children, digest};
+use crate::{Reader, Xml, child, children};
 
 impl<'a> Reader<'a> {
     pub(crate) fn states(&self) -> Vec<NodeState> {
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
                 .is_some_and(|value| value != "0"),
             attributes: self.values(&transient, "instance_attributes", About::default()),
             history: histories
-                .filter_map(|history| self.history(history))
+                .filter_map(|history| self.history(history).map(Arc::new))
                 .collect(),
         })
     }
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
                 let (task, interval) = (record.task.as_str(), record.interval_ms);
                 record.outdated = matches!(task, "start" | "monitor")
                     && known.is_outdated(element, task, interval, usual);
-                record.parameters_changed = is_start && digest::differs(element, &known.parameters);
+                record.parameters_changed = is_start && known.differs(element);
             }
             record
         });
@@ -95,19 +95,59 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The attributes of a result, found in one go: there are tens of thousands of results.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written<'x> {
+    id: Option<&'x str>,
+    operation_key: Option<&'x str>,
+    operation: Option<&'x str>,
+    interval: Option<&'x str>,
+    call: Option<&'x str>,
+    rc: Option<&'x str>,
+    status: Option<&'x str>,
+    key: Option<&'x str>,
+    magic: Option<&'x str>,
+    changed: Option<&'x str>,
+    run: Option<&'x str>,
+    on_node: Option<&'x str>,
+    source: Option<&'x str>,
+    target: Option<&'x str>,
+}
+
+impl<'x> Written<'x> {
+    fn of(element: Xml<'x>) -> Self {
+        let mut written = Self::default();
+        for attribute in element.attributes() {
+            let place = match attribute.name() {
+                "id" => &mut written.id,
+                "operation_key" => &mut written.operation_key,
+                "operation" => &mut written.operation,
+                "interval" => &mut written.interval,
+                "call-id" => &mut written.call,
+                "rc-code" => &mut written.rc,
+                "op-status" => &mut written.status,
+                "transition-key" => &mut written.key,
+                "transition-magic" => &mut written.magic,
+                "last-rc-change" => &mut written.changed,
+                "last-run" => &mut written.run,
+                "on_node" => &mut written.on_node,
+                "migrate_source" => &mut written.source,
+                "migrate_target" => &mut written.target,
+                _ => continue,
+            };
+            *place = Some(attribute.value());
+        }
+        written
+    }
+}
+
 fn record(element: Xml<'_>) -> Record {
-    let text = |name| element.attribute(name).map(str::to_owned);
-    let number = |name| {
-        element
-            .attribute(name)
-            .and_then(|text| text.trim().parse::<i64>().ok())
-    };
-    let magic = element.attribute("transition-magic").unwrap_or_default();
+    let written = Written::of(element);
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let number = |value: Option<&str>| value.and_then(|text| text.trim().parse::<i64>().ok());
+    let magic = written.magic.unwrap_or_default();
     let from_magic = magic.split_once(';').map(|(_, key)| key);
-    let key = element
-        .attribute("transition-key")
-        .or(from_magic)
-        .unwrap_or_default();
+    let key = written.key.or(from_magic).unwrap_or_default();
     let mut parts = key.splitn(4, ':');
     let (_, transition, expected) = (parts.next(), parts.next(), parts.next());
     let uuid = parts.next();
@@ -117,25 +157,25 @@ fn record(element: Xml<'_>) -> Record {
         (old, _) => (None, old),
     };
     let small = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
-    let call = number("call-id").unwrap_or(0);
     Record {
-        id: text("id").unwrap_or_default(),
-        key: text("operation_key")
-            .or_else(|| text("id"))
-            .unwrap_or_default(),
-        task: text("operation").unwrap_or_default(),
-        interval_ms: interval_of(element),
-        call,
-        rc: small(number("rc-code")).unwrap_or(0),
-        status: small(number("op-status")),
-        expected: expected.filter(|_| element.has_attribute("transition-key")),
+        id: text(written.id).unwrap_or_default(),
+        key: text(written.operation_key.or(written.id)).unwrap_or_default(),
+        task: text(written.operation).unwrap_or_default(),
+        interval_ms: written
+            .interval
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        call: number(written.call).unwrap_or(0),
+        rc: small(number(written.rc)).unwrap_or(0),
+        status: small(number(written.status)),
+        expected: expected.filter(|_| written.key.is_some()),
         transition: transition
             .and_then(|number| number.parse().ok())
             .zip(uuid.map(str::to_owned)),
-        changed: number("last-rc-change").or_else(|| number("last-run")),
-        on_node: text("on_node"),
-        source: text("migrate_source"),
-        target: text("migrate_target"),
+        changed: number(written.changed).or_else(|| number(written.run)),
+        on_node: text(written.on_node),
+        source: text(written.source),
+        target: text(written.target),
         parameters_changed: false,
         outdated: false,
     }

@@ -4,14 +4,14 @@
 
 use crate::role::{Role, Task};
 use crate::settings::{NoQuorum, Requires};
-use crate::work::{Action, ActionId, Link, NodeId, RscId, Work, flag, order};
+use crate::work::{Action, ActionId, Link, NodeId, Own, RscId, Work, flag, order};
 
 impl Work<'_> {
     fn new_action(&mut self, action: Action) -> ActionId {
-        let rsc = action.rsc;
+        let (rsc, task, node) = (action.rsc, action.task, action.node);
         let id = self.actions.add(action);
         if let Some(rsc) = rsc {
-            self.rscs[rsc].actions.push(id);
+            self.rscs[rsc].own_mut(task).push(Own { id, node, task });
         }
         id
     }
@@ -24,7 +24,10 @@ impl Work<'_> {
         node: Option<NodeId>,
         optional: bool,
     ) -> ActionId {
-        let found = self.actions_of(rsc, task, node).first().copied();
+        let mut found = None;
+        self.visit(rsc, task, node, |id| {
+            found.get_or_insert(id);
+        });
         let id = found.unwrap_or_else(|| self.new_action(blank(Some(rsc), task, node, optional)));
         let unmanaged = !self.rscs[rsc].managed;
         let action = &mut self.actions[id];
@@ -130,25 +133,27 @@ impl Work<'_> {
         node: Option<NodeId>,
     ) -> Vec<ActionId> {
         let mut found = Vec::new();
-        for index in 0..self.rscs[rsc].actions.len() {
-            let Some(id) = self.rscs[rsc].actions.get(index).copied() else {
-                break;
-            };
-            let action = &mut self.actions[id];
-            if action.task != task {
+        self.visit(rsc, task, node, |id| found.push(id));
+        found
+    }
+
+    fn visit(
+        &mut self,
+        rsc: RscId,
+        task: Task,
+        node: Option<NodeId>,
+        mut each: impl FnMut(ActionId),
+    ) {
+        for own in self.rscs[rsc].own_mut(task) {
+            if own.task != task || (node.is_some() && own.node.is_some() && own.node != node) {
                 continue;
             }
-            match (node, action.node) {
-                (None, _) => found.push(id),
-                (Some(_), None) => {
-                    action.node = node;
-                    found.push(id);
-                }
-                (Some(wanted), Some(there)) if wanted == there => found.push(id),
-                (Some(_), Some(_)) => {}
+            if own.node.is_none() && node.is_some() {
+                own.node = node;
+                self.actions[own.id].node = node;
             }
+            each(own.id);
         }
-        found
     }
 
     /// The newest action of a task, on a node if one is given.
@@ -158,11 +163,9 @@ impl Work<'_> {
         task: Task,
         node: Option<NodeId>,
     ) -> Option<ActionId> {
-        let mut newest = self.rscs[rsc].actions.iter().rev().copied();
-        newest.find(|id| {
-            let action = &self.actions[*id];
-            action.task == task && (node.is_none() || action.node == node)
-        })
+        let mut newest = self.rscs[rsc].own(task).iter().rev();
+        let newest = newest.find(|own| own.task == task && (node.is_none() || own.node == node));
+        newest.map(|own| own.id)
     }
 
     /// A marker of a collective.
@@ -183,12 +186,12 @@ impl Work<'_> {
 
     /// A marker that belongs to no resource.
     pub(crate) fn pseudo(&mut self, name: &str, task: Task) -> ActionId {
-        if let Some((_, id)) = self.pseudo.iter().find(|(known, _)| known == name) {
+        if let Some(id) = self.pseudo.get(name) {
             return *id;
         }
         let id = self.new_action(blank(None, task, None, true));
         self.actions[id].flags |= flag::PSEUDO | flag::RUNNABLE;
-        self.pseudo.push((name.to_owned(), id));
+        self.pseudo.insert(name.to_owned(), id);
         id
     }
 
@@ -249,8 +252,15 @@ impl Work<'_> {
         if flags == order::NONE || first == then {
             return false;
         }
-        let known = |link: &Link| link.action == then && link.flags & flags != 0;
-        if self.actions[first].after.iter().any(known) {
+        // Both ends hold the same links: the shorter list says as much as the longer.
+        let (after, before) = (&self.actions[first].after, &self.actions[then].before);
+        let (links, other) = if after.len() <= before.len() {
+            (after, then)
+        } else {
+            (before, first)
+        };
+        let known = |link: &Link| link.action == other && link.flags & flags != 0;
+        if links.iter().any(known) {
             return false;
         }
         self.actions[first].after.push(Link {

@@ -140,8 +140,7 @@ impl Work<'_> {
         };
         let prefer = prefer.or(roomiest);
         let allowed = &self.rscs[rsc].allowed;
-        let nodes = self.sorted_nodes(allowed, self.current_node(rsc));
-        let Some(best) = nodes.first().copied() else {
+        let Some(best) = self.best_node(allowed, self.current_node(rsc)) else {
             self.finalize(rsc, None, false);
             return;
         };
@@ -161,11 +160,8 @@ impl Work<'_> {
                 let there = &self.nodes[*node];
                 free && there.is_available() && there.weight >= 0
             });
-            let equal = nodes.iter().take_while(|node| score(**node) == score(best));
-            equal
-                .copied()
-                .find(|node| Some(*node) == running)
-                .unwrap_or(best)
+            let equal = running.filter(|node| score(*node) == score(best));
+            equal.unwrap_or(best)
         });
         self.finalize(rsc, Some(chosen), false);
     }

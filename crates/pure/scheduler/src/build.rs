@@ -2,39 +2,45 @@
 //!
 //! Not for the status: histories come afterwards.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::input::{Cluster, Kind, NodeKind, Resource};
+use crate::input::{self, Cluster, Kind, NodeKind, NodeState, Resource};
+use crate::names::Names;
 use crate::role::Role;
 use crate::settings::{Options, Spec, Within};
 use crate::sort;
 use crate::work::{Arena, Node, NodeId, Rsc, RscId, Table, Work};
 
-/// The working set of a configuration, before any status.
-pub(crate) fn build(input: &Cluster) -> Work<'_> {
+/// The working set of a configuration, before any status; `states` takes the place of the input's.
+pub(crate) fn build<'a>(input: &'a Cluster, states: &'a [NodeState]) -> Work<'a> {
     let options = Options::read(input);
     let mut work = Work {
         input,
+        states,
         have_fence_device: options.watchdog,
         options,
         nodes: Arena::new(),
         rscs: Arena::new(),
+        node_names: Names::default(),
+        names: Names::default(),
+        histories: OnceCell::new(),
         top: Vec::new(),
         colocations: Arena::new(),
         locations: Vec::new(),
         actions: Arena::new(),
         orderings: Vec::new(),
         fences: Vec::new(),
-        pseudo: Vec::new(),
+        pseudo: BTreeMap::new(),
         stop_needed: Vec::new(),
         cancelled: Vec::new(),
     };
     add_nodes(&mut work);
-    let specs: Vec<Rc<Spec>> = input
-        .resources
-        .iter()
-        .map(|config| work.spec_for(config))
+    let configured = input.resources.iter();
+    let specs: Vec<Rc<Spec<'_>>> = configured
+        .map(|config| work.spec_for(Cow::Borrowed(config)))
         .collect();
     for spec in specs {
         let rsc = work.add_rsc(&spec, None, None);
@@ -52,11 +58,18 @@ fn add_nodes(work: &mut Work<'_>) {
     nodes.sort_by(|one, other| sort::natural(&one.name, &other.name));
     for node in nodes {
         let unclean = work.options.startup_fencing && node.kind != NodeKind::Remote;
-        work.nodes.add(Node {
+        let state = input::state_among(work.states, node);
+        let attributes = work.input.attributes_with(node, state);
+        let counts =
+            |name: &str| name.starts_with("fail-count-") || name.starts_with("last-failure-");
+        let failures = attributes.iter().filter(|(name, _)| counts(name));
+        let failures = failures.map(|(name, value)| (name.clone(), value.clone()));
+        let id = work.nodes.add(Node {
             id: node.id.clone(),
             name: node.name.clone(),
             kind: node.kind,
-            attributes: work.input.attributes_of(node),
+            failures: failures.collect(),
+            attributes,
             capacity: node.capacity.clone(),
             weight: node.score,
             unclean,
@@ -64,11 +77,24 @@ fn add_nodes(work: &mut Work<'_>) {
             is_dc: work.input.dc.as_deref() == Some(node.id.as_str()),
             ..Node::default()
         });
+        work.node_names.note(&node.name, id.at());
+    }
+    let mut by_name: Vec<NodeId> = work.nodes.ids().collect();
+    by_name.sort_by(|one, other| work.nodes[*one].name.cmp(&work.nodes[*other].name));
+    let mut rank = 0;
+    let mut before: Option<NodeId> = None;
+    for node in by_name {
+        // Nodes of the same name, should there be any, are equal.
+        rank += usize::from(
+            before.is_some_and(|before| work.nodes[before].name != work.nodes[node].name),
+        );
+        work.nodes[node].rank = rank;
+        before = Some(node);
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn spec_for(&self, config: &Resource) -> Rc<Spec> {
+impl<'a> Work<'a> {
+    pub(crate) fn spec_for(&self, config: Cow<'a, Resource>) -> Rc<Spec<'a>> {
         let within = Within::default();
         Rc::new(Spec::read(config, within, &self.options, self.nodes.len()))
     }
@@ -76,7 +102,7 @@ impl Work<'_> {
     /// Adds a resource with all its children and instances.
     pub(crate) fn add_rsc(
         &mut self,
-        spec: &Rc<Spec>,
+        spec: &Rc<Spec<'a>>,
         parent: Option<RscId>,
         instance: Option<usize>,
     ) -> RscId {
@@ -86,6 +112,8 @@ impl Work<'_> {
         };
         self.have_fence_device |= spec.fence_device;
         let rsc = self.rscs.add(fresh(id, spec, parent, instance));
+        self.names.note(&self.rscs[rsc].id, rsc.at());
+        self.names.note(&spec.config.id, rsc.at());
         match spec.kind {
             Kind::Primitive | Kind::Bundle => {}
             Kind::Group => {
@@ -151,15 +179,43 @@ impl Work<'_> {
     }
 
     /// A resource by its id or by the name that a history gave it.
+    ///
+    /// Of several, the first in the order of treatment.
     pub(crate) fn find(&self, id: &str) -> Option<RscId> {
-        self.top.iter().find_map(|rsc| self.find_below(*rsc, id))
+        let candidates = self.names.candidates(id).map(RscId::from);
+        let mut known = candidates.filter(|rsc| self.is_called(*rsc, id));
+        let first = known.next()?;
+        let top = self.top_of(first);
+        let (mut several, mut apart) = (false, false);
+        for other in known {
+            several = true;
+            apart |= self.top_of(other) != top;
+        }
+        if apart {
+            self.top.iter().find_map(|rsc| self.find_below(*rsc, id))
+        } else if several {
+            self.find_below(top, id)
+        } else {
+            Some(first)
+        }
+    }
+
+    fn is_called(&self, rsc: RscId, name: &str) -> bool {
+        let me = &self.rscs[rsc];
+        me.id == name || me.history_name.as_deref() == Some(name)
+    }
+
+    /// Notes the name that a node knows a resource by.
+    pub(crate) fn call(&mut self, rsc: RscId, name: &str) {
+        self.names.note(name, rsc.at());
+        self.rscs[rsc].history_name = Some(name.to_owned());
     }
 
     fn find_below(&self, rsc: RscId, id: &str) -> Option<RscId> {
-        let me = &self.rscs[rsc];
-        if me.id == id || me.history_name.as_deref() == Some(id) {
+        if self.is_called(rsc, id) {
             return Some(rsc);
         }
+        let me = &self.rscs[rsc];
         me.children
             .iter()
             .find_map(|child| self.find_below(*child, id))
@@ -187,7 +243,12 @@ impl Work<'_> {
     }
 }
 
-fn fresh(id: String, spec: &Rc<Spec>, parent: Option<RscId>, instance: Option<usize>) -> Rsc {
+fn fresh<'a>(
+    id: String,
+    spec: &Rc<Spec<'a>>,
+    parent: Option<RscId>,
+    instance: Option<usize>,
+) -> Rsc<'a> {
     Rsc {
         id,
         spec: Rc::clone(spec),
@@ -229,6 +290,7 @@ fn fresh(id: String, spec: &Rc<Spec>, parent: Option<RscId>, instance: Option<us
         container: None,
         fillers: Vec::new(),
         actions: Vec::new(),
+        probes: Vec::new(),
         this_with: Vec::new(),
         with_this: Vec::new(),
         locations: Vec::new(),

@@ -246,11 +246,7 @@ impl Work<'_> {
             self.rscs[parent].allowed.get(node)
         };
         let count = |at| slot(at).map_or(0, |slot| slot.count);
-        let failed = |rsc: RscId| {
-            self.primitives(rsc)
-                .iter()
-                .any(|rsc| self.rscs[*rsc].failed)
-        };
+        let failed = |rsc: RscId| self.any_primitive(rsc, &|rsc| self.rscs[rsc].failed);
         unavailable(one.1)
             .cmp(&unavailable(other.1))
             .then_with(|| slot(one).is_none().cmp(&slot(other).is_none()))

@@ -60,9 +60,11 @@ impl Work<'_> {
 
     /// Adds the scores of all location constraints, the last one first.
     pub(crate) fn apply_locations(&mut self) {
-        for location in self.locations.clone().iter().rev() {
+        let locations = std::mem::take(&mut self.locations);
+        for location in locations.iter().rev() {
             self.apply_location(location.rsc, location, false);
         }
+        self.locations = locations;
     }
 
     fn apply_location(&mut self, rsc: RscId, location: &Location, zeroed: bool) {
@@ -173,7 +175,7 @@ impl Work<'_> {
         let by_priority = b.priority.cmp(&a.priority);
         let by_kind = b.spec.kind.cmp(&a.spec.kind);
         let promotable =
-            |spec: &crate::settings::Spec| spec.kind == input::Kind::Clone && spec.promotable;
+            |spec: &crate::settings::Spec<'_>| spec.kind == input::Kind::Clone && spec.promotable;
         let by_promotion = promotable(&b.spec).cmp(&promotable(&a.spec));
         by_priority
             .then(by_kind)
@@ -368,16 +370,17 @@ impl Work<'_> {
     pub(crate) fn apply_node_criteria(&mut self) {
         self.apply_shutdown_locks();
         self.apply_locations();
-        for rsc in self.top.clone() {
-            for primitive in self.primitives(rsc) {
-                self.apply_stickiness(primitive);
-            }
+        let all = self.top.iter().map(|rsc| (*rsc, self.primitives(*rsc)));
+        let all: Vec<(RscId, Vec<RscId>)> = all.collect();
+        for primitive in all.iter().flat_map(|(_, primitives)| primitives) {
+            self.apply_stickiness(*primitive);
         }
         for node in self.nodes.ids() {
-            for rsc in self.top.clone() {
-                let primitives = self.primitives(rsc).into_iter();
-                primitives.for_each(|primitive| self.apply_threshold(primitive, node));
-                self.apply_exclusive(rsc, node);
+            let failing = !self.nodes[node].failures.is_empty();
+            for (rsc, primitives) in &all {
+                let primitives = primitives.iter().filter(|_| failing);
+                primitives.for_each(|primitive| self.apply_threshold(*primitive, node));
+                self.apply_exclusive(*rsc, node);
             }
         }
     }

@@ -127,11 +127,14 @@ impl Work<'_> {
         effective: bool,
         of: Option<&Record>,
     ) -> (i32, i64) {
+        if self.nodes[node].failures.is_empty() {
+            return (0, 0);
+        }
         let name = self.fail_name(rsc);
         let unique = self.rscs[rsc].spec.unique;
         let old = is_older(&self.input.feature_set, &[3, 0, 13]);
         let (mut count, mut last) = (0, 0);
-        for (key, value) in &self.nodes[node].attributes {
+        for (key, value) in &self.nodes[node].failures {
             if is_failure_key(key, "fail-count-", &name, unique, old) {
                 count = score::add(count, score::parse(value));
             } else if is_failure_key(key, "last-failure-", &name, unique, old) {
@@ -171,19 +174,13 @@ impl Work<'_> {
     /// Whether a failure that blocks the resource is on record: it does not expire.
     fn blocks(&self, node: NodeId, rsc: RscId, of: Option<&Record>) -> bool {
         let base = strip(&self.rscs[rsc].id).to_owned();
-        let operations = self.rscs[rsc].spec.config.operations.clone();
+        let operations = &self.rscs[rsc].spec.config.operations;
         let blocking = operations
             .iter()
             .filter(|op| op.on_fail.as_deref() == Some("block"));
-        let name = &self.nodes[node].name;
-        let states = self.input.states.iter().filter(|state| state.name == *name);
-        let histories = states.flat_map(|state| state.history.iter());
         let recorded: Vec<&Record> = match of {
             Some(record) => vec![record],
-            None => histories
-                .filter(|history| history.resource == base)
-                .flat_map(|history| history.operations.iter())
-                .collect(),
+            None => self.recorded(&base, &self.nodes[node].name),
         };
         let failed = |record: &Record, name: &str, interval_ms: u64| {
             record.task == name

@@ -75,8 +75,8 @@ impl Work<'_> {
     }
 
     fn order_starts_vs_fence(&mut self, rsc: RscId, fence: ActionId, node: NodeId) {
-        for id in self.rscs[rsc].actions.clone() {
-            let task = self.actions[id].task;
+        for own in self.rscs[rsc].actions.clone() {
+            let (id, task) = (own.id, own.task);
             match self.requires(rsc, task) {
                 Requires::Nothing => {}
                 Requires::Fencing => {
@@ -132,11 +132,8 @@ impl Work<'_> {
     }
 
     fn on_node(&self, rsc: RscId, task: Task, node: NodeId) -> Vec<ActionId> {
-        let all = self.rscs[rsc].actions.iter().copied();
-        let wanted = |id: &ActionId| {
-            let action = &self.actions[*id];
-            action.task == task && action.node == Some(node)
-        };
-        all.filter(wanted).collect()
+        let all = self.rscs[rsc].own(task).iter();
+        let wanted = all.filter(|own| own.task == task && own.node == Some(node));
+        wanted.map(|own| own.id).collect()
     }
 }

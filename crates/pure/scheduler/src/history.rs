@@ -2,6 +2,7 @@
 //!
 //! Not for single results: see `result`.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::failures::{OnFail, strip};
@@ -104,9 +105,9 @@ impl Work<'_> {
         } else {
             rsc
         };
-        let me = &mut self.rscs[rsc];
+        let me = &self.rscs[rsc];
         if me.id != name && me.history_name.as_deref() != Some(name) {
-            me.history_name = Some(name.to_owned());
+            self.call(rsc, name);
         }
         Some(rsc)
     }
@@ -147,11 +148,12 @@ impl Work<'_> {
 
     /// The primitive of an instance that is made from a configured one.
     pub(crate) fn member(&self, instance: RscId, base: &str) -> Option<RscId> {
-        let mut members = self.primitives(instance).into_iter();
-        members.find(|rsc| {
-            let me = &self.rscs[*rsc];
-            me.spec.config.id == base || me.id == base
-        })
+        let me = &self.rscs[instance];
+        if self.is_primitive(instance) {
+            return (me.spec.config.id == base || me.id == base).then_some(instance);
+        }
+        let mut members = me.children.iter();
+        members.find_map(|child| self.member(*child, base))
     }
 
     fn add_orphan(&mut self, history: &History) -> RscId {
@@ -162,7 +164,7 @@ impl Work<'_> {
             meta: self.input.orphan_meta.clone(),
             ..Resource::default()
         };
-        let spec = self.spec_for(&config);
+        let spec = self.spec_for(Cow::Owned(config));
         let rsc = self.add_rsc(&spec, None, None);
         self.top.push(rsc);
         self.rscs[rsc].orphan = true;

@@ -4,6 +4,7 @@
 //! Not for reading any format: `standfast-cib` makes this value from a CIB.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -284,8 +285,8 @@ pub struct NodeState {
     pub fenced: bool,
     /// Attributes that a restart forgets.
     pub attributes: Attributes,
-    /// What was done there.
-    pub history: Vec<History>,
+    /// What was done there; shared, because a simulation changes few of many.
+    pub history: Vec<Arc<History>>,
 }
 
 /// What was done with one resource on one node.
@@ -341,6 +342,11 @@ impl Cluster {
     /// Attributes of a node: the permanent ones, overlaid by those of its state.
     #[must_use]
     pub fn attributes_of(&self, node: &Node) -> Attributes {
+        self.attributes_with(node, self.state_of(node))
+    }
+
+    /// Attributes of a node with those of a given state.
+    pub(crate) fn attributes_with(&self, node: &Node, state: Option<&NodeState>) -> Attributes {
         let mut all = Attributes::new();
         let is_dc = self.dc.as_deref() == Some(node.id.as_str());
         all.insert("#uname".to_owned(), node.name.clone());
@@ -355,7 +361,7 @@ impl Cluster {
             all.insert("#cluster-name".to_owned(), name.clone());
         }
         all.extend(node.attributes.clone());
-        if let Some(state) = self.state_of(node) {
+        if let Some(state) = state {
             all.extend(state.attributes.clone());
         }
         if !all.contains_key("#site-name") {
@@ -368,10 +374,15 @@ impl Cluster {
     /// What is known of a node.
     #[must_use]
     pub fn state_of(&self, node: &Node) -> Option<&NodeState> {
-        let by_id = self.states.iter().find(|state| state.id == node.id);
-        by_id.or_else(|| {
-            let same = |state: &&NodeState| state.name.eq_ignore_ascii_case(&node.name);
-            self.states.iter().find(same)
-        })
+        state_among(&self.states, node)
     }
+}
+
+/// What is known of a node, among some states.
+pub(crate) fn state_among<'s>(states: &'s [NodeState], node: &Node) -> Option<&'s NodeState> {
+    let by_id = states.iter().find(|state| state.id == node.id);
+    by_id.or_else(|| {
+        let same = |state: &&NodeState| state.name.eq_ignore_ascii_case(&node.name);
+        states.iter().find(same)
+    })
 }

@@ -101,8 +101,8 @@ impl Work<'_> {
         }
         doing.active |= !me.running_on.is_empty();
         let (mut starting, mut stopping) = (false, false);
-        for id in &me.actions {
-            let action = &self.actions[*id];
+        for own in &me.actions {
+            let action = &self.actions[own.id];
             let happens = !action.is(flag::OPTIONAL)
                 && (action.is(flag::RUNNABLE) || action.is(flag::PSEUDO));
             stopping |= happens && action.task == Task::Stop;
@@ -118,8 +118,8 @@ impl Work<'_> {
         for member in &me.children {
             self.note_promotions(*member, doing);
         }
-        for id in &me.actions {
-            let action = &self.actions[*id];
+        for own in &me.actions {
+            let action = &self.actions[own.id];
             if action.is(flag::OPTIONAL) {
                 continue;
             }

@@ -112,8 +112,12 @@ impl Work<'_> {
     }
 
     fn room_on(&mut self, node: crate::work::NodeId) -> End {
+        if let Some(point) = self.nodes[node].room {
+            return End::Action(point);
+        }
         let name = format!("load_stopped_{}", self.nodes[node].name);
         let point = self.pseudo(&name, Task::LoadStopped);
+        self.nodes[node].room = Some(point);
         self.actions[point].node = Some(node);
         self.actions[point].flags &= !flag::OPTIONAL;
         End::Action(point)

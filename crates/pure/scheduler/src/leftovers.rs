@@ -4,7 +4,7 @@
 //! Not for checks that begin: see `simulate`.
 
 use crate::history::sorted;
-use crate::input::{Kind, Record};
+use crate::input::{History, Kind, Record};
 use crate::role::Task;
 use crate::score::is_true;
 use crate::work::{NodeId, RscId, Work};
@@ -20,8 +20,7 @@ pub(crate) struct Cancelled {
 impl Work<'_> {
     /// Finds the checks that go on on some node and should not.
     pub(crate) fn cancel_leftovers(&mut self) {
-        let input = self.input;
-        for state in &input.states {
+        for state in self.states {
             let Some(node) = self.node_of(state) else {
                 continue;
             };
@@ -29,27 +28,35 @@ impl Work<'_> {
                 continue;
             }
             for history in &state.history {
-                let records = sorted(history);
-                let known = self.known_as(&history.resource).into_iter();
-                let here = known.filter(|rsc| self.rscs[*rsc].running_on.contains(&node));
-                let here: Vec<RscId> = here.collect();
-                here.into_iter()
-                    .for_each(|rsc| self.cancel_on(rsc, node, &records));
+                self.cancel_in(node, history);
             }
         }
     }
 
-    /// Primitives that a node's history may mean by a name.
-    fn known_as(&self, name: &str) -> Vec<RscId> {
+    fn cancel_in(&mut self, node: NodeId, history: &History) {
+        let here = self.known_there(&history.resource, node);
+        if here.is_empty() {
+            return;
+        }
+        let records = sorted(history);
+        for rsc in here {
+            self.cancel_on(rsc, node, &records);
+        }
+    }
+
+    /// Primitives on a node that its history may mean by a name.
+    fn known_there(&self, name: &str, node: NodeId) -> Vec<RscId> {
         let means = |rsc: &RscId| {
             let me = &self.rscs[*rsc];
-            me.spec.kind == Kind::Primitive
+            me.running_on.contains(&node)
+                && me.spec.kind == Kind::Primitive
                 && !me.orphan
                 && (me.id == name
                     || me.history_name.as_deref() == Some(name)
                     || (!me.spec.unique && me.spec.config.id == name))
         };
-        self.rscs.ids().filter(means).collect()
+        let candidates = self.names.candidates(name).map(RscId::from);
+        candidates.filter(means).collect()
     }
 
     fn cancel_on(&mut self, rsc: RscId, node: NodeId, records: &[&Record]) {

@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod actions;
+mod arena;
 mod assign;
 mod build;
 mod clones;
@@ -26,11 +27,13 @@ mod instances;
 mod internal;
 mod leftovers;
 mod migrated;
+mod names;
 mod online;
 mod order_nodes;
 pub mod outcome;
 mod probes;
 mod promote;
+mod recorder;
 mod relate;
 mod result;
 pub mod role;

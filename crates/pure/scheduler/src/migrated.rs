@@ -3,21 +3,37 @@
 //! Not for migrations to come.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use crate::history::compare;
-use crate::input::Record;
+use crate::input::{History, Record};
+use crate::names::Names;
 use crate::role::Role;
 use crate::work::{NodeId, RscId, Work};
 
-impl Work<'_> {
-    fn records_of(&self, rsc: RscId, node: &str) -> Vec<&Record> {
-        let id = self.rscs[rsc].id.as_str();
-        let states = self.input.states.iter().filter(|state| state.name == node);
-        let histories = states.flat_map(|state| state.history.iter());
-        let histories = histories.filter(|history| history.resource == id);
-        histories
-            .flat_map(|history| history.operations.iter())
-            .collect()
+impl<'a> Work<'a> {
+    /// What the node of that name has recorded of a resource.
+    pub(crate) fn recorded(&self, resource: &str, node: &str) -> Vec<&'a Record> {
+        let all = self.histories.get_or_init(|| {
+            let states = self.states.iter();
+            states.map(|state| by_resource(&state.history)).collect()
+        });
+        let mut records = Vec::new();
+        for (state, names) in self.states.iter().zip(all) {
+            if state.name != node {
+                continue;
+            }
+            let histories = names.candidates(resource);
+            let histories = histories.filter_map(|at| state.history.get(at));
+            for history in histories.filter(|history| history.resource == resource) {
+                records.extend(&history.operations);
+            }
+        }
+        records
+    }
+
+    fn records_of(&self, rsc: RscId, node: &str) -> Vec<&'a Record> {
+        self.recorded(&self.rscs[rsc].id, node)
     }
 
     fn migrate_record(&self, rsc: RscId, task: &str, node: &str, peer: &str) -> Option<Record> {
@@ -189,4 +205,13 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// The places of histories by the name of their resource.
+pub(crate) fn by_resource(histories: &[Arc<History>]) -> Names {
+    let mut names = Names::default();
+    for (at, history) in histories.iter().enumerate() {
+        names.note(&history.resource, at);
+    }
+    names
 }

@@ -11,8 +11,7 @@ use crate::work::{NodeId, Work};
 impl Work<'_> {
     /// Takes over everything that is known of nodes, histories included.
     pub(crate) fn unpack_status(&mut self) {
-        let input = self.input;
-        for state in &input.states {
+        for state in self.states {
             self.unpack_state(state);
         }
         while self.unpack_histories(false) {}
@@ -190,9 +189,8 @@ impl Work<'_> {
 
     /// Takes over the histories that can be understood by now; says whether there were any.
     fn unpack_histories(&mut self, all: bool) -> bool {
-        let input = self.input;
         let mut any = false;
-        for state in &input.states {
+        for state in self.states {
             let Some(id) = self.node_of(state).filter(|_| !state.name.is_empty()) else {
                 continue;
             };

@@ -20,6 +20,16 @@ impl Work<'_> {
         nodes
     }
 
+    /// The best node of a table.
+    pub(crate) fn best_node(&self, table: &Table, preferred: Option<NodeId>) -> Option<NodeId> {
+        if self.options.strategy == Strategy::Balanced {
+            // Capacities compare in circles, so it matters how the rest is sorted.
+            return self.sorted_nodes(table, preferred).first().copied();
+        }
+        let nodes = table.slots().map(|(node, _)| node);
+        nodes.min_by(|one, other| self.compare_nodes(table, *one, *other, preferred))
+    }
+
     fn compare_nodes(
         &self,
         table: &Table,
@@ -33,7 +43,7 @@ impl Work<'_> {
         };
         let (a, b) = (&self.nodes[one], &self.nodes[other]);
         let by_score = score(other).cmp(&score(one));
-        let by_name = || a.name.cmp(&b.name);
+        let by_name = || a.rank.cmp(&b.rank);
         if self.options.strategy == Strategy::Minimal {
             return by_score.then_with(by_name);
         }
@@ -74,16 +84,16 @@ impl Work<'_> {
         });
         let nodes = self.sorted_nodes(&nodes, None);
         let mut top = std::mem::take(&mut self.top);
-        let wishes: Vec<Table> = self.rscs.ids().map(|rsc| self.wishes(rsc, &top)).collect();
+        let wishes: Vec<Table> = self.rscs.ids().map(|rsc| self.wishes(rsc)).collect();
         merge_sort(&mut top, &mut |one, other| {
             self.compare_need(one, other, &nodes, &wishes)
         });
         self.top = top;
     }
 
-    fn wishes(&self, rsc: RscId, top: &[RscId]) -> Table {
+    fn wishes(&self, rsc: RscId) -> Table {
         let mut table = None;
-        if top.contains(&rsc) {
+        if self.rscs[rsc].parent.is_none() {
             let how = Gather {
                 factor: 1.0,
                 nonnegative: false,
@@ -106,7 +116,7 @@ impl Work<'_> {
         if by_priority.is_ne() {
             return by_priority;
         }
-        let (Some(a), Some(b)) = (wishes.get(one.0), wishes.get(other.0)) else {
+        let (Some(a), Some(b)) = (wishes.get(one.at()), wishes.get(other.at())) else {
             return Ordering::Equal;
         };
         let score = |table: &Table, node: Option<NodeId>| {

@@ -23,23 +23,25 @@ impl Work<'_> {
     }
 
     fn probe(&mut self, rsc: RscId, node: NodeId) {
-        let children = self.rscs[rsc].children.clone();
         match self.kind(rsc) {
             Kind::Primitive | Kind::Bundle => self.probe_primitive(rsc, node),
             Kind::Clone if !self.rscs[rsc].spec.unique => {
-                let there = |rsc: &RscId| {
-                    let me = &self.rscs[*rsc];
+                let there = |rsc: RscId| {
+                    let me = &self.rscs[rsc];
                     me.running_on.contains(&node) || me.assigned == Some(node)
                 };
-                let here = |child: &&RscId| self.primitives(**child).iter().any(there);
+                let here = |child: &&RscId| self.any_primitive(**child, &there);
+                let children = &self.rscs[rsc].children;
                 let child = children.iter().find(here).or(children.first()).copied();
                 if let Some(child) = child {
                     self.probe(child, node);
                 }
             }
             Kind::Group | Kind::Clone => {
-                for child in children {
+                let mut at = 0;
+                while let Some(child) = self.child(rsc, at) {
                     self.probe(child, node);
+                    at += 1;
                 }
             }
         }

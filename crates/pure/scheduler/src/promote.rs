@@ -74,11 +74,11 @@ impl Work<'_> {
     /// Whether a node was asked about an anonymous clone and has no instance of it.
     fn is_free_there(&self, rsc: RscId, node: NodeId) -> bool {
         let base = strip(&self.rscs[rsc].id);
-        let siblings = self.rscs[self.top_of(rsc)].children.iter();
-        let siblings: Vec<RscId> = siblings
-            .filter_map(|child| self.member(*child, base))
-            .collect();
-        let any = |known: &dyn Fn(RscId) -> bool| siblings.iter().any(|rsc| known(*rsc));
+        let siblings = &self.rscs[self.top_of(rsc)].children;
+        let any = |known: &dyn Fn(RscId) -> bool| {
+            let mut siblings = siblings.iter();
+            siblings.any(|child| self.member(*child, base).is_some_and(known))
+        };
         !any(&|rsc| self.rscs[rsc].running_on.contains(&node))
             && any(&|rsc| self.rscs[rsc].known_on.contains(&node))
     }

@@ -23,22 +23,41 @@ impl Work<'_> {
     }
 
     fn apply_ordering(&mut self, ordering: &Ordering) {
-        let (firsts, first_rsc) = match ordering.first {
-            End::Action(id) => (vec![id], self.actions[id].rsc),
-            End::Task(rsc, task) => (self.first_side(rsc, task, ordering), Some(rsc)),
-        };
-        let (thens, then_rsc) = match ordering.then {
-            End::Action(id) => (vec![id], None),
-            End::Task(rsc, task) => (self.actions_of(rsc, task, None), Some(rsc)),
-        };
-        for first in firsts {
-            let mut flags = ordering.flags;
-            if self.actions[first].is(flag::DANGLE) && first_rsc.is_some() && first_rsc == then_rsc
-            {
-                flags &= !order::IMPLIES_THEN;
+        match ordering.first {
+            End::Action(id) => {
+                let rsc = self.actions[id].rsc;
+                self.apply_ordering_from(id, rsc, ordering);
             }
-            for then in &thens {
-                self.relate(first, *then, flags);
+            End::Task(rsc, task) => {
+                for id in self.first_side(rsc, task, ordering) {
+                    self.apply_ordering_from(id, Some(rsc), ordering);
+                }
+            }
+        }
+    }
+
+    fn apply_ordering_from(&mut self, first: ActionId, whose: Option<RscId>, ordering: &Ordering) {
+        let mut flags = ordering.flags;
+        match ordering.then {
+            End::Action(then) => {
+                self.relate(first, then, flags);
+            }
+            End::Task(rsc, task) => {
+                if self.actions[first].is(flag::DANGLE) && whose == Some(rsc) {
+                    flags &= !order::IMPLIES_THEN;
+                }
+                self.relate_task(first, (rsc, task), flags);
+            }
+        }
+    }
+
+    /// Relates an action to all of a resource's that have a task.
+    fn relate_task(&mut self, first: ActionId, (rsc, task): (RscId, Task), flags: u32) {
+        let mut at = 0;
+        while let Some(own) = self.rscs[rsc].own(task).get(at).copied() {
+            at += 1;
+            if own.task == task {
+                self.relate(first, own.id, flags);
             }
         }
     }
@@ -211,9 +230,9 @@ impl Work<'_> {
             }
             return;
         }
-        for id in self.rscs[rsc].actions.clone() {
-            let action = &self.actions[id];
-            if id == because || action.task != task || !action.is(flag::RUNNABLE) {
+        for own in self.rscs[rsc].actions.clone() {
+            let id = own.id;
+            if id == because || own.task != task || !self.actions[id].is(flag::RUNNABLE) {
                 continue;
             }
             self.actions[id].flags &= !flag::RUNNABLE;

@@ -2,7 +2,8 @@
 //!
 //! Not for the stages themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::build::build;
 use crate::input::Cluster;
@@ -20,7 +21,7 @@ pub fn plan(input: &Cluster) -> Vec<Step> {
 
 /// Everything decided.
 pub(crate) fn decide(input: &Cluster) -> Work<'_> {
-    let mut work = build(input);
+    let mut work = build(input, &input.states);
     work.unpack_status();
     work.apply_health();
     work.unpack_constraints();
@@ -68,34 +69,37 @@ impl Work<'_> {
             .ids()
             .map(|id| self.is_planned(&self.actions[id]))
             .collect();
-        let is_in = |id: ActionId| included.get(id.0).copied().unwrap_or(false);
-        let mut waits: Vec<usize> = self
-            .actions
-            .ids()
-            .map(|id| self.inputs(id, &is_in).len())
-            .collect();
-        let mut ready: BTreeSet<(u8, ActionId)> = BTreeSet::new();
-        let mut left: BTreeSet<(u8, ActionId)> = self
-            .actions
-            .ids()
-            .filter(|id| is_in(*id))
-            .map(|id| (self.kind_rank(id), id))
-            .collect();
-        ready.extend(left.iter().filter(|(_, id)| waits.get(id.0) == Some(&0)));
-        let mut plan = Vec::new();
+        let is_in = |id: ActionId| included.get(id.at()).copied().unwrap_or(false);
+        let inputs = |id: ActionId| {
+            let links = self.actions[id].before.iter();
+            let real = links.filter(|link| link.flags != order::NONE && is_in(link.action));
+            real.count()
+        };
+        let mut waits: Vec<usize> = self.actions.ids().map(inputs).collect();
+        let wanted = self.actions.ids().filter(|id| is_in(*id));
+        let mut all: Vec<(u8, ActionId)> = wanted.map(|id| (self.kind_rank(id), id)).collect();
+        all.sort_unstable();
+        let free = all.iter().filter(|(_, id)| waits.get(id.at()) == Some(&0));
+        let mut ready: BinaryHeap<Reverse<(u8, ActionId)>> = free.copied().map(Reverse).collect();
+        let mut done = vec![false; self.actions.len()];
+        let mut plan = Vec::with_capacity(all.len());
         // What waits in a circle is let go in the order of its kind.
-        while let Some(next) = ready.pop_first().or_else(|| left.first().copied()) {
-            if !left.remove(&next) {
+        let mut in_turn = all.into_iter();
+        while let Some((_, next)) = ready.pop().map(|next| next.0).or_else(|| in_turn.next()) {
+            if done
+                .get_mut(next.at())
+                .is_none_or(|done| std::mem::replace(done, true))
+            {
                 continue;
             }
-            plan.push(next.1);
-            for link in &self.actions[next.1].after {
+            plan.push(next);
+            for link in &self.actions[next].after {
                 let counts = is_in(link.action) && link.flags != order::NONE;
                 let count = waits
-                    .get_mut(link.action.0)
+                    .get_mut(link.action.at())
                     .filter(|count| counts && **count > 0);
                 let last = count.is_some_and(|count| std::mem::replace(count, *count - 1) == 1);
-                ready.extend(last.then(|| (self.kind_rank(link.action), link.action)));
+                ready.extend(last.then(|| Reverse((self.kind_rank(link.action), link.action))));
             }
         }
         plan
@@ -106,12 +110,6 @@ impl Work<'_> {
         let task = self.actions[id].task;
         let early = order.iter().zip(0..).find(|(known, _)| **known == task);
         early.map_or(if task == Task::Promote { 4 } else { 3 }, |(_, rank)| rank)
-    }
-
-    fn inputs(&self, id: ActionId, is_in: &dyn Fn(ActionId) -> bool) -> Vec<ActionId> {
-        let links = self.actions[id].before.iter();
-        let real = links.filter(|link| link.flags != order::NONE && is_in(link.action));
-        real.map(|link| link.action).collect()
     }
 
     /// The plan in words. Marks of collectives are left out: what waits for them waits for what
@@ -128,7 +126,7 @@ impl Work<'_> {
                 .iter()
                 .filter(|link| link.flags != order::NONE)
             {
-                match number.get(link.action.0).copied().flatten() {
+                match number.get(link.action.at()).copied().flatten() {
                     Some(step) => after.push(step),
                     None => after.extend(behind.get(&link.action).into_iter().flatten()),
                 }
@@ -139,7 +137,7 @@ impl Work<'_> {
                 behind.insert(*id, after);
                 continue;
             }
-            if let Some(slot) = number.get_mut(id.0) {
+            if let Some(slot) = number.get_mut(id.at()) {
                 *slot = Some(steps.len());
             }
             steps.push(Step {

@@ -2,6 +2,7 @@
 //!
 //! Not for judging whether a value is wise. What cannot be understood has its default.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::input::{Attributes, Cluster, Kind, Resource};
@@ -169,8 +170,9 @@ pub(crate) enum MultipleActive {
     clippy::struct_excessive_bools,
     reason = "settings are yes or no, each by itself"
 )]
-pub(crate) struct Spec {
-    pub(crate) config: Resource,
+pub(crate) struct Spec<'a> {
+    /// Owned only for what nothing but the history knows of, which has no children.
+    pub(crate) config: Cow<'a, Resource>,
     pub(crate) kind: Kind,
     pub(crate) managed: bool,
     pub(crate) maintenance: bool,
@@ -197,7 +199,7 @@ pub(crate) struct Spec {
     pub(crate) clone_min: Option<i32>,
     pub(crate) fence_device: bool,
     pub(crate) remote: bool,
-    pub(crate) children: Vec<Rc<Spec>>,
+    pub(crate) children: Vec<Rc<Self>>,
 }
 
 /// Where in the tree a resource stands.
@@ -208,8 +210,13 @@ pub(crate) struct Within {
     pub(crate) unique: bool,
 }
 
-impl Spec {
-    pub(crate) fn read(config: &Resource, within: Within, options: &Options, nodes: usize) -> Self {
+impl<'a> Spec<'a> {
+    pub(crate) fn read(
+        config: Cow<'a, Resource>,
+        within: Within,
+        options: &Options,
+        nodes: usize,
+    ) -> Self {
         let get = |name: &str| config.meta.get(name).map(String::as_str);
         let flag = |name: &str, default: bool| get(name).map_or(default, |v| is_true(Some(v)));
         let number = |names: &[&str], default: i32| {
@@ -220,7 +227,7 @@ impl Spec {
         let in_clone = within.clone || is_clone;
         let promotable = in_clone
             && (flag("promotable", false) || config.legacy_promotable || within.promotable);
-        let unique = !in_clone || is_unique(config, within, get("globally-unique"));
+        let unique = !in_clone || is_unique(&config, within, get("globally-unique"));
         let below = Within {
             clone: in_clone,
             promotable,
@@ -232,8 +239,7 @@ impl Spec {
         let (requires, needs_unfencing) =
             requires(get("requires"), fence_device || remote, options);
         let clone_node_max = number(&["clone-node-max"], 1);
-        let children = config.children.iter();
-        let children = children.map(|child| Rc::new(Self::read(child, below, options, nodes)));
+        let children = Self::children(&config, below, options, nodes);
         let (managed, maintenance) = managed(get("is-managed"), get("maintenance"), options);
         Self {
             kind: config.kind,
@@ -274,9 +280,25 @@ impl Spec {
             clone_min: get("clone-min").map(non_negative),
             fence_device,
             remote,
-            children: children.collect(),
-            config: config.clone(),
+            children,
+            config,
         }
+    }
+
+    fn children(
+        config: &Cow<'a, Resource>,
+        below: Within,
+        options: &Options,
+        nodes: usize,
+    ) -> Vec<Rc<Self>> {
+        let children: &'a [Resource] = match config {
+            Cow::Borrowed(config) => &config.children,
+            Cow::Owned(_) => &[],
+        };
+        let children = children.iter().map(Cow::Borrowed);
+        children
+            .map(|child| Rc::new(Self::read(child, below, options, nodes)))
+            .collect()
     }
 }
 

@@ -3,31 +3,36 @@
 //!
 //! Not for partial failures.
 
-use std::collections::BTreeSet;
-
 use crate::build::build;
-use crate::input::{Cluster, History, NodeState, Record};
+use crate::input::Cluster;
 use crate::outcome::Outcome;
+use crate::recorder::{Done, Recorder};
 use crate::role::{Role, Task};
 use crate::schedule::decide;
-use crate::work::{ActionId, NodeId, RscId, Work, flag};
+use crate::work::{ActionId, NodeId, Own, RscId, Work, flag};
 
 /// Decides, carries out in thought, and says what is there then.
 #[must_use]
 pub fn simulate(input: &Cluster) -> Outcome {
     let work = decide(input);
     let plan = work.planned();
-    let mut after = input.clone();
+    let mut after = Recorder::new(work.states, input.now, work.nodes.len());
     let mut fenced = Vec::new();
     for id in &plan {
         work.carry_out(*id, &mut after, &mut fenced);
     }
     work.record_cancelled(&mut after);
-    let planned: BTreeSet<ActionId> = plan.iter().copied().collect();
+    let mut planned = vec![false; work.actions.len()];
+    for id in &plan {
+        if let Some(planned) = planned.get_mut(id.at()) {
+            *planned = true;
+        }
+    }
     for rsc in work.rscs.ids() {
         work.record_monitors(rsc, &planned, &mut after);
     }
-    let mut end = build(&after);
+    let states = after.into_states();
+    let mut end = build(input, &states);
     end.unpack_status();
     Outcome {
         resources: end.resource_outcomes(),
@@ -36,29 +41,15 @@ pub fn simulate(input: &Cluster) -> Outcome {
     }
 }
 
-/// What an agent was asked, and what it answers.
-struct Done<'a> {
-    task: &'a str,
-    interval_ms: u64,
-    rc: i32,
-    migration: Option<(String, String)>,
-}
-
 impl Work<'_> {
-    fn carry_out(&self, id: ActionId, after: &mut Cluster, fenced: &mut Vec<String>) {
+    fn carry_out(&self, id: ActionId, after: &mut Recorder, fenced: &mut Vec<String>) {
         let action = &self.actions[id];
         let Some(node) = action.node else {
             return;
         };
         if action.task == Task::Fence {
             fenced.push(self.nodes[node].name.clone());
-            let state = self.state_for(node, after);
-            state.in_ccm = Some("false".to_owned());
-            state.crmd = Some("offline".to_owned());
-            state.join = Some("down".to_owned());
-            state.expected = Some("down".to_owned());
-            state.history.clear();
-            state.attributes.clear();
+            after.fence(node, &self.nodes[node]);
             return;
         }
         let Some(rsc) = action.rsc else {
@@ -87,104 +78,37 @@ impl Work<'_> {
         self.record(rsc, node, &done, after);
     }
 
-    fn state_for<'b>(&self, node: NodeId, after: &'b mut Cluster) -> &'b mut NodeState {
-        let me = &self.nodes[node];
-        let same = |state: &NodeState| state.id == me.id || state.name == me.name;
-        if !after.states.iter().any(same) {
-            after.states.push(NodeState {
-                id: me.id.clone(),
-                name: me.name.clone(),
-                ..NodeState::default()
-            });
-        }
-        let position = after.states.iter().position(same).unwrap_or(0);
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "there is one, added above if need be"
-        )]
-        &mut after.states[position]
-    }
-
-    fn record(&self, rsc: RscId, node: NodeId, done: &Done<'_>, after: &mut Cluster) {
-        let now = after.now;
+    fn record(&self, rsc: RscId, node: NodeId, done: &Done<'_>, after: &mut Recorder) {
+        let place = after.place(node, &self.nodes[node]);
+        let name = self.recorded_name(rsc, place, after);
         let me = &self.rscs[rsc];
-        let agent = me.spec.config.agent.clone();
-        let state = self.state_for(node, after);
-        let name = self.recorded_name(rsc, state);
-        let known = |history: &History| history.resource == name;
-        let at = state.history.iter().position(known).unwrap_or_else(|| {
-            state.history.push(History {
-                resource: name.clone(),
-                agent,
-                ..History::default()
-            });
-            state.history.len() - 1
-        });
-        let Some(history) = state.history.get_mut(at) else {
-            return;
-        };
-        let call = history
-            .operations
-            .iter()
-            .map(|record| record.call)
-            .max()
-            .unwrap_or(0)
-            .max(0)
-            + 1;
-        let key = format!("{name}_{}_{}", done.task, done.interval_ms);
-        let once = done.interval_ms == 0 && done.migration.is_none();
-        let id = if once {
-            format!("{name}_last_0")
-        } else {
-            key.clone()
-        };
-        history.operations.retain(|record| record.id != id);
-        history.operations.push(Record {
-            id,
-            key,
-            task: done.task.to_owned(),
-            interval_ms: done.interval_ms,
-            call,
-            rc: done.rc,
-            status: Some(0),
-            expected: Some(done.rc),
-            transition: Some((-1, "simulated".to_owned())),
-            changed: Some(now),
-            on_node: None,
-            source: done.migration.as_ref().map(|(from, _)| from.clone()),
-            target: done.migration.as_ref().map(|(_, to)| to.clone()),
-            parameters_changed: false,
-            outdated: false,
-        });
+        let agent = me.orphan.then_some(&me.spec.config.agent);
+        after.record(place, (name, agent), done);
     }
 
     /// The name that a node records a resource under. A copy without a name of its own goes on with
     /// the name that the node has for it, else by its plain name.
-    fn recorded_name(&self, rsc: RscId, state: &NodeState) -> String {
+    fn recorded_name(&self, rsc: RscId, place: usize, after: &Recorder) -> &str {
         let me = &self.rscs[rsc];
         let history = me.history_name.as_ref();
         if me.orphan
             && let Some(name) = history
         {
-            return name.clone();
+            return name;
         }
         if me.spec.unique {
-            return me.id.clone();
+            return &me.id;
         }
         let plain = &me.spec.config.id;
         let numbered = history.filter(|name| *name != plain).unwrap_or(&me.id);
-        let known = state
-            .history
-            .iter()
-            .any(|history| history.resource == *numbered);
-        if known && self.find(plain).is_none() {
-            return numbered.clone();
+        if after.knows(place, numbered) && self.find(plain).is_none() {
+            return numbered;
         }
-        plain.clone()
+        plain
     }
 
     /// The end of a recurring check is recorded too.
-    fn record_cancelled(&self, after: &mut Cluster) {
+    fn record_cancelled(&self, after: &mut Recorder) {
         for cancelled in &self.cancelled {
             let there = &self.nodes[cancelled.node];
             let migrates = self.first_action(cancelled.rsc, Task::MigrateTo, None);
@@ -203,7 +127,7 @@ impl Work<'_> {
     }
 
     /// Recurring checks begin with what they check.
-    fn record_monitors(&self, rsc: RscId, plan: &BTreeSet<ActionId>, after: &mut Cluster) {
+    fn record_monitors(&self, rsc: RscId, planned: &[bool], after: &mut Recorder) {
         let me = &self.rscs[rsc];
         let Some(node) = me.assigned.filter(|_| me.managed && self.is_primitive(rsc)) else {
             return;
@@ -212,22 +136,23 @@ impl Work<'_> {
         if me.next_role < Role::Started || there.maintenance || !there.online || there.unclean {
             return;
         }
-        let changes = |id: &ActionId| {
-            let action = &self.actions[*id];
-            action.node == Some(node)
-                && matches!(action.task, Task::Start | Task::Promote | Task::Demote)
-                && !action.is(flag::OPTIONAL)
+        let changes = |own: &&Own| {
+            own.node == Some(node)
+                && matches!(own.task, Task::Start | Task::Promote | Task::Demote)
+                && !self.actions[own.id].is(flag::OPTIONAL)
         };
-        let own: Vec<ActionId> = me.actions.iter().copied().filter(changes).collect();
+        let own: Vec<&Own> = me.actions.iter().filter(changes).collect();
         let begun = !own.is_empty();
-        if !own.iter().all(|id| plan.contains(id)) || !(begun || me.running_on.contains(&node)) {
+        let is_planned = |own: &&Own| planned.get(own.id.at()).copied().unwrap_or(false);
+        if !own.iter().all(is_planned) || !(begun || me.running_on.contains(&node)) {
             return;
         }
-        let has = |task| own.iter().any(|id| self.actions[*id].task == task);
+        let has = |task| own.iter().any(|own| own.task == task);
         if me.next_role == Role::Promoted && has(Task::Start) && !has(Task::Promote) {
             return;
         }
-        let name = self.recorded_name(rsc, self.state_for(node, after));
+        let place = after.place(node, there);
+        let name = self.recorded_name(rsc, place, after);
         for operation in &me.spec.config.operations {
             let for_role = operation.role.as_deref().and_then(Role::parse);
             let promoted = me.next_role == Role::Promoted;
@@ -237,14 +162,9 @@ impl Work<'_> {
                 Some(Role::Unpromoted) => !promoted,
                 Some(Role::Unknown | Role::Started) | None => true,
             };
-            let states = after.states.iter().filter(|state| state.name == there.name);
-            let histories = states.flat_map(|state| &state.history);
-            let own = histories.filter(|history| history.resource == name);
-            let known = own.flat_map(|history| &history.operations).any(|record| {
-                record.task == operation.name && record.interval_ms == operation.interval_ms
-            });
             let recurs = operation.interval_ms > 0 && operation.enabled && fits;
-            if recurs && (begun || !known) {
+            let wanted = (operation.name.as_str(), operation.interval_ms);
+            if recurs && (begun || !after.has_done(&there.name, name, wanted)) {
                 let done = Done {
                     task: &operation.name,
                     interval_ms: operation.interval_ms,

@@ -2,151 +2,16 @@
 //!
 //! Every stage takes it and adds to it. Not for deciding anything itself.
 
-use std::cell::Cell;
-use std::ops::{Index, IndexMut};
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::input::{Attributes, Cluster, Kind, NodeKind};
+pub(crate) use crate::arena::{ActionId, Arena, ColocationId, Discovery, NodeId, RscId, Table};
+use crate::input::{Attributes, Cluster, Kind, NodeKind, NodeState};
+use crate::names::Names;
 use crate::role::{Role, Task};
 use crate::score;
 use crate::settings::{Options, Spec};
-
-macro_rules! id {
-    ($name:ident, $what:literal) => {
-        #[doc = $what]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) struct $name(pub(crate) usize);
-        impl From<usize> for $name {
-            fn from(index: usize) -> Self {
-                Self(index)
-            }
-        }
-        impl From<$name> for usize {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-    };
-}
-id!(NodeId, "A node of the working set.");
-id!(RscId, "An instance, group or clone of the working set.");
-id!(ActionId, "An action of the working set.");
-id!(ColocationId, "A colocation of the working set.");
-
-/// Things that are only added, found by the index that adding gave.
-#[derive(Debug, Clone)]
-pub(crate) struct Arena<I, T> {
-    items: Vec<T>,
-    id: std::marker::PhantomData<I>,
-}
-
-impl<I: From<usize> + Into<usize>, T> Arena<I, T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            items: Vec::new(),
-            id: std::marker::PhantomData,
-        }
-    }
-
-    pub(crate) fn add(&mut self, item: T) -> I {
-        self.items.push(item);
-        I::from(self.items.len() - 1)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    pub(crate) fn ids(&self) -> impl DoubleEndedIterator<Item = I> + use<I, T> {
-        (0..self.items.len()).map(I::from)
-    }
-}
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "an id comes from this arena, which never shrinks"
-)]
-impl<I: Into<usize>, T> Index<I> for Arena<I, T> {
-    type Output = T;
-    fn index(&self, id: I) -> &T {
-        &self.items[id.into()]
-    }
-}
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "an id comes from this arena, which never shrinks"
-)]
-impl<I: Into<usize>, T> IndexMut<I> for Arena<I, T> {
-    fn index_mut(&mut self, id: I) -> &mut T {
-        &mut self.items[id.into()]
-    }
-}
-
-/// Where a resource is looked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Discovery {
-    #[default]
-    Always,
-    Never,
-    Exclusive,
-}
-
-/// What a resource makes of one node.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Slot {
-    pub(crate) score: i32,
-    pub(crate) count: i32,
-    pub(crate) discovery: Discovery,
-}
-
-/// A resource's nodes with their scores. A node that is not in it is not allowed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Table(Vec<Option<Slot>>);
-
-impl Table {
-    pub(crate) fn get(&self, node: NodeId) -> Option<&Slot> {
-        self.0.get(node.0).and_then(Option::as_ref)
-    }
-
-    pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Slot> {
-        self.0.get_mut(node.0).and_then(Option::as_mut)
-    }
-
-    pub(crate) fn score(&self, node: NodeId) -> Option<i32> {
-        self.get(node).map(|slot| slot.score)
-    }
-
-    /// The slot of a node, made with `score` if there is none.
-    pub(crate) fn entry(&mut self, node: NodeId, score: i32) -> &mut Slot {
-        if self.0.len() <= node.0 {
-            self.0.resize(node.0 + 1, None);
-        }
-        let fresh = Slot {
-            score,
-            ..Slot::default()
-        };
-        #[expect(clippy::indexing_slicing, reason = "made long enough just above")]
-        self.0[node.0].get_or_insert(fresh)
-    }
-
-    pub(crate) fn nodes(&self) -> Vec<NodeId> {
-        let all = self.0.iter().enumerate();
-        all.filter(|(_, slot)| slot.is_some())
-            .map(|(node, _)| NodeId(node))
-            .collect()
-    }
-
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (NodeId, &Slot)> {
-        let all = self.0.iter().enumerate();
-        all.filter_map(|(node, slot)| Some((NodeId(node), slot.as_ref()?)))
-    }
-
-    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Slot)> {
-        let all = self.0.iter_mut().enumerate();
-        all.filter_map(|(node, slot)| Some((NodeId(node), slot.as_mut()?)))
-    }
-}
 
 /// A node as the scheduler sees it.
 #[derive(Debug, Clone, Default)]
@@ -159,7 +24,13 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) kind: NodeKind,
     pub(crate) attributes: Attributes,
-    pub(crate) capacity: std::collections::BTreeMap<String, i32>,
+    /// Those attributes that count failures or give their time, with their values.
+    pub(crate) failures: Vec<(String, String)>,
+    /// Its place when the names of all are sorted.
+    pub(crate) rank: usize,
+    /// What marks that there is room again.
+    pub(crate) room: Option<ActionId>,
+    pub(crate) capacity: BTreeMap<String, i32>,
     pub(crate) weight: i32,
     pub(crate) online: bool,
     pub(crate) unclean: bool,
@@ -190,9 +61,9 @@ impl Node {
     clippy::struct_excessive_bools,
     reason = "states of an instance are not exclusive"
 )]
-pub(crate) struct Rsc {
+pub(crate) struct Rsc<'a> {
     pub(crate) id: String,
-    pub(crate) spec: Rc<Spec>,
+    pub(crate) spec: Rc<Spec<'a>>,
     pub(crate) parent: Option<RscId>,
     pub(crate) children: Vec<RscId>,
     /// Number within the clone.
@@ -231,11 +102,40 @@ pub(crate) struct Rsc {
     pub(crate) partial: Option<(NodeId, NodeId)>,
     pub(crate) container: Option<RscId>,
     pub(crate) fillers: Vec<RscId>,
-    pub(crate) actions: Vec<ActionId>,
+    /// Its actions but for probes, of which there are many; oldest first.
+    pub(crate) actions: Vec<Own>,
+    pub(crate) probes: Vec<Own>,
     pub(crate) this_with: Vec<ColocationId>,
     pub(crate) with_this: Vec<ColocationId>,
     /// Indices of location constraints, newest first.
     pub(crate) locations: Vec<usize>,
+}
+
+/// An action of a resource, with what it is looked for by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    pub(crate) id: ActionId,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) task: Task,
+}
+
+impl Rsc<'_> {
+    /// The list that actions of a task are in.
+    pub(crate) fn own(&self, task: Task) -> &[Own] {
+        if task == Task::Probe {
+            &self.probes
+        } else {
+            &self.actions
+        }
+    }
+
+    pub(crate) fn own_mut(&mut self, task: Task) -> &mut Vec<Own> {
+        if task == Task::Probe {
+            &mut self.probes
+        } else {
+            &mut self.actions
+        }
+    }
 }
 
 /// A colocation between two resources of the working set.
@@ -348,9 +248,17 @@ pub(crate) struct Ordering {
 #[derive(Debug, Clone)]
 pub(crate) struct Work<'a> {
     pub(crate) input: &'a Cluster,
+    /// What is known of nodes: the input's, or what a simulation has made of it.
+    pub(crate) states: &'a [NodeState],
     pub(crate) options: Options,
     pub(crate) nodes: Arena<NodeId, Node>,
-    pub(crate) rscs: Arena<RscId, Rsc>,
+    pub(crate) rscs: Arena<RscId, Rsc<'a>>,
+    /// Nodes by name.
+    pub(crate) node_names: Names,
+    /// Resources by their id, by that of their configuration and by the name that a history gave them.
+    pub(crate) names: Names,
+    /// Histories by the name of the resource, for each state; made when first asked for.
+    pub(crate) histories: OnceCell<Vec<Names>>,
     /// Top-level resources in the order of treatment.
     pub(crate) top: Vec<RscId>,
     pub(crate) colocations: Arena<ColocationId, Colocation>,
@@ -358,20 +266,21 @@ pub(crate) struct Work<'a> {
     pub(crate) actions: Arena<ActionId, Action>,
     pub(crate) orderings: Vec<Ordering>,
     pub(crate) fences: Vec<(NodeId, Task, ActionId)>,
-    pub(crate) pseudo: Vec<(String, ActionId)>,
+    pub(crate) pseudo: BTreeMap<String, ActionId>,
     pub(crate) have_fence_device: bool,
     pub(crate) stop_needed: Vec<RscId>,
     pub(crate) cancelled: Vec<crate::leftovers::Cancelled>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// The node by name, whatever its case.
     pub(crate) fn node_named(&self, name: &str) -> Option<NodeId> {
         let same = |node: &NodeId| self.nodes[*node].name.eq_ignore_ascii_case(name);
-        self.nodes.ids().find(same)
+        let mut candidates = self.node_names.candidates(name).map(NodeId::from);
+        candidates.find(same)
     }
 
-    pub(crate) fn spec(&self, rsc: RscId) -> Rc<Spec> {
+    pub(crate) fn spec(&self, rsc: RscId) -> Rc<Spec<'a>> {
         Rc::clone(&self.rscs[rsc].spec)
     }
 
@@ -420,14 +329,21 @@ impl Work<'_> {
         children.flat_map(|child| self.primitives(*child)).collect()
     }
 
+    /// Whether any primitive of a resource, itself included, is of a kind.
+    pub(crate) fn any_primitive(&self, rsc: RscId, is: &dyn Fn(RscId) -> bool) -> bool {
+        if self.is_primitive(rsc) {
+            return is(rsc);
+        }
+        let mut children = self.rscs[rsc].children.iter();
+        children.any(|child| self.any_primitive(*child, is))
+    }
+
     /// Adds to the score of a node, or of all nodes, in the resource and all its children.
     pub(crate) fn locate(&mut self, rsc: RscId, node: Option<NodeId>, value: i32, default: bool) {
         match node {
             Some(node) => self.locate_one(rsc, node, value, default),
             None => {
-                for node in self.nodes.ids() {
-                    self.locate_one(rsc, node, value, default);
-                }
+                self.locate_everywhere(rsc, value, default);
                 if value <= -score::INFINITY {
                     self.rscs[rsc].assigned = None;
                 }
@@ -435,12 +351,36 @@ impl Work<'_> {
         }
     }
 
+    fn locate_everywhere(&mut self, rsc: RscId, value: i32, default: bool) {
+        if default && self.rscs[rsc].exclusive_discovery {
+            return;
+        }
+        let mut at = 0;
+        while let Some(child) = self.child(rsc, at) {
+            self.locate_everywhere(child, value, default);
+            at += 1;
+        }
+        let allowed = &mut self.rscs[rsc].allowed;
+        allowed.reserve(self.nodes.len());
+        for node in self.nodes.ids() {
+            let slot = allowed.entry(node, self.nodes[node].weight);
+            slot.score = score::add(slot.score, value);
+        }
+    }
+
+    /// A child of a group or clone by its place.
+    pub(crate) fn child(&self, rsc: RscId, at: usize) -> Option<RscId> {
+        self.rscs[rsc].children.get(at).copied()
+    }
+
     fn locate_one(&mut self, rsc: RscId, node: NodeId, value: i32, default: bool) {
         if default && self.rscs[rsc].exclusive_discovery {
             return;
         }
-        for child in self.rscs[rsc].children.clone() {
+        let mut at = 0;
+        while let Some(child) = self.child(rsc, at) {
             self.locate_one(child, node, value, default);
+            at += 1;
         }
         let weight = self.nodes[node].weight;
         let slot = self.rscs[rsc].allowed.entry(node, weight);
@@ -511,6 +451,16 @@ impl Work<'_> {
 
     /// The only node where a resource is, or is assigned to.
     pub(crate) fn location(&self, rsc: RscId, place: Place) -> Option<NodeId> {
+        let me = &self.rscs[rsc];
+        if me.children.is_empty() && place == Place::Assigned {
+            return me.assigned;
+        }
+        if me.children.is_empty() && place == Place::Current {
+            return match me.running_on.as_slice() {
+                [one] => Some(*one),
+                _ => None,
+            };
+        }
         match self.locations_of(rsc, place).as_slice() {
             [one] => Some(*one),
             _ => None,

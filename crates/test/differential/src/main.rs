@@ -18,7 +18,7 @@ use standfast_differential::{
     knobs::FEATURES,
     odd::odd,
     shrink::shrink,
-    speed::{self, SIZES},
+    speed::{self, SHAPES, SIZES, Shape},
 };
 
 /// Compares the scheduler with `crm_simulate`.
@@ -88,22 +88,31 @@ fn main() -> ExitCode {
 
 /// Prints a table of how long decisions take.
 fn measure(times: usize) -> ExitCode {
-    say("| resources | nodes | ours, ms (least, median, most) | crm_simulate, ms |");
-    say("|---|---|---|---|");
-    for (resources, nodes) in SIZES {
-        let runs = speed::measure(resources, nodes, times);
-        let spread = |all: &[f64]| {
-            if all.is_empty() {
-                return "not waited for".to_owned();
-            }
-            let at = |index: usize| all.get(index).copied().unwrap_or(f64::NAN);
-            let last = all.len().saturating_sub(1);
-            format!("{:.1}, {:.1}, {:.1}", at(0), at(last / 2), at(last))
-        };
-        let (ours, theirs) = (spread(&runs.ours), spread(&runs.theirs));
-        say(&format!("| {resources} | {nodes} | {ours} | {theirs} |"));
+    let head = "| resources | nodes | reading | deciding | text to final state | crm_simulate |";
+    for (shape, name) in SHAPES {
+        say(&format!(
+            "\n{name}; ms of processor time (least, median, most)\n\n{head}\n|---|---|---|---|---|---|"
+        ));
+        for size in SIZES {
+            say(&row(shape, size, times));
+        }
     }
     ExitCode::SUCCESS
+}
+
+fn row(shape: Shape, (resources, nodes): (usize, usize), times: usize) -> String {
+    let runs = speed::measure(shape, (resources, nodes), times);
+    let spread = |all: &[f64]| {
+        if all.is_empty() {
+            return "not waited for".to_owned();
+        }
+        let at = |index: usize| all.get(index).copied().unwrap_or(f64::NAN);
+        let last = all.len().saturating_sub(1);
+        format!("{:.1}, {:.1}, {:.1}", at(0), at(last / 2), at(last))
+    };
+    let columns = [&runs.reading, &runs.deciding, &runs.ours, &runs.theirs];
+    let columns = columns.map(|column| spread(column)).join(" | ");
+    format!("| {resources} | {nodes} | {columns} |")
 }
 
 fn files(args: &Args) -> ExitCode {
