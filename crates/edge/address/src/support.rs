@@ -52,11 +52,7 @@ pub fn probe_support() -> Support {
     let net_raw = Speaker::new().map(|_socket| ()).map_err(|errno| {
         format!("no CAP_NET_RAW over this network namespace ({errno}): run as root")
     });
-    let nft = scratch("tables of family inet with sets and fib", |batch| {
-        build(batch, INET)
-    });
-    let nft_arp = scratch("tables of family arp", |batch| build(batch, ARP));
-    let set_timeouts = scratch("set elements with a timeout", |batch| {
+    let with_timeout = |batch: &mut Batch<'_>| {
         build(batch, INET);
         batch.add_elements(
             Set::Live,
@@ -64,7 +60,26 @@ pub fn probe_support() -> Support {
             Some(Duration::from_secs(1)),
             true,
         );
+    };
+    // The kernel takes its time over each attempt, and a restarted agent has none: only when not all of it works is it
+    // found out what does not.
+    let all = scratch("all of it", &[INET, ARP], |batch| {
+        with_timeout(batch);
+        build(batch, ARP);
     });
+    let (nft, nft_arp, set_timeouts) = if all.is_ok() {
+        (Ok(()), Ok(()), Ok(()))
+    } else {
+        (
+            scratch(
+                "tables of family inet with sets and fib",
+                &[INET],
+                |batch| build(batch, INET),
+            ),
+            scratch("tables of family arp", &[ARP], |batch| build(batch, ARP)),
+            scratch("set elements with a timeout", &[INET], with_timeout),
+        )
+    };
     // Lifetimes came for IPv4 with kernel 3.9; every kernel that this program starts on has them.
     let lifetimes = net_admin.clone();
     Support {
@@ -82,8 +97,8 @@ fn build(batch: &mut Batch<'_>, family: u8) {
     batch.add_structure(family);
 }
 
-/// Applies a batch to a table of a name that nobody else uses, then removes the table.
-fn scratch(what: &str, fill: impl Fn(&mut Batch<'_>)) -> Result<(), String> {
+/// Applies a batch to tables of a name that nobody else uses, which the same batch removes: nothing is ever left.
+fn scratch(what: &str, families: &[u8], fill: impl Fn(&mut Batch<'_>)) -> Result<(), String> {
     let table = format!("standfast-probe-{}", std::process::id());
     let refused = |errno: Errno| match errno {
         Errno::PERM => "nftables refused: no CAP_NET_ADMIN over this network namespace".to_owned(),
@@ -92,22 +107,12 @@ fn scratch(what: &str, fill: impl Fn(&mut Batch<'_>)) -> Result<(), String> {
         ),
     };
     let mut socket = NetlinkSocket::open(Some(NETFILTER), 0).map_err(refused)?;
-    let mut apply = |fill: &dyn Fn(&mut Batch<'_>)| {
-        let mut batch = Batch::new(&table, socket.next_sequence());
-        fill(&mut batch);
-        let (writer, last) = batch.finish();
-        socket
-            .transact(&writer, last)
-            .map_err(|refusal| refusal.errno)
-    };
-    let tried = apply(&fill);
-    for family in [INET, ARP] {
-        // Where a family is missing there is nothing to remove.
-        apply(&|batch| {
-            batch.add_table(family);
-            batch.delete_table(family);
-        })
-        .ok();
+    let mut batch = Batch::new(&table, socket.next_sequence());
+    fill(&mut batch);
+    for family in families {
+        batch.delete_table(*family);
     }
-    tried.map_err(refused)
+    let (writer, last) = batch.finish();
+    let tried = socket.transact(&writer, last);
+    tried.map_err(|refusal| refused(refusal.errno))
 }

@@ -3,7 +3,7 @@
 //!
 //! Not for saying it (`render::checks`) and not for what the cluster decides when it is asked.
 
-use super::probe_guards;
+use super::offered::probe_guards;
 use serde::Serialize;
 use standfast_transport::join::{Checked, JoinOptions, check};
 use std::{

@@ -15,6 +15,7 @@ mod fencing;
 mod input;
 pub(crate) mod inquiry;
 mod metrics;
+mod offered;
 mod queue;
 mod realtime;
 pub(crate) mod recovery;
@@ -29,11 +30,11 @@ use author::with_author;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
 use inquiry::{Inquiry, Work};
+use offered::{Offered, Trying};
 use queue::Queue;
 use service::Service;
 use shown::Shown;
 use standfast_cluster::{Core, Init};
-use standfast_guard::{status::Guard, support};
 use standfast_model::{
     command::Act,
     effect::Class,
@@ -52,7 +53,7 @@ use standfast_transport::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -106,6 +107,13 @@ pub(crate) fn run(
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::cannot(&format!("make {}", folder.display()), &error))?;
     }
+    // An agent that was killed has until its lease ends. What takes time is done at once, and ahead of others.
+    let trying = Trying::begin(options)?;
+    if options.realtime
+        && let Err(why) = realtime::raise_this_thread()
+    {
+        tracing::warn!("{why}");
+    }
     let (mut storage, restored) = Storage::open(&options.state)
         .map_err(|error| Failure::cannot("open the state directory", &error))?;
     let Some(identity) = restored.identity.clone() else {
@@ -126,7 +134,7 @@ pub(crate) fn run(
     service::watch_signals()
         .map_err(|error| Failure::cannot("be told to end by a signal", &error))?;
     let queue = Queue::default();
-    let guards = probe_guards(&options.cgroup, options.realtime, options.without_guards);
+    let Offered { guards, address } = trying.end(options)?;
     let core = Init {
         node: NodeId::from(identity.node.as_str()),
         member: MemberId(identity.member),
@@ -148,7 +156,7 @@ pub(crate) fn run(
         (identity, storage),
         &links,
         (&queue, inquiry),
-        &guards,
+        (&guards, address),
     )?;
     let clients = queue.clone();
     let server =
@@ -157,11 +165,6 @@ pub(crate) fn run(
         })
         .map_err(|error| Failure::cannot("serve clients", &error))?;
     let metrics = metrics::serve(options, &queue);
-    if options.realtime
-        && let Err(why) = realtime::raise_this_thread()
-    {
-        tracing::warn!("{why}");
-    }
     tracing::info!(node = %core.node, member = core.member.0, "agent started");
     let result = main_loop(core, edges, &queue, &links, options);
     drop((server, metrics));
@@ -228,22 +231,9 @@ fn start_edges(
     (identity, storage): (standfast_storage::Identity, Storage),
     links: &[SocketAddr],
     (inputs, inquiry): (&Queue, Inquiry),
-    guards: &GuardSupport,
+    (guards, address): (&GuardSupport, standfast_address::Support),
 ) -> Result<Edges, Failure> {
-    recovery::finish_keys(&options.state, &identity.cluster_id)?;
-    let credentials = Credentials::load(&setup::pki_dir(&options.state))
-        .map_err(|error| Failure::cannot("read this node's keys", &error))?;
-    if credentials.cluster().as_str() != identity.cluster_id {
-        return Err(Failure::new(
-            78,
-            format!(
-                "the state in {} is of cluster {}, its keys are of {}: one of them was put there from elsewhere",
-                options.state.display(),
-                identity.cluster_id,
-                credentials.cluster()
-            ),
-        ));
-    }
+    let credentials = own_credentials(options, &identity)?;
     let mut config = Config::new(credentials, links.to_vec());
     config.feature_level = options.level;
     if options.realtime {
@@ -257,8 +247,6 @@ fn start_edges(
     let certificates = certificates::watch(pki.clone(), options.certificate_life, inputs.clone())
         .map_err(|error| Failure::cannot("start a thread", &error))?;
     let sink = Sink::new(inputs.clone(), inquiry.clone(), certificates.clone());
-    let transport = Transport::start(config, Arc::new(sink))
-        .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
     let stored = inputs.clone();
     let storage = StorageThread::start(storage, WRITES, move |event| {
         stored.send(Input::Event(input::storage_event(event)));
@@ -279,9 +267,12 @@ fn start_edges(
         from_process.send(Input::Event(Event::Instance { resource, change }));
     })
     .map_err(|error| Failure::cannot("start the process driver", &error))?;
-    let addresses = start_addresses(options, events)?;
+    let addresses = start_addresses(options, address, events)?;
     let fencing = fencing::Fencing::start(inputs.clone())
         .map_err(|error| Failure::cannot("start a thread", &error))?;
+    // Last: until the core says who the peers are, whoever dials is turned away.
+    let transport = Transport::start(config, Arc::new(sink))
+        .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
     Ok(Edges {
         identity,
         transport,
@@ -302,64 +293,38 @@ fn start_edges(
     })
 }
 
+/// This node's keys, which have to be those of the cluster that the state is of.
+fn own_credentials(
+    options: &Options,
+    identity: &standfast_storage::Identity,
+) -> Result<Credentials, Failure> {
+    recovery::finish_keys(&options.state, &identity.cluster_id)?;
+    let credentials = Credentials::load(&setup::pki_dir(&options.state))
+        .map_err(|error| Failure::cannot("read this node's keys", &error))?;
+    if credentials.cluster().as_str() != identity.cluster_id {
+        return Err(Failure::new(
+            78,
+            format!(
+                "the state in {} is of cluster {}, its keys are of {}: one of them was put there from elsewhere",
+                options.state.display(),
+                identity.cluster_id,
+                credentials.cluster()
+            ),
+        ));
+    }
+    Ok(credentials)
+}
+
 fn start_addresses(
     options: &Options,
+    mut support: standfast_address::Support,
     events: std::sync::mpsc::Sender<Event>,
 ) -> Result<Addresses, Failure> {
-    let mut support = standfast_address::probe_support();
     if options.without_guards {
         support.nft = Err("left out by --without-guards".to_owned());
     }
     Addresses::start(&options.run, "standfast", &support, events)
         .map_err(|error| Failure::cannot("start the address driver", &error))
-}
-
-/// What this machine's kernel offers, with the reasons for what it does not.
-fn probe_guards(cgroup: &Path, wants_realtime: bool, without_guards: bool) -> GuardSupport {
-    let local = support::GuardSupport::probe(cgroup);
-    let address = standfast_address::probe_support();
-    let mut missing: BTreeMap<String, String> = local
-        .missing()
-        .into_iter()
-        // Not a guard of the lease: the kernel kills a keeper last in any case.
-        .filter(|missing| missing.guard != Guard::OutOfMemory)
-        .map(|missing| (format!("{:?}", missing.guard).to_lowercase(), missing.why))
-        .collect();
-    for (name, offered) in [
-        ("address guard", &address.nft),
-        ("address lifetime", &address.lifetimes),
-    ] {
-        if let Err(why) = offered {
-            missing.insert(name.to_owned(), why.clone());
-        }
-    }
-    let realtime = wants_realtime && local.offers(Guard::RealTime);
-    if wants_realtime {
-        if let Err(why) = realtime::lock_memory() {
-            missing.insert("lockedmemory".to_owned(), why);
-        }
-    } else {
-        missing.insert(
-            "realtime".to_owned(),
-            "switched off by --no-realtime".to_owned(),
-        );
-    }
-    if without_guards {
-        missing.insert(
-            "all guards".to_owned(),
-            "switched off by --without-guards".to_owned(),
-        );
-    }
-    let on = !without_guards;
-    GuardSupport {
-        cgroup: on && local.offers(Guard::Cgroup) && local.offers(Guard::Kill),
-        pid_namespace: on && local.offers(Guard::PrivatePids),
-        network: on && local.offers(Guard::Network),
-        address: on && address.guard(),
-        address_lifetime: on && address.lifetimes.is_ok(),
-        realtime,
-        missing,
-    }
 }
 
 fn main_loop(
