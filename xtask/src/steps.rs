@@ -96,6 +96,12 @@ pub(crate) const STEPS: &[Step] = &[
         name: "sim",
         action: Action::Commands(&[
             own(&["target/release/standfast-sim", "--seeds", "0..200"]),
+            own(&[
+                "target/release/standfast-sim",
+                "--seeds",
+                "0..100",
+                "--acts",
+            ]),
             own(&["target/release/standfast-sim", "--planted", "all"]),
             own(&["target/release/standfast-pair-model"]),
             own(&["target/release/standfast-pair-model", "--planted"]),

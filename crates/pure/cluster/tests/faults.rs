@@ -8,66 +8,36 @@
 
 mod net;
 
-use net::Net;
+use net::{
+    Net,
+    configs::{process, web_on},
+};
 use standfast_model::{
-    config::{
-        ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ProcessConfig, Profile,
-        ResourceConfig, ResourceKind, Timing,
-    },
+    config::{ClusterConfig, GroupConfig, NodeConfig, Profile, Timing},
     event::{DiskCondition, Event, InstanceChange, Restored},
     id::{GroupId, MemberId, NodeId, ResourceId},
     message::Body,
-    plan::INFINITY,
     request::{Request, Response},
     time::Micros,
 };
-use std::collections::BTreeMap;
 
 /// The order to stand for election, as crate `consensus` numbers it.
 const TIMEOUT_NOW: i32 = 8;
 
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
-fn config(net: &Net, timing: Timing) -> ClusterConfig {
-    let leader = net.leader().unwrap();
-    let mut config = net.core(&leader).inspect().state.config.clone();
+fn config(config: &mut ClusterConfig, timing: Timing) {
     config.timing = timing;
     for node in NODES {
         config
             .nodes
             .insert(NodeId::from(node), NodeConfig::default());
     }
-    let web = ResourceId::from("web");
-    let kind = ResourceKind::Process(ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    });
-    let failure = FailurePolicy::default();
-    config
-        .resources
-        .insert(web.clone(), ResourceConfig { kind, failure });
-    let group = GroupConfig {
-        members: vec![web],
-        prefer: BTreeMap::from([(NodeId::from("beta"), 100)]),
-        stickiness: INFINITY,
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("site"), group);
-    config
+    web_on(config, "beta");
 }
 
 fn apply(net: &mut Net, timing: Timing) {
-    let request = Request::Apply {
-        config: Box::new(config(net, timing)),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    let leader = net.leader().unwrap();
-    let response = net.ask(&leader, request);
-    assert!(matches!(response, Response::Done { .. }), "{response:?}");
+    net.must_configure(|wanted| config(wanted, timing));
 }
 
 fn web_on_beta() -> Net {
@@ -98,21 +68,10 @@ fn a_transfer_that_fails_is_given_up_before_leases_end() {
     ));
     let leader = net.leader().unwrap();
     assert_eq!(leader, "alpha");
-    let mut config = config(&net, Timing::of(Profile::Lan));
-    config
-        .groups
-        .get_mut(&GroupId::from("site"))
-        .unwrap()
-        .prefer = BTreeMap::from([(NodeId::from("alpha"), 100)]);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    net.ask("alpha", request);
+    net.configure("alpha", |wanted| {
+        config(wanted, Timing::of(Profile::Lan));
+        web_on(wanted, "alpha");
+    });
     until(&mut net, "web: start");
     until(&mut net, "leadership goes to");
     net.run(20_000);
@@ -336,24 +295,16 @@ fn a_cleanup_counts_where_it_failed() {
 fn a_new_resource_whose_driver_hangs_holds_up_nothing_else() {
     let mut net = web_on_beta();
     net.silent_probes = true;
-    let mut config = config(&net, Timing::of(Profile::Lan));
-    let web = config.resources[&ResourceId::from("web")].clone();
-    let other = ResourceId::from("other");
-    config.resources.insert(other.clone(), web);
-    let group = GroupConfig {
-        members: vec![other],
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("others"), group);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    assert!(matches!(net.ask("beta", request), Response::Done { .. }));
+    let response = net.configure("beta", |wanted| {
+        let other = ResourceId::from("other");
+        wanted.resources.insert(other.clone(), process("web"));
+        let group = GroupConfig {
+            members: vec![other],
+            ..GroupConfig::default()
+        };
+        wanted.groups.insert(GroupId::from("others"), group);
+    });
+    assert!(matches!(response, Response::Done { .. }));
     net.run(5000);
     assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
     assert!(
@@ -435,23 +386,14 @@ fn a_member_that_comes_back_is_given_anew() {
         (assignment.since, assignment.since_of(&extra), plan.number)
     };
     let with = |net: &mut Net, there: bool| {
-        let mut config = config(net, timing);
-        if there {
-            let web = config.resources[&ResourceId::from("web")].clone();
-            config.resources.insert(extra.clone(), web);
-            let members = &mut config.groups.get_mut(&site).unwrap().members;
-            members.push(extra.clone());
-        }
-        let request = Request::Apply {
-            config: Box::new(config),
-            text: String::new(),
-            based_on: None,
-            author: "test".into(),
-            reason: String::new(),
-            draft: None,
-        };
-        let leader = net.leader().unwrap();
-        assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
+        net.must_configure(|wanted| {
+            config(wanted, timing);
+            if there {
+                wanted.resources.insert(extra.clone(), process("web"));
+                let members = &mut wanted.groups.get_mut(&site).unwrap().members;
+                members.push(extra.clone());
+            }
+        });
         net.run(2000);
     };
     with(&mut net, true);

@@ -8,16 +8,12 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_model::{
-    config::{
-        ClusterConfig, GroupConfig, Mode, ProcessConfig, ResourceConfig, ResourceKind, VipConfig,
-    },
+    config::{FailurePolicy, Mode, ResourceConfig, ResourceKind, VipConfig},
     id::{GroupId, NodeId, ResourceId},
-    plan::INFINITY,
     request::{RefusalKind, Request, Response},
 };
-use std::collections::BTreeMap;
 
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -26,51 +22,24 @@ fn state(net: &Net) -> &standfast_model::state::ClusterState {
 }
 
 fn apply(net: &mut Net, mode: Mode, prefer: &str) {
-    let mut config: ClusterConfig = state(net).config.clone();
-    config.mode = mode;
-    let web = ResourceId::from("web");
-    let process = ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    };
-    config.resources.insert(
-        web.clone(),
-        ResourceConfig {
-            kind: ResourceKind::Process(process),
-            failure: Default::default(),
-        },
-    );
-    let vip = VipConfig {
-        addresses: vec!["10.0.0.100/24".into()],
-        ..VipConfig::default()
-    };
-    let ip = ResourceId::from("ip");
-    config.resources.insert(
-        ip.clone(),
-        ResourceConfig {
-            kind: ResourceKind::Vip(vip),
-            failure: Default::default(),
-        },
-    );
-    config.groups.insert(
-        GroupId::from("site"),
-        GroupConfig {
-            members: vec![ip, web],
-            prefer: BTreeMap::from([(NodeId::from(prefer), 100)]),
-            stickiness: INFINITY,
-            ..GroupConfig::default()
-        },
-    );
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
     let through = net.cores.keys().next().unwrap().to_string();
-    assert!(matches!(net.ask(&through, request), Response::Done { .. }));
+    let response = net.configure(&through, |config| {
+        config.mode = mode;
+        web_on(config, prefer);
+        let ip = ResourceId::from("ip");
+        let vip = VipConfig {
+            addresses: vec!["10.0.0.100/24".into()],
+            ..VipConfig::default()
+        };
+        let resource = ResourceConfig {
+            kind: ResourceKind::Vip(vip),
+            failure: FailurePolicy::default(),
+        };
+        config.resources.insert(ip.clone(), resource);
+        let site = config.groups.get_mut(&GroupId::from("site")).unwrap();
+        site.members.insert(0, ip);
+    });
+    assert!(matches!(response, Response::Done { .. }));
     net.run(2000);
 }
 

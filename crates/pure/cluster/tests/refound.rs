@@ -8,49 +8,21 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_cluster::{NewCluster, longest_lease, refound, survey};
 use standfast_model::{
-    config::{FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
     event::{DiskCondition, HardState, Restored},
-    id::{GroupId, MemberId, NodeId, ResourceId},
+    id::{MemberId, NodeId},
     message::{Acknowledged, LogSnapshot},
-    plan::{INFINITY, PlanNumber},
-    request::{Request, Response},
+    plan::PlanNumber,
     time::Micros,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
-fn web_on(net: &mut Net, node: &str) {
-    let leader = net.leader().unwrap();
-    let mut config = net.core(&leader).inspect().state.config.clone();
-    let web = ResourceId::from("web");
-    let kind = ResourceKind::Process(ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    });
-    let failure = FailurePolicy::default();
-    config
-        .resources
-        .insert(web.clone(), ResourceConfig { kind, failure });
-    let group = GroupConfig {
-        members: vec![web],
-        prefer: BTreeMap::from([(NodeId::from(node), 100)]),
-        stickiness: INFINITY,
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("site"), group);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
+fn start_web(net: &mut Net, node: &str) {
+    net.must_configure(|config| web_on(config, node));
     net.run(2000);
     assert_eq!(net.runs_on("web"), [node]);
 }
@@ -98,7 +70,7 @@ fn recovered(disk: &Restored) -> (Restored, MemberId) {
 #[test]
 fn everything_in_the_log_is_taken_over_and_what_others_have_more_is_said() {
     let mut net = Net::cluster(&NODES);
-    web_on(&mut net, "beta");
+    start_web(&mut net, "beta");
     let mut disk = net.disk("alpha");
     let known = survey(&disk).unwrap();
     let live = net.core("alpha").inspect().state;
@@ -152,7 +124,7 @@ fn so_does_a_machine_that_has_only_a_backup() {
 
 fn waits(change: impl Fn(&mut Restored)) {
     let mut net = Net::cluster(&NODES);
-    web_on(&mut net, "beta");
+    start_web(&mut net, "beta");
     let mut disk = net.disk("alpha");
     change(&mut disk);
     // The network of the survivor is gone: the lost nodes go on for as long as their leases last.

@@ -8,16 +8,14 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_model::{
-    config::{ClusterConfig, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
     event::Event,
-    id::{GroupId, MemberId, NodeId, ResourceId},
-    plan::INFINITY,
+    id::{GroupId, MemberId, NodeId},
     request::{JoinOffer, RefusalKind, Request, Response},
     state::ClusterState,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -48,40 +46,13 @@ fn refusal(response: Response) -> (RefusalKind, String) {
 }
 
 fn web_prefers(net: &mut Net, node: &str) {
-    let leader = net.leader().unwrap();
-    let mut config: ClusterConfig = state(net, &leader).config.clone();
-    for node in NODES {
-        let nodes = &mut config.nodes;
-        nodes.entry(NodeId::from(node)).or_default();
-    }
-    let web = ResourceId::from("web");
-    let kind = ResourceKind::Process(ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
+    net.must_configure(|config| {
+        for node in NODES {
+            let nodes = &mut config.nodes;
+            nodes.entry(NodeId::from(node)).or_default();
+        }
+        web_on(config, node);
     });
-    config.resources.insert(
-        web.clone(),
-        ResourceConfig {
-            kind,
-            failure: standfast_model::config::FailurePolicy::default(),
-        },
-    );
-    let group = GroupConfig {
-        members: vec![web],
-        prefer: BTreeMap::from([(NodeId::from(node), 100)]),
-        stickiness: INFINITY,
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("site"), group);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    assert!(matches!(net.ask(&leader, request), Response::Done { .. }));
     net.run(2000);
     assert_eq!(net.runs_on("web"), [node], "{}", net.log.join("\n"));
 }

@@ -8,64 +8,17 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_model::{
-    config::{
-        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind,
-    },
     event::Event,
-    id::{GroupId, NodeId, ResourceId},
-    plan::INFINITY,
+    id::{GroupId, NodeId},
     request::{Request, Response},
     time::Micros,
 };
-use std::collections::BTreeMap;
-
-fn web(net: &Net, prefer: &str) -> ClusterConfig {
-    let mut config = net
-        .cores
-        .values()
-        .next()
-        .unwrap()
-        .inspect()
-        .state
-        .config
-        .clone();
-    let web = ResourceId::from("web");
-    let process = ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    };
-    config.resources.insert(
-        web.clone(),
-        ResourceConfig {
-            kind: ResourceKind::Process(process),
-            failure: FailurePolicy::default(),
-        },
-    );
-    config.groups.insert(
-        GroupId::from("site"),
-        GroupConfig {
-            members: vec![web],
-            prefer: BTreeMap::from([(NodeId::from(prefer), 100)]),
-            stickiness: INFINITY,
-            ..GroupConfig::default()
-        },
-    );
-    config
-}
 
 fn apply(net: &mut Net, through: &str, prefer: &str) {
-    let config = Box::new(web(net, prefer));
-    let request = Request::Apply {
-        config,
-        text: String::new(),
-        based_on: None,
-        author: "test".into(),
-        reason: String::new(),
-        draft: None,
-    };
-    assert!(matches!(net.ask(through, request), Response::Done { .. }));
+    let response = net.configure(through, |config| web_on(config, prefer));
+    assert!(matches!(response, Response::Done { .. }));
     net.run(2000);
 }
 

@@ -3,45 +3,22 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_model::{
-    config::{GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
     event::Event,
-    id::{GroupId, MemberId, NodeId, ResourceId},
+    id::{GroupId, MemberId, NodeId},
     plan::INFINITY,
     request::Request,
 };
-use std::collections::BTreeMap;
 
-fn web_on(node: &str, names: &[&str]) -> Net {
+fn web_runs_on(node: &str, names: &[&str]) -> Net {
     let mut net = Net::cluster(names);
-    let leader = net.leader().unwrap();
-    let mut config = net.core(&leader).inspect().state.config.clone();
-    let web = ResourceId::from("web");
-    let process = ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    };
-    let resource = ResourceConfig {
-        kind: ResourceKind::Process(process),
-        failure: standfast_model::config::FailurePolicy::default(),
-    };
-    config.resources.insert(web.clone(), resource);
-    let group = GroupConfig {
-        members: vec![web],
-        prefer: BTreeMap::from([(NodeId::from(node), INFINITY / 2)]),
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("site"), group);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "test".to_owned(),
-        reason: String::new(),
-        draft: None,
-    };
-    net.ask(&leader, request);
+    net.must_configure(|config| {
+        web_on(config, node);
+        let site = config.groups.get_mut(&GroupId::from("site")).unwrap();
+        site.prefer.insert(NodeId::from(node), INFINITY / 2);
+        site.stickiness = 0;
+    });
     net.run(2000);
     assert_eq!(net.runs_on("web"), [node], "{}", net.log.join("\n"));
     net
@@ -58,7 +35,7 @@ fn may_end(net: &Net, node: &str) -> bool {
 
 #[test]
 fn what_a_node_runs_moves_away_before_its_agent_ends_and_comes_to_it_again_later() {
-    let mut net = web_on("beta", &["alpha", "beta", "gamma"]);
+    let mut net = web_runs_on("beta", &["alpha", "beta", "gamma"]);
     tell_to_end(&mut net, "beta", 70_001);
     let mut gap = 0;
     while !may_end(&net, "beta") {
@@ -80,7 +57,7 @@ fn what_a_node_runs_moves_away_before_its_agent_ends_and_comes_to_it_again_later
 
 #[test]
 fn a_leader_hands_leadership_over_before_it_ends() {
-    let mut net = web_on("beta", &["alpha", "beta", "gamma"]);
+    let mut net = web_runs_on("beta", &["alpha", "beta", "gamma"]);
     let leader = net.leader().unwrap();
     tell_to_end(&mut net, &leader, 70_002);
     let mut waited = 0;
@@ -100,7 +77,7 @@ fn a_leader_hands_leadership_over_before_it_ends() {
 
 #[test]
 fn a_lone_node_stops_what_it_runs_and_ends() {
-    let mut net = web_on("alpha", &["alpha"]);
+    let mut net = web_runs_on("alpha", &["alpha"]);
     tell_to_end(&mut net, "alpha", 70_003);
     net.run(2000);
     assert!(may_end(&net, "alpha"), "{}", net.log.join("\n"));
@@ -110,7 +87,7 @@ fn a_lone_node_stops_what_it_runs_and_ends() {
 #[test]
 fn nodes_that_all_end_at_once_stop_everything_and_end() {
     let names = ["alpha", "beta", "gamma"];
-    let mut net = web_on("beta", &names);
+    let mut net = web_runs_on("beta", &names);
     for (id, node) in (70_010..).zip(names) {
         tell_to_end(&mut net, node, id);
     }

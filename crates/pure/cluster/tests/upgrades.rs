@@ -3,15 +3,13 @@
 
 mod net;
 
-use net::Net;
+use net::{Net, configs::web_on};
 use standfast_model::{
     FEATURE_LEVEL,
-    config::{FailurePolicy, GroupConfig, Mode, ProcessConfig, ResourceConfig, ResourceKind},
-    id::{GroupId, MemberId, NodeId, ResourceId},
-    plan::INFINITY,
+    config::Mode,
+    id::{MemberId, NodeId},
     request::{Refusal, RefusalKind, Request, Response},
 };
-use std::collections::BTreeMap;
 
 /// Before drafts and observing.
 const PREVIOUS: u32 = 1;
@@ -51,17 +49,7 @@ fn draft(net: &mut Net, through: &str) -> Response {
 
 /// An older program would read this as a configuration to act on.
 fn observe(net: &mut Net, through: &str) -> Response {
-    let mut config = net.core(through).inspect().state.config.clone();
-    config.mode = Mode::Observe;
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "root".to_owned(),
-        reason: String::new(),
-        draft: None,
-    };
-    net.ask(through, request)
+    net.configure(through, |config| config.mode = Mode::Observe)
 }
 
 /// The agent that was asked ends, and one of the new build takes its place.
@@ -178,33 +166,7 @@ fn a_build_that_knows_less_than_the_cluster_uses_ends_at_once() {
 
 /// A service on that node, and nothing else.
 fn serve_on(net: &mut Net, node: &str) {
-    let mut config = net.core("alpha").inspect().state.config.clone();
-    let web = ResourceId::from("web");
-    let process = ProcessConfig {
-        command: vec!["web".into()],
-        ..ProcessConfig::default()
-    };
-    let resource = ResourceConfig {
-        kind: ResourceKind::Process(process),
-        failure: FailurePolicy::default(),
-    };
-    config.resources.insert(web.clone(), resource);
-    let group = GroupConfig {
-        members: vec![web],
-        prefer: BTreeMap::from([(NodeId::from(node), 100)]),
-        stickiness: INFINITY,
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("site"), group);
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "root".to_owned(),
-        reason: String::new(),
-        draft: None,
-    };
-    let response = net.ask("alpha", request);
+    let response = net.configure("alpha", |config| web_on(config, node));
     assert!(matches!(response, Response::Done { .. }), "{response:?}");
     net.run(2000);
     assert_eq!(net.runs_on("web"), [node], "{}", net.log.join("\n"));

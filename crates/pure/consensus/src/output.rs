@@ -18,7 +18,9 @@
 //!   a write of its own: a restarted member learns it from the next leader. It must come along, though: changes
 //!   of members take effect when applied, and elections stay safe because whoever has change N + 1 on its disk
 //!   also knows there that change N is committed (the leader proposes one after the other is applied).
-//! - Committed entries are handed out once they are durable here, too.
+//! - Committed entries are handed out once they are durable here, too. A change of members, and what comes after it,
+//!   waits until the disk also knows that it is committed, with a write of its own when need be: whoever was told that a member is
+//!   removed may destroy it, and the last voter that is left must not wait for it after a crash.
 
 use crate::{Committed, Consensus, Output, Persist, Role, wire};
 use raft::{StateRole, eraftpb};
@@ -42,6 +44,10 @@ pub(crate) struct Outbox {
     freed: Vec<Message>,
     /// A snapshot that is durable now.
     installed: Option<LogSnapshot>,
+    /// Committed entries that are not handed out yet, each with the ticket that has to be durable before.
+    due: VecDeque<(u64, eraftpb::Entry)>,
+    /// Newest ticket that is durable.
+    durable: u64,
     #[cfg(feature = "planted")]
     votes_before_disk: bool,
 }
@@ -69,6 +75,8 @@ impl Outbox {
             batches: VecDeque::new(),
             freed: Vec::new(),
             installed: None,
+            due: VecDeque::new(),
+            durable: 0,
             #[cfg(feature = "planted")]
             votes_before_disk: false,
         }
@@ -112,6 +120,7 @@ impl Consensus {
             self.outbox.applied = snapshot.index;
             output.installed = Some(snapshot);
         }
+        self.hand_out(&mut output);
         while self.node.has_ready() && output.persist.is_none() && output.committed.is_empty() {
             self.one_ready(&mut output);
         }
@@ -122,6 +131,7 @@ impl Consensus {
     /// A batch, and all before it, is durable. Call `take_output` afterwards.
     pub fn persisted(&mut self, ticket: u64) {
         let mut done = None;
+        self.outbox.durable = self.outbox.durable.max(ticket);
         let durable = self
             .outbox
             .batches
@@ -160,31 +170,54 @@ impl Consensus {
 
         if let Some(snapshot) = &snapshot {
             self.node.mut_store().install(snapshot.clone());
+            // It has all of them.
+            self.outbox.due.clear();
         }
         self.node.mut_store().append(&entries);
         // The library wants to see its own answer again, entries and all numbers included; they are in its records.
         self.node.advance_append_async(ready);
 
         let snapshot = snapshot.map(wire::snapshot_out);
-        output.persist = self.batch(number, entries, snapshot);
+        let known = self.outbox.written.commit;
+        let changes = committed
+            .iter()
+            .any(|entry| !is_normal(entry) && entry.index > known);
+        output.persist = self.batch(number, (entries, snapshot, changes));
         self.send(messages, leads, output);
         if self.outbox.batches.is_empty() {
             self.node.on_persist_ready(number);
         }
+        let before = self.outbox.due.back().map_or(0, |(ticket, _)| *ticket);
+        let newest = self.outbox.batches.back().map_or(0, |batch| batch.ticket);
+        let ticket = if changes { newest } else { before };
+        let due = committed.into_iter().map(|entry| (ticket, entry));
+        self.outbox.due.extend(due);
+        self.hand_out(output);
+    }
+
+    /// Hand out what is committed and waits for nothing any more.
+    fn hand_out(&mut self, output: &mut Output) {
+        let durable = self.outbox.durable;
+        let ready = self
+            .outbox
+            .due
+            .partition_point(|(ticket, _)| *ticket <= durable);
+        let committed = self.outbox.due.drain(..ready).map(|(_, entry)| entry);
+        let committed = committed.collect();
         self.apply(committed, output);
     }
 
-    /// A batch to be written, when there is something worth a write.
+    /// A batch to be written, when there is something worth a write: entries, a snapshot, or that a change of
+    /// members is committed.
     fn batch(
         &mut self,
         ready: u64,
-        entries: Vec<eraftpb::Entry>,
-        snapshot: Option<LogSnapshot>,
+        (entries, snapshot, changes): (Vec<eraftpb::Entry>, Option<LogSnapshot>, bool),
     ) -> Option<Persist> {
         let state = wire::hard_state_out(&self.node.raft.hard_state());
         let written = self.outbox.written;
         let has_vote = (state.term, state.vote) != (written.term, written.vote);
-        if !has_vote && entries.is_empty() && snapshot.is_none() {
+        if !has_vote && entries.is_empty() && snapshot.is_none() && !changes {
             if let Some(last) = self.outbox.batches.back_mut() {
                 last.ready = ready;
             }
@@ -249,7 +282,7 @@ impl Consensus {
             data: Vec::new(),
             change: None,
         };
-        if entry.entry_type == i32::from(eraftpb::EntryType::EntryNormal) {
+        if is_normal(&entry) {
             applied.data = entry.data;
             return applied;
         }
@@ -271,4 +304,9 @@ impl Consensus {
         self.outbox.votes_before_disk =
             planted == standfast_model::planted::Planted::VoteBeforeDisk;
     }
+}
+
+/// An ordinary command: no change of members.
+fn is_normal(entry: &eraftpb::Entry) -> bool {
+    entry.entry_type == i32::from(eraftpb::EntryType::EntryNormal)
 }

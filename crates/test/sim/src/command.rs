@@ -31,8 +31,7 @@ pub struct Options {
     /// Hunt planted bugs: `all`, a name, or `list`.
     #[arg(long, value_name = "NAME")]
     planted: Option<String>,
-    /// Let operators act meanwhile: restarts, shutdowns, removals, upgrades, other configurations. Finds what
-    /// docs/TESTING.md calls open.
+    /// Let operators act meanwhile: restarts, shutdowns, removals, upgrades, other configurations.
     #[arg(long)]
     acts: bool,
     /// Print one JSON object.

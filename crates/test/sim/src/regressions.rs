@@ -37,3 +37,17 @@ fn seeds_that_failed_once_pass() {
         assert_eq!(outcome.violation, None, "seed {seed}: {found}");
     }
 }
+
+/// The same for runs in which operators act.
+const FOUND_WITH_ACTS: [(u64, &str); 1] = [(
+    68,
+    "two voters shrank to one, which was killed before its disk knew that: it waited for the removed one",
+)];
+
+#[test]
+fn seeds_with_acts_that_failed_once_pass() {
+    for (seed, found) in FOUND_WITH_ACTS {
+        let outcome = Case::with_acts(seed).run();
+        assert_eq!(outcome.violation, None, "seed {seed}: {found}");
+    }
+}

@@ -96,3 +96,20 @@ impl fmt::Debug for Fingerprint {
         write!(f, "Fingerprint({self})")
     }
 }
+
+#[cfg(test)]
+mod testing {
+    use super::{Authority, Credentials};
+    use crate::{ClusterId, NodeName};
+
+    /// The first node of a cluster of its own, and the folder with its keys.
+    pub(super) fn node() -> (tempfile::TempDir, Credentials) {
+        let dir = tempfile::tempdir().unwrap();
+        let (cluster, name) = (
+            ClusterId::new("c1").unwrap(),
+            NodeName::new("alpha").unwrap(),
+        );
+        let credentials = Authority::init(dir.path(), &cluster, &name).unwrap();
+        (dir, credentials)
+    }
+}

@@ -74,19 +74,9 @@ pub(super) fn finish(dir: &Path) -> Result<(), PkiError> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{ClusterId, NodeName};
+    use crate::pki::testing::node;
 
     const LIFE: Duration = Duration::from_secs(3600);
-
-    fn node() -> (tempfile::TempDir, Credentials) {
-        let dir = tempfile::tempdir().unwrap();
-        let (cluster, name) = (
-            ClusterId::new("c1").unwrap(),
-            NodeName::new("alpha").unwrap(),
-        );
-        let credentials = Authority::init(dir.path(), &cluster, &name).unwrap();
-        (dir, credentials)
-    }
 
     #[test]
     fn a_prepared_key_changes_nothing_until_it_is_adopted() {

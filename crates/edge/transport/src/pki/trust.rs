@@ -259,19 +259,9 @@ pub fn trusted(dir: &Path) -> Result<Vec<(String, String)>, PkiError> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{ClusterId, NodeName};
+    use crate::pki::testing::node;
 
     const LIFE: Duration = Duration::from_secs(3600);
-
-    fn node() -> (tempfile::TempDir, Credentials) {
-        let dir = tempfile::tempdir().unwrap();
-        let (cluster, name) = (
-            ClusterId::new("c1").unwrap(),
-            NodeName::new("alpha").unwrap(),
-        );
-        let credentials = Authority::init(dir.path(), &cluster, &name).unwrap();
-        (dir, credentials)
-    }
 
     fn load(dir: &tempfile::TempDir) -> Credentials {
         Credentials::load(dir.path()).unwrap()

@@ -2,6 +2,8 @@
 //! are what a test does by hand; the simulator does them at random.
 #![allow(dead_code, reason = "each file of tests uses another part")]
 
+pub(crate) mod configs;
+
 use standfast_cluster::{Core, Init};
 use standfast_model::{
     config::{ClusterConfig, NodeConfig},

@@ -142,7 +142,7 @@ fn heal(world: &mut World) {
 #[test]
 fn random_faults_lose_nothing() {
     let mut counts = Counts::default();
-    for seed in 0..60 {
+    for seed in 0..100 {
         run(seed, &mut counts);
     }
     for (what, count) in [

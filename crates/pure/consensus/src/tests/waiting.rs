@@ -173,7 +173,7 @@ fn nobody_campaigns_with_an_unwritten_log() {
         .unwrap();
     let second = drain(&mut leader).persist.unwrap();
     leader.persisted(second.ticket);
-    drain(&mut leader);
+    write_all(&mut leader);
     leader.propose(b"unwritten".to_vec()).unwrap();
     let third = drain(&mut leader).persist.unwrap();
     // A learner from a later term: the leader steps down with an entry under way.
@@ -256,6 +256,26 @@ fn a_leader_that_applies_its_own_removal_steps_down() {
         leader.tick(true);
     }
     assert_eq!(drain(&mut leader), Output::default());
+}
+
+#[test]
+fn a_removal_counts_once_the_disk_knows_that_it_is_committed() {
+    let mut removal = vec![3];
+    removal.extend_from_slice(&3_u64.to_le_bytes());
+    let mut leader = elected_with(LogEntry {
+        kind: 1,
+        data: removal,
+        ..LogEntry::default()
+    });
+    leader.step(&acknowledged(3), true);
+    let output = drain(&mut leader);
+    assert_eq!(output.committed, []);
+    assert_eq!(leader.voters().len(), 3);
+    let batch = output.persist.unwrap();
+    assert_eq!(batch.hard_state.unwrap().commit, 3);
+    leader.persisted(batch.ticket);
+    assert_eq!(drain(&mut leader).committed.len(), 2);
+    assert_eq!(leader.voters(), [MemberId(1), MemberId(2)]);
 }
 
 #[test]
