@@ -90,6 +90,12 @@ pub enum Command {
     Report(ReportArgs),
     /// Say where a Pacemaker cluster's resources end up, from its CIB; changes nothing
     Simulate(SimulateArgs),
+    /// Make a configuration file of another cluster's configuration; changes nothing
+    Import {
+        /// Of which cluster.
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Check the cluster as a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     Check(CheckArgs),
     /// Things to do with resources
@@ -248,6 +254,30 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Print JSON (standfast/simulate/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `import`
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Of Pacemaker's, from its CIB
+    Pacemaker(ImportPacemakerArgs),
+}
+
+/// `import pacemaker`
+#[derive(Debug, Args)]
+pub struct ImportPacemakerArgs {
+    /// Cluster information base, as `pcs cluster cib` prints it ('-': standard input)
+    #[arg(value_name = "CIB")]
+    pub cib: PathBuf,
+    /// corosync.conf, which has the addresses of the nodes
+    #[arg(long, value_name = "FILE")]
+    pub corosync: Option<PathBuf>,
+    /// Write the configuration into this new file instead of the standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print JSON (standfast/import/1)
     #[arg(long)]
     pub json: bool,
 }

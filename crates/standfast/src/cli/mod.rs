@@ -17,6 +17,7 @@ mod doctor;
 mod edit;
 pub(crate) mod exit;
 mod fence;
+mod import;
 mod local;
 mod logs;
 mod look;
@@ -33,8 +34,9 @@ mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs, ExplainArgs,
-    HistoryArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs, NodeCommand, PagesArgs, PlanArgs,
-    ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs, StatusArgs, SwitchoverArgs, UpgradeArgs,
+    HistoryArgs, ImportCommand, ImportPacemakerArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs,
+    NodeCommand, PagesArgs, PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs,
+    StatusArgs, SwitchoverArgs, UpgradeArgs,
 };
 
 pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
@@ -102,6 +104,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
         Command::Simulate(args) => simulate::simulate(args),
+        Command::Import { command } => match command {
+            ImportCommand::Pacemaker(args) => import::pacemaker(args),
+        },
         Command::Explain(args) => look::explain(socket, args),
         Command::Doctor(args) => doctor::doctor(socket, args),
         Command::Logs(args) => logs::logs(socket, args),

@@ -56,7 +56,8 @@ fn json(outcome: &Outcome) -> Result<String, Failure> {
     Ok(line)
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+/// The text of a file, or of the standard input.
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map(|_| text)
@@ -71,14 +72,17 @@ fn read(file: &Path) -> Result<String, Failure> {
     })
 }
 
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
 fn when(at: Option<&str>) -> Result<When, Failure> {
     let Some(at) = at else {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        return Ok(When::RecordedOr(
-            i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-        ));
+        return Ok(When::RecordedOr(now()));
     };
     let time = standfast_cib::date(at);
     let time = time.ok_or_else(|| Failure::usage(format!("--at {at}: not a date and time")))?;

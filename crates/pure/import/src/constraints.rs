@@ -1,0 +1,344 @@
+//! Constraints: preferences of groups, and groups that live and start together.
+//!
+//! Not for members of one group: their order is the group's own.
+
+use std::collections::BTreeMap;
+
+use standfast_scheduler::{
+    input::{Colocation, Constraint, Location, Order, OrderEnd, OrderKind, Symmetry},
+    score::{self, INFINITY},
+};
+
+use crate::{
+    draft::{Draft, Group},
+    groups::join,
+    source::{Source, Xml, child},
+};
+
+/// An order between two groups, or two members of one.
+struct Follows {
+    what: String,
+    first: String,
+    then: String,
+}
+
+pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
+    let section = source.section("constraints").into_iter();
+    let elements = section.flat_map(|section| section.children().collect::<Vec<_>>());
+    let elements: Vec<Xml<'_>> = elements.filter(Xml::is_element).collect();
+    let mut parts: BTreeMap<&str, Vec<&Constraint>> = BTreeMap::new();
+    for constraint in &source.cluster.constraints {
+        let id = match constraint {
+            Constraint::Location(location) => &location.id,
+            Constraint::Colocation(colocation) => &colocation.id,
+            Constraint::Order(order) => &order.id,
+            Constraint::Ticket(ticket) => &ticket.id,
+        };
+        parts.entry(id).or_default().push(constraint);
+    }
+    let mut orders = Vec::new();
+    for element in &elements {
+        let id = element.attribute("id").unwrap_or_default();
+        let parts = parts.get(id).map(Vec::as_slice).unwrap_or_default();
+        match element.tag_name().name() {
+            "rsc_location" => read_location(*element, id, parts, draft),
+            "rsc_order" => read_order(*element, id, parts, (draft, &mut orders)),
+            _ => {}
+        }
+    }
+    for element in &elements {
+        let id = element.attribute("id").unwrap_or_default();
+        let parts = parts.get(id).map(Vec::as_slice).unwrap_or_default();
+        match element.tag_name().name() {
+            "rsc_colocation" => read_colocation(*element, id, parts, (draft, &orders)),
+            "rsc_location" | "rsc_order" => {}
+            "rsc_ticket" => {
+                draft.not_expressed(&format!("{id} (ticket)"), "there are no tickets here");
+            }
+            other => {
+                draft.not_expressed(&format!("{id} ({other})"), "there is nothing like it here")
+            }
+        }
+    }
+    settle_orders(&orders, draft);
+}
+
+/// Whether all that a rule asks for is the name of a node.
+fn is_by_name(rule: Xml<'_>) -> bool {
+    let mut parts = rule.descendants().filter(Xml::is_element);
+    rule.attribute("score-attribute").is_none()
+        && rule.attribute("id-ref").is_none()
+        && parts.all(|part| {
+            part.has_tag_name("rule")
+                || (part.has_tag_name("expression")
+                    && part.attribute("attribute") == Some("#uname"))
+        })
+}
+
+fn read_location(element: Xml<'_>, id: &str, parts: &[&Constraint], draft: &mut Draft) {
+    let what = format!("{id} (location)");
+    let rules = element.children().filter(|part| part.has_tag_name("rule"));
+    let role = |node: Xml<'_>| {
+        let role = node.attribute("role");
+        role.is_some_and(|role| !role.eq_ignore_ascii_case("started"))
+    };
+    if child(element, "lifetime").is_some() {
+        return draft.not_expressed(&what, "a preference has no end");
+    }
+    if element.descendants().any(role) {
+        return draft.not_expressed(&what, "there are no roles here");
+    }
+    if !rules.clone().all(is_by_name) {
+        let reason = "a preference names nodes; it has no rules about attributes or dates \
+                      (a vip with a `gateway` leaves a node that is cut off)";
+        return draft.not_expressed(&what, reason);
+    }
+    let discovery = element.attribute("resource-discovery");
+    if discovery.is_some_and(|discovery| discovery != "always") {
+        draft.not_needed(
+            &format!("{what} resource-discovery"),
+            "nothing is looked for: what runs is known from its keeper",
+        );
+    }
+    if parts.is_empty() {
+        return draft.not_expressed(&what, "it says nothing that could be understood");
+    }
+    for part in parts {
+        if let Constraint::Location(location) = part {
+            prefer(&what, location, draft);
+        }
+    }
+}
+
+fn prefer(what: &str, location: &Location, draft: &mut Draft) {
+    if draft.device(&location.resource).is_some() {
+        return draft.not_needed(
+            what,
+            "a device is not placed: any node but the fenced one uses it",
+        );
+    }
+    let Some(at) = draft.group_of(&location.resource) else {
+        let reason = format!("{} is not expressed", location.resource);
+        return draft.not_expressed(what, &reason);
+    };
+    let mut scores = Vec::new();
+    for (uname, score) in &location.scores {
+        match draft.node(uname) {
+            Some(node) => scores.push((node.name.clone(), *score)),
+            None => {
+                let reason = format!("there is no node {uname}");
+                draft.not_expressed(what, &reason);
+            }
+        }
+    }
+    let Some(group) = draft.groups.get_mut(at) else {
+        return;
+    };
+    let by = format!("Preference by {what}.");
+    if !scores.is_empty() && !group.comments.contains(&by) {
+        group.comments.push(by);
+    }
+    for (node, score) in scores {
+        let known = group.prefer.entry(node).or_insert(0);
+        *known = score::add(*known, score);
+    }
+    if location.id.starts_with("cli-") {
+        let text =
+            "left behind by a move or ban of pcs or crm_resource; drop it if it is not wanted";
+        draft.changed(what, text);
+    }
+}
+
+fn read_order(
+    element: Xml<'_>,
+    id: &str,
+    parts: &[&Constraint],
+    (draft, orders): (&mut Draft, &mut Vec<Follows>),
+) {
+    let what = format!("{id} (order)");
+    if element
+        .children()
+        .any(|part| part.attribute("require-all") == Some("false"))
+    {
+        return draft.not_expressed(
+            &what,
+            "a member starts after all before it, never after any",
+        );
+    }
+    if parts.is_empty() {
+        return draft.not_expressed(&what, "it says nothing that could be understood");
+    }
+    for part in parts {
+        let Constraint::Order(order) = part else {
+            continue;
+        };
+        if order.symmetry != Symmetry::Inverse
+            && let Err(reason) = note_order(&what, order, draft, orders)
+        {
+            draft.not_expressed(&what, &reason);
+            return;
+        }
+    }
+}
+
+fn note_order(
+    what: &str,
+    order: &Order,
+    draft: &Draft,
+    orders: &mut Vec<Follows>,
+) -> Result<(), String> {
+    let end = |end: &OrderEnd| match end {
+        OrderEnd::Resource(id, action) if action == "start" => Ok(id.clone()),
+        OrderEnd::Resource(_, action) => Err(format!(
+            "members start in order, nothing is ordered by {action}"
+        )),
+        OrderEnd::AnyOf(_) => {
+            Err("a member starts after all before it, never after any".to_owned())
+        }
+    };
+    let (first, then) = (end(&order.first)?, end(&order.then)?);
+    if order.kind == OrderKind::Serialize {
+        return Err("nothing keeps starts apart but the order of a group".to_owned());
+    }
+    for id in [&first, &then] {
+        if draft.group_of(id).is_none() {
+            return Err(format!("{id} is not expressed"));
+        }
+    }
+    let what = what.to_owned();
+    orders.push(Follows { what, first, then });
+    Ok(())
+}
+
+fn read_colocation(
+    element: Xml<'_>,
+    id: &str,
+    parts: &[&Constraint],
+    (draft, orders): (&mut Draft, &[Follows]),
+) {
+    let what = format!("{id} (colocation)");
+    let colocations = parts.iter().filter_map(|part| match part {
+        Constraint::Colocation(colocation) => Some(colocation),
+        Constraint::Location(_) | Constraint::Order(_) | Constraint::Ticket(_) => None,
+    });
+    let colocations: Vec<&Colocation> = colocations.collect();
+    if colocations.is_empty() {
+        return draft.not_expressed(&what, "it says nothing that could be understood");
+    }
+    if element
+        .attribute("node-attribute")
+        .is_some_and(|by| by != "#uname")
+    {
+        return draft.not_expressed(&what, "together means on the same node here");
+    }
+    for colocation in &colocations {
+        if let Err(reason) = check_colocation(colocation, draft) {
+            return draft.not_expressed(&what, &reason);
+        }
+    }
+    for colocation in colocations {
+        let (Some(dependent), Some(primary)) = (
+            draft.group_of(&colocation.dependent),
+            draft.group_of(&colocation.primary),
+        ) else {
+            continue;
+        };
+        if dependent == primary {
+            draft.not_needed(&what, "members of a group are together");
+            continue;
+        }
+        let within = |at: usize, id: &str| draft.group_of(id) == Some(at);
+        let leads = |first: usize, then: usize| {
+            let mut orders = orders.iter();
+            orders.any(|order| within(first, &order.first) && within(then, &order.then))
+        };
+        let (first, then) = if leads(dependent, primary) {
+            (dependent, primary)
+        } else {
+            (primary, dependent)
+        };
+        if !leads(first, then) {
+            let text = "resources that are together are a group here, and a group has an order: \
+                        the one that follows starts after the other";
+            draft.changed(&what, text);
+        }
+        join(draft, first, then, &what);
+    }
+}
+
+fn check_colocation(colocation: &Colocation, draft: &Draft) -> Result<(), String> {
+    let role = |role: &Option<String>| {
+        role.as_deref()
+            .is_some_and(|role| !role.eq_ignore_ascii_case("started"))
+    };
+    if role(&colocation.dependent_role) || role(&colocation.primary_role) {
+        return Err("there are no roles here".to_owned());
+    }
+    if colocation.score < 0 {
+        return Err("nothing keeps groups apart here; prefer different nodes".to_owned());
+    }
+    if colocation.score < INFINITY {
+        return Err("together is always a must here (a group); prefer the same node".to_owned());
+    }
+    for id in [&colocation.dependent, &colocation.primary] {
+        if draft.device(id).is_some() {
+            return Err(format!("{id} is a device, which is not placed"));
+        }
+        if draft.group_of(id).is_none() {
+            return Err(format!("{id} is not expressed"));
+        }
+    }
+    Ok(())
+}
+
+/// The place of what an id means among a group's members: of the first or the last of several.
+fn place(draft: &Draft, group: &Group, id: &str, last: bool) -> Option<usize> {
+    let name = |resource: &&crate::draft::Resource| resource.id == id;
+    if let Some(resource) = draft.resources.iter().find(name) {
+        return group
+            .members
+            .iter()
+            .position(|member| *member == resource.name);
+    }
+    let mut members = group.members.iter().enumerate();
+    let mut of_it = members.by_ref().filter(|(_, member)| {
+        let of = draft
+            .resources
+            .iter()
+            .find(|resource| resource.name == **member);
+        of.is_some_and(|resource| group.belongs(&resource.id, id))
+    });
+    let found = if last { of_it.last() } else { of_it.next() };
+    found.map(|(at, _)| at)
+}
+
+fn settle_orders(orders: &[Follows], draft: &mut Draft) {
+    for order in orders {
+        let (first, then) = (draft.group_of(&order.first), draft.group_of(&order.then));
+        let (Some(first), Some(then)) = (first, then) else {
+            continue;
+        };
+        if first != then {
+            let reason =
+                "nothing orders two groups here; put both into one group if they may live together";
+            draft.not_expressed(&order.what, reason);
+            continue;
+        }
+        let Some(group) = draft.groups.get(first) else {
+            continue;
+        };
+        let before = place(draft, group, &order.first, true);
+        let after = place(draft, group, &order.then, false);
+        if before < after {
+            let text = format!("In order by {}.", order.what);
+            if let Some(group) = draft.groups.get_mut(first)
+                && !group.comments.contains(&text)
+            {
+                group.comments.push(text);
+            }
+        } else {
+            let reason = format!("group {} starts them the other way round", group.name);
+            draft.not_expressed(&order.what, &reason);
+        }
+    }
+}
