@@ -276,7 +276,10 @@ impl Core {
                     ),
                 );
             }
-            Event::Guards(guards) => self.guards = guards,
+            Event::Guards(guards) => {
+                self.guards = guards;
+                self.look = true;
+            }
             Event::Certificate(certificate) => {
                 self.certificate = certificate;
                 self.look = true;

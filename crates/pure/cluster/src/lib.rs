@@ -44,11 +44,13 @@ mod upgrading;
 mod view;
 mod voter;
 mod voting;
+mod watchdog;
 
 pub use crate::core::Core;
 pub use apply::apply;
 pub use foresight::after_loss;
 pub use refound::{NewCluster, Survey, longest_lease, refound, survey};
+pub use watchdog::Feeding;
 
 use standfast_model::{
     event::Restored,

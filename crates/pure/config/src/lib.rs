@@ -41,7 +41,7 @@ mod timing;
 pub use addresses_file::{MAX_ADDRESSES, parse_addresses};
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
-pub use node::{AccessSettings, NodeSettings, parse_node};
+pub use node::{AccessSettings, NodeSettings, WatchdogSettings, parse_node};
 pub use pair::parse_pair;
 pub use text::{HIDDEN, completed, redacted};
 

@@ -7,10 +7,13 @@ use crate::{
     mistake::{Mistake, Report},
     section::{Found, Section},
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// Largest file, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
+
+/// Shorter than the shortest, an agent has no time to come back after a restart.
+const TIMEOUT_MS: std::ops::RangeInclusive<i64> = 5000..=600_000;
 
 /// What a machine's file says; none where it says nothing, and the program's own value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,17 @@ pub struct NodeSettings {
     pub metrics: Option<String>,
     /// Who may ask the agent.
     pub access: AccessSettings,
+    /// The hardware watchdog to be fed, if any.
+    pub watchdog: Option<WatchdogSettings>,
+}
+
+/// A hardware watchdog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchdogSettings {
+    /// The device, such as `/dev/watchdog`.
+    pub device: String,
+    /// So long after the last feeding it is to reset the machine; whole seconds.
+    pub timeout: Option<Duration>,
 }
 
 /// Who may ask the agent, besides root and the agent's own user.
@@ -70,6 +84,7 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> NodeSettings {
         realtime: root.boolean(report, "realtime"),
         metrics: None,
         access: AccessSettings::default(),
+        watchdog: None,
     };
     if let Some(found) = root.string(report, "cgroup") {
         let outside = |part: &str| part.is_empty() || part == "." || part == "..";
@@ -92,8 +107,31 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> NodeSettings {
     if let Some(section) = root.section(report, "access") {
         settings.access = read_access(section, report);
     }
+    if let Some(section) = root.section(report, "watchdog") {
+        settings.watchdog = read_watchdog(section, report);
+    }
     root.finish(report);
     settings
+}
+
+fn read_watchdog(mut section: Section<'_>, report: &mut Report<'_>) -> Option<WatchdogSettings> {
+    if !section.has("device") {
+        section.missing(report, "device");
+    }
+    let device = folder(&mut section, report, "device");
+    let timeout = section.integer(report, "timeout_ms", TIMEOUT_MS);
+    if let Some(found) = timeout.as_ref().filter(|found| found.value % 1000 != 0) {
+        let problem = format!("{} is no whole number of seconds", found.value);
+        let mistake = Mistake::new(&found.path, problem);
+        let allowed = "thousands: watchdogs count in seconds";
+        report.mistake(found.at.clone(), mistake.allowed(allowed));
+    }
+    section.finish(report);
+    let millis = timeout.and_then(|found| u64::try_from(found.value).ok());
+    Some(WatchdogSettings {
+        device: device?,
+        timeout: millis.map(Duration::from_millis),
+    })
 }
 
 fn folder(root: &mut Section<'_>, report: &mut Report<'_>, key: &'static str) -> Option<String> {

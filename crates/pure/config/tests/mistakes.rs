@@ -53,7 +53,8 @@ zzzz = 1
 "#;
 
 /// The same for the file of one machine.
-const EVERYWHERE_ON_A_NODE: &str = "zzzz = 1\n[access]\nzzzz = 1\n";
+const EVERYWHERE_ON_A_NODE: &str =
+    "zzzz = 1\n[access]\nzzzz = 1\n[watchdog]\ndevice = \"/d\"\nzzzz = 1\n";
 
 /// The same for the section that only a pair has.
 const EVERYWHERE_IN_A_PAIR: &str = r#"

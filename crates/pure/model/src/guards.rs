@@ -22,6 +22,20 @@ pub struct GuardSupport {
     /// For each thing that is missing: its name, and why.
     #[serde(default)]
     pub missing: BTreeMap<String, String>,
+    /// The hardware watchdog that its agent feeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Watchdog>,
+}
+
+/// A hardware watchdog: it resets its machine unless it is fed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watchdog {
+    /// What its driver calls it.
+    pub identity: String,
+    /// So long after its last feeding it resets the machine.
+    pub timeout: Micros,
+    /// An agent that ends in an orderly way can stop it.
+    pub stoppable: bool,
 }
 
 impl GuardSupport {
@@ -36,6 +50,7 @@ impl GuardSupport {
             address_lifetime: true,
             realtime: true,
             missing: BTreeMap::new(),
+            watchdog: None,
         }
     }
 

@@ -56,11 +56,13 @@ pub enum Planted {
     RemovedLetIn,
     /// The feature level rises when one member knows it.
     LevelRaisedEarly,
+    /// The hardware watchdog is fed whatever has become of leases.
+    FedOn,
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -87,6 +89,7 @@ impl Planted {
         Self::ObserverActs,
         Self::RemovedLetIn,
         Self::LevelRaisedEarly,
+        Self::FedOn,
     ];
 
     /// The bug of a name.
@@ -125,6 +128,7 @@ impl Planted {
             Self::ObserverActs => "observer-acts",
             Self::RemovedLetIn => "removed-let-in",
             Self::LevelRaisedEarly => "level-raised-early",
+            Self::FedOn => "fed-on",
         }
     }
 }

@@ -23,6 +23,7 @@ mod rotation;
 mod service;
 pub(crate) mod setup;
 mod shown;
+mod watchdog;
 
 use crate::failure::Failure;
 use addresses::Addresses;
@@ -57,6 +58,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use watchdog::Watchdog;
+pub(crate) use watchdog::WatchdogOptions;
 
 /// A token lives this long.
 const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -87,6 +90,8 @@ pub(crate) struct Options {
     pub(crate) metrics: Option<SocketAddr>,
     /// Guards that are left out, for measuring what they are good for. Never on a real cluster.
     pub(crate) without_guards: bool,
+    /// The hardware watchdog to feed.
+    pub(crate) watchdog: Option<WatchdogOptions>,
     /// Life of this node's certificates from the next renewal on.
     pub(crate) certificate_life: Duration,
     /// Feature level to speak.
@@ -166,7 +171,9 @@ pub(crate) fn run(
         .map_err(|error| Failure::cannot("serve clients", &error))?;
     let metrics = metrics::serve(options, &queue);
     tracing::info!(node = %core.node, member = core.member.0, "agent started");
-    let result = main_loop(core, edges, &queue, &links, options);
+    let watchdog = Watchdog::start(options, &guards, &queue)
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let result = main_loop(core, (edges, watchdog), &queue, &links, options);
     drop((server, metrics));
     result
 }
@@ -329,7 +336,7 @@ fn start_addresses(
 
 fn main_loop(
     init: Init,
-    mut edges: Edges,
+    (mut edges, mut watchdog): (Edges, Watchdog),
     queue: &Queue,
     links: &[SocketAddr],
     options: &Options,
@@ -366,15 +373,18 @@ fn main_loop(
             let request = Request::Leave;
             next_id = next_id.wrapping_add(1);
             let id = next_id;
-            ends |= edges.carry_out(core.step(now, Event::Request { id, request }));
+            let asked = Event::Request { id, request };
+            ends |= edges.carry_out(watchdog.step(&mut core, now, asked));
         }
         let late = stall(before, now, wait);
         if late > STALL {
-            ends |= edges.carry_out(core.step(now, Event::Paused(late)));
+            let paused = Event::Paused(late);
+            ends |= edges.carry_out(watchdog.step(&mut core, now, paused));
         }
-        ends |= edges.carry_out(core.step(now, event));
+        ends |= edges.carry_out(watchdog.step(&mut core, now, event));
     }
     edges.send_all();
+    watchdog.end();
     service.tell("STOPPING=1");
     match edges.unfit.take() {
         Some(text) => Err(Failure::new(78, text)),

@@ -111,5 +111,6 @@ fn counted_on(
         address_lifetime: on && address.lifetimes.is_ok(),
         realtime,
         missing,
+        watchdog: None,
     }
 }

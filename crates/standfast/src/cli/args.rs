@@ -426,6 +426,12 @@ pub struct AgentArgs {
     /// Where metrics are served (http://IP:PORT/metrics); off serves none
     #[arg(long, value_name = "IP:PORT", default_value = METRICS)]
     pub metrics: MetricsAddress,
+    /// Hardware watchdog to feed, such as /dev/watchdog; off feeds none
+    #[arg(long, value_name = "DEVICE", default_value = "off")]
+    pub watchdog: PathBuf,
+    /// So long after it was last fed it resets this machine; whole seconds
+    #[arg(long, value_name = "MS", default_value = "10000", value_parser = clap::value_parser!(u64).range(1000..=600_000))]
+    pub watchdog_timeout_ms: u64,
     /// Life of this node's certificates, to watch them being renewed
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub certificate_life: Option<u64>,

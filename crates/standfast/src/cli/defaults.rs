@@ -97,12 +97,18 @@ fn filter(text: &str) -> Result<(), String> {
 /// Wherever a command has one of these flags.
 fn with_defaults(mut root: clap::Command, settings: &NodeSettings) -> clap::Command {
     let no_realtime = settings.realtime.map(|wanted| (!wanted).to_string());
+    let watchdog = settings.watchdog.as_ref();
+    let device = watchdog.map(|watchdog| watchdog.device.clone());
+    let timeout = watchdog.and_then(|watchdog| watchdog.timeout);
+    let timeout = timeout.map(|timeout| timeout.as_millis().to_string());
     let values = [
         ("state", &settings.state),
         ("run", &settings.run),
         ("cgroup", &settings.cgroup),
         ("metrics", &settings.metrics),
         ("no-realtime", &no_realtime),
+        ("watchdog", &device),
+        ("watchdog-timeout-ms", &timeout),
     ];
     let commands = root
         .get_subcommands()

@@ -63,6 +63,10 @@ pub(super) fn agent(
             MetricsAddress::Off => None,
         },
         without_guards: args.without_guards,
+        watchdog: (args.watchdog != Path::new("off")).then(|| agent::WatchdogOptions {
+            device: args.watchdog.clone(),
+            timeout: Duration::from_millis(args.watchdog_timeout_ms),
+        }),
         certificate_life: args
             .certificate_life
             .map_or(certificates::LIFE, Duration::from_secs),

@@ -1,7 +1,13 @@
 //! What the agent knows of its own node: links, measured times, guards, client networks, storage.
 
 use super::Findings;
-use standfast_model::{id::NodeId, query::Severity, request::View, time::Micros};
+use standfast_model::{
+    guards::GuardSupport, id::NodeId, query::Severity, request::View, time::Micros,
+};
+use std::path::Path;
+
+/// Where the first hardware watchdog of a machine is.
+const WATCHDOG: &str = "/dev/watchdog";
 
 /// A stall that leases feel.
 const STALL: Micros = Micros::from_millis(100);
@@ -82,6 +88,7 @@ fn of_node(view: &View, found: &mut Findings) {
             remedy_of(guard),
         );
     }
+    watchdog(&report.guards, found);
     found.check("client networks");
     for (interface, why) in &report.sick_interfaces {
         found.add(
@@ -110,6 +117,30 @@ fn of_node(view: &View, found: &mut Findings) {
     }
 }
 
+fn watchdog(guards: &GuardSupport, found: &mut Findings) {
+    found.check("watchdog");
+    match &guards.watchdog {
+        Some(watchdog) if !watchdog.stoppable => found.add(
+            Severity::Note,
+            "watchdog",
+            format!(
+                "the watchdog ({}) cannot be stopped: this machine is reset {} s after its agent was stopped",
+                watchdog.identity,
+                watchdog.timeout.as_millis_ceil() / 1000
+            ),
+            "load its driver without nowayout=1, or stop the agent only together with the machine",
+        ),
+        None if !guards.missing.contains_key("watchdog") && Path::new(WATCHDOG).exists() => found
+            .add(
+                Severity::Note,
+                "watchdog",
+                format!("this machine has a hardware watchdog, {WATCHDOG}, which is not used"),
+                "[watchdog] in /etc/standfast/node.toml has it reset the machine when it hangs",
+            ),
+        Some(_) | None => {}
+    }
+}
+
 fn remedy_of(guard: &str) -> &'static str {
     match guard {
         "cgroup" | "kill" => {
@@ -126,6 +157,9 @@ fn remedy_of(guard: &str) -> &'static str {
         }
         "realtime" | "lockedmemory" => {
             "give the agent CAP_SYS_NICE and CAP_IPC_LOCK, as the shipped unit does; without them a busy machine may look dead"
+        }
+        "watchdog" => {
+            "`modprobe` its driver, and let nothing else open it; [watchdog] in /etc/standfast/node.toml asks for it"
         }
         _ => "`standfast status` counts the longer wait in the predicted RTO",
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use standfast_model::{
     config::Mode,
-    guards::GuardSupport,
+    guards::{GuardSupport, Watchdog},
     id::{Incarnation, MemberId, NodeId},
     plan::{Assignment, INFINITY, PlanNumber, Reason},
     request::{RtoPrediction, View},
@@ -50,6 +50,14 @@ const FIRST: PlanNumber = PlanNumber {
     term: 2,
     generation: 1,
 };
+
+fn watchdog() -> Watchdog {
+    Watchdog {
+        identity: String::from("i6300ESB timer"),
+        timeout: Micros::from_millis(10_000),
+        stoppable: true,
+    }
+}
 
 pub(crate) fn compare(name: &str, given: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.txt"));
@@ -463,6 +471,7 @@ fn smaller_troubles_are_warnings() {
     alpha.guards.network = false;
     let why = String::from("no cgroup2 mounted");
     alpha.guards.missing.insert(String::from("network"), why);
+    alpha.guards.watchdog = Some(watchdog());
     alpha.warnings.push(String::from(
         "address 10.80.1.100 is answered for by 02:00:00:00:00:09 as well",
     ));

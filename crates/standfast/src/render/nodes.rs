@@ -1,6 +1,6 @@
 //! What is known of each node.
 
-use super::summary::NodeLine;
+use super::summary::{NodeLine, WatchdogLine};
 use standfast_model::{
     guards::GuardSupport,
     id::{Incarnation, NodeId},
@@ -40,6 +40,15 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         } else {
             BTreeMap::new()
         },
+        watchdog: report
+            .guards
+            .watchdog
+            .as_ref()
+            .map(|watchdog| WatchdogLine {
+                identity: watchdog.identity.clone(),
+                timeout_ms: watchdog.timeout.as_millis_ceil(),
+                stoppable: watchdog.stoppable,
+            }),
         reported,
         fsync_ms: report.fsync.as_millis_ceil(),
         stall_ms: report.stall.as_millis_ceil(),

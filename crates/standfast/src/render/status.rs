@@ -126,11 +126,18 @@ fn guards_of(node: &NodeLine) -> Cell {
     if !node.reported {
         return Cell::from("?");
     }
-    if node.missing_guards.is_empty() {
-        return Cell::from("all");
-    }
+    let watchdog = node.watchdog.as_ref();
+    let watchdog = watchdog.map(|found| format!("watchdog {} s", found.timeout_ms / 1000));
     let names: Vec<&str> = node.missing_guards.keys().map(String::as_str).collect();
-    Cell::new(Tone::Doubtful, format!("no {}", names.join(", ")))
+    match (names.as_slice(), watchdog) {
+        ([], None) => Cell::from("all"),
+        ([], Some(watchdog)) => Cell::from(format!("all, {watchdog}")),
+        (names, None) => Cell::new(Tone::Doubtful, format!("no {}", names.join(", "))),
+        (names, Some(watchdog)) => {
+            let text = format!("no {}; {watchdog}", names.join(", "));
+            Cell::new(Tone::Doubtful, text)
+        }
+    }
 }
 
 fn resources(style: Style, status: &Status) -> String {

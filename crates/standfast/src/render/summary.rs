@@ -79,6 +79,8 @@ pub struct NodeLine {
     pub lease_left_ms: Option<u64>,
     /// Guards that its kernel does not offer, with the reason.
     pub missing_guards: BTreeMap<String, String>,
+    /// The hardware watchdog that its agent feeds.
+    pub watchdog: Option<WatchdogLine>,
     /// Whether it has ever reported.
     pub reported: bool,
     /// Measured: one durable write.
@@ -91,6 +93,17 @@ pub struct NodeLine {
     pub certificate_until_ms: Option<u64>,
     /// Why its certificate cannot be renewed, empty when there is no such problem.
     pub certificate_problem: String,
+}
+
+/// A hardware watchdog.
+#[derive(Clone, Debug, Serialize)]
+pub struct WatchdogLine {
+    /// What its driver calls it.
+    pub identity: String,
+    /// So long after its last feeding it resets the machine.
+    pub timeout_ms: u64,
+    /// An orderly stop of the agent stops it.
+    pub stoppable: bool,
 }
 
 /// One group.

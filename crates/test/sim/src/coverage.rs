@@ -108,6 +108,7 @@ cases! {
     GuardEndedWithoutAgent = "4.guard-ended-resource-of-dead-or-stopped-agent",
     StoppedBeforeEnd = "4.stopped-before-lease-end",
     GrantSent = "4.grant-sent",
+    NotFed = "20.not-fed-while-something-runs",
     StartRefused = "4.start-refused-too-late",
     StaleGrant = "5.grant-of-older-term-arrived",
     GrantForEarlierRun = "5.grant-for-earlier-run-arrived",

@@ -48,6 +48,7 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::LevelRaisedEarly => &[Family::Process, Family::Partition],
         Planted::RemovedLetIn => &[Family::Process, Family::Partition],
         Planted::ObserverActs => &[Family::Resource, Family::Operator],
+        Planted::FedOn => &[Family::Driver, Family::Partition],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],

@@ -40,6 +40,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::ObserverActs => &[16],
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],
+        Planted::FedOn => &[20],
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn sequence(
         | Planted::FailedStopIsStop
         | Planted::FailedFenceReleases
         | Planted::FenceNeverVoid
+        | Planted::FedOn
         | Planted::EverybodyFences => Vec::new(),
     }
 }

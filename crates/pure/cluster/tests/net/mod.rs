@@ -4,7 +4,7 @@
 
 pub(crate) mod configs;
 
-use standfast_cluster::{Core, Init};
+use standfast_cluster::{Core, Feeding, Init};
 use standfast_model::{
     config::{ClusterConfig, NodeConfig},
     effect::{Batch, Effect},
@@ -161,7 +161,7 @@ impl Net {
         net
     }
 
-    fn clock(&self) -> Now {
+    pub(crate) fn clock(&self) -> Now {
         Now {
             boot: self.now,
             raw: self.now,
@@ -240,7 +240,22 @@ impl Net {
         };
         self.steps += 1;
         let effects = core.step(now, event);
+        let feeding = core.feeding(now);
         self.carry_out(node, effects);
+        self.check_feeding(node, feeding);
+    }
+
+    /// A watchdog is not fed beyond the end of what a guard would end.
+    fn check_feeding(&self, node: &NodeId, feeding: Feeding) {
+        let guards = self.guards.iter().filter(|((_, at), _)| at == node);
+        for ((resource, _), (_, deadline)) in guards {
+            assert!(
+                feeding.until_boot <= *deadline && !feeding.idle,
+                "{node} may feed until {}, {resource} ends at {deadline}:\n{}",
+                feeding.until_boot,
+                self.log.join("\n")
+            );
+        }
     }
 
     fn carry_out(&mut self, node: &NodeId, effects: Vec<Effect>) {

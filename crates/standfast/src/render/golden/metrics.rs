@@ -27,6 +27,7 @@ fn failed_over() -> View {
     let sick = &mut known(&mut view, "beta").report;
     sick.sick_interfaces
         .insert(String::from("eth\"0\\"), String::from("no carrier"));
+    sick.guards.watchdog = Some(super::watchdog());
     let record = FailureRecord {
         count: 2,
         ..FailureRecord::default()

@@ -39,6 +39,18 @@ pub(super) fn nodes(out: &mut Exposition, view: &View, status: &Status) {
             out.flag(guard, &labels, !node.missing_guards.contains_key(name));
         }
     }
+    let watchdog = "standfast_node_watchdog_timeout_seconds";
+    out.family(
+        watchdog,
+        Kind::Gauge,
+        "So long after it was last fed a node's hardware watchdog resets it; only where one is fed.",
+    );
+    for node in &status.nodes {
+        if let Some(found) = &node.watchdog {
+            let timeout = seconds(Micros::from_millis(found.timeout_ms));
+            out.integer(watchdog, &of(node), timeout);
+        }
+    }
     let sick = "standfast_node_client_network_problem";
     out.family(
         sick,

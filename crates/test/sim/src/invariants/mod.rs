@@ -12,6 +12,7 @@ pub(crate) mod one_active;
 pub(crate) mod removed;
 pub(crate) mod stale;
 pub(crate) mod stand_still;
+pub(crate) mod watchdog;
 
 use crate::world::World;
 use standfast_model::plan::PlanNumber;
@@ -51,6 +52,9 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         18 => {
             "no program is given what it cannot understand, unless somebody has installed an older one"
         }
+        20 => {
+            "a hardware watchdog is not fed beyond the end of anything that may be running on its machine"
+        }
         _ => "",
     }
 }
@@ -60,6 +64,7 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     committed::after_step(world, node);
     stale::after_step(world, node);
     removed::after_step(world, node);
+    watchdog::after_step(world, node);
 }
 
 /// When something of a resource begins to run on a node.
