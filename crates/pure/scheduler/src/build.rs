@@ -11,6 +11,7 @@ use crate::input::{self, Cluster, Kind, NodeKind, NodeState, Resource};
 use crate::names::Names;
 use crate::role::Role;
 use crate::settings::{Options, Spec, Within};
+use crate::slots::slots;
 use crate::sort;
 use crate::work::{Arena, Node, NodeId, Rsc, RscId, Table, Work};
 
@@ -78,6 +79,20 @@ fn add_nodes(work: &mut Work<'_>) {
             ..Node::default()
         });
         work.node_names.note(&node.name, id.at());
+    }
+    rank_nodes(work);
+}
+
+/// Notes where each node stands among all, by name and in the reference's tables.
+fn rank_nodes(work: &mut Work<'_>) {
+    let ids: Vec<String> = work
+        .nodes
+        .ids()
+        .map(|node| work.nodes[node].id.clone())
+        .collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for (node, slot) in work.nodes.ids().zip(slots(&ids)) {
+        work.nodes[node].slot = slot;
     }
     let mut by_name: Vec<NodeId> = work.nodes.ids().collect();
     by_name.sort_by(|one, other| work.nodes[*one].name.cmp(&work.nodes[*other].name));

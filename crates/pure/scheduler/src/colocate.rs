@@ -334,8 +334,15 @@ impl Work<'_> {
         attribute: Option<&str>,
         how: Gather,
     ) {
-        if let Some(first) = self.rscs[group].children.first() {
-            self.gather(*first, table, attribute, how);
+        let children = &self.rscs[group].children;
+        let (Some(first), Some(last)) = (children.first(), children.last()) else {
+            return;
+        };
+        let mut work = table.clone();
+        self.gather(*first, &mut work, attribute, how);
+        // What follows the last member counts once more, besides what the first one gathers of it.
+        if let Some(work) = work {
+            self.gather_rest(*last, work, table, how);
         }
     }
 
@@ -346,7 +353,7 @@ impl Work<'_> {
         attribute: Option<&str>,
         how: Gather,
     ) {
-        let mut work = match table {
+        let work = match table {
             None => self.rscs[source].allowed.clone(),
             Some(table) => {
                 let mut work = table.clone();
@@ -354,6 +361,11 @@ impl Work<'_> {
                 work
             }
         };
+        self.gather_rest(source, work, table, how);
+    }
+
+    /// Adds the wishes of what follows `source`, and takes the result unless it leaves no node.
+    fn gather_rest(&self, source: RscId, mut work: Table, table: &mut Option<Table>, how: Gather) {
         if self.any_available(&work) {
             work = self.gather_further(source, work, how);
         } else if how.active {

@@ -42,6 +42,7 @@ mod schedule;
 pub mod score;
 mod settings;
 mod simulate;
+mod slots;
 pub mod sort;
 mod transitions;
 mod utilization;

@@ -14,6 +14,19 @@ impl Work<'_> {
     /// The nodes of a table, best first.
     pub(crate) fn sorted_nodes(&self, table: &Table, preferred: Option<NodeId>) -> Vec<NodeId> {
         let mut nodes = table.nodes();
+        if self.options.strategy == Strategy::Balanced {
+            // Capacities compare in circles, so it matters how the nodes are looked at.
+            nodes.sort_by_key(|node| std::cmp::Reverse(self.nodes[*node].slot));
+        }
+        self.sort_nodes(nodes, table, preferred)
+    }
+
+    fn sort_nodes(
+        &self,
+        mut nodes: Vec<NodeId>,
+        table: &Table,
+        preferred: Option<NodeId>,
+    ) -> Vec<NodeId> {
         merge_sort(&mut nodes, &mut |one, other| {
             self.compare_nodes(table, one, other, preferred)
         });
@@ -23,7 +36,6 @@ impl Work<'_> {
     /// The best node of a table.
     pub(crate) fn best_node(&self, table: &Table, preferred: Option<NodeId>) -> Option<NodeId> {
         if self.options.strategy == Strategy::Balanced {
-            // Capacities compare in circles, so it matters how the rest is sorted.
             return self.sorted_nodes(table, preferred).first().copied();
         }
         let nodes = table.slots().map(|(node, _)| node);
@@ -82,7 +94,7 @@ impl Work<'_> {
             table.entry(node, self.nodes[node].weight);
             table
         });
-        let nodes = self.sorted_nodes(&nodes, None);
+        let nodes = self.sort_nodes(nodes.nodes(), &nodes, None);
         let mut top = std::mem::take(&mut self.top);
         let wishes: Vec<Table> = self.rscs.ids().map(|rsc| self.wishes(rsc)).collect();
         merge_sort(&mut top, &mut |one, other| {

@@ -63,21 +63,21 @@ impl Recorder {
         found
     }
 
-    /// The place of a resource's history within a state.
-    fn history_at(&self, place: usize, resource: &str) -> Option<usize> {
-        let state = self.states.get(place)?;
-        let names = self.names.get(place)?;
-        let names = names.get_or_init(|| by_resource(&state.history));
-        let is_it = |at: &usize| {
-            let history = state.history.get(*at);
-            history.is_some_and(|history| history.resource == resource)
-        };
-        names.candidates(resource).find(is_it)
+    /// The places of a resource's histories within a state.
+    fn histories_at(&self, place: usize, resource: &str) -> impl Iterator<Item = usize> {
+        let state = self.states.get(place).zip(self.names.get(place));
+        let found = state.into_iter().flat_map(move |(state, names)| {
+            let names = names.get_or_init(|| by_resource(&state.history));
+            let candidates = names.candidates(resource);
+            candidates.filter_map(|at| Some((at, state.history.get(at)?)))
+        });
+        let own = found.filter(move |(_, history)| history.resource == resource);
+        own.map(|(at, _)| at)
     }
 
     /// Whether anything is recorded of a resource under that name.
     pub(crate) fn knows(&self, place: usize, resource: &str) -> bool {
-        self.history_at(place, resource).is_some()
+        self.histories_at(place, resource).next().is_some()
     }
 
     /// Whether a node of that name knows of such an operation.
@@ -90,7 +90,7 @@ impl Recorder {
         let places = (0..).zip(&self.states);
         let named = places.filter(|(_, state)| state.name == node);
         let histories = named.filter_map(|(place, state)| {
-            let at = self.history_at(place, resource)?;
+            let at = self.histories_at(place, resource).next()?;
             state.history.get(at)
         });
         histories
@@ -122,7 +122,10 @@ impl Recorder {
         (name, agent): (&str, Option<&[String; 3]>),
         done: &Done<'_>,
     ) {
-        let found = self.history_at(place, name);
+        let mut known = self.histories_at(place, name);
+        // Of several histories of a name none is taken for the right one.
+        let found = known.next().filter(|_| known.next().is_none());
+        drop(known);
         let Some(state) = self.states.get_mut(place) else {
             return;
         };

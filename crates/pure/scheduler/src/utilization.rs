@@ -48,11 +48,10 @@ impl Work<'_> {
         }
         let mut own = Amounts::new();
         self.add_needs(rsc, &mut own, &mut Vec::new());
-        let slots: Vec<(NodeId, i32)> = self.rscs[rsc]
-            .allowed
-            .slots()
-            .map(|(node, slot)| (node, slot.score))
-            .collect();
+        let slots = self.rscs[rsc].allowed.slots();
+        let mut slots: Vec<(NodeId, i32)> = slots.map(|(node, slot)| (node, slot.score)).collect();
+        // Of nodes with as much room the first one counts.
+        slots.sort_by_key(|(node, _)| self.nodes[*node].slot);
         let fits = |node: NodeId, needs: &Amounts| {
             let there = &self.nodes[node].capacity;
             needs

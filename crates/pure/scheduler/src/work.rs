@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) failures: Vec<(String, String)>,
     /// Its place when the names of all are sorted.
     pub(crate) rank: usize,
+    /// Its place in the reference's tables, see `slots`.
+    pub(crate) slot: usize,
     /// What marks that there is room again.
     pub(crate) room: Option<ActionId>,
     pub(crate) capacity: BTreeMap<String, i32>,

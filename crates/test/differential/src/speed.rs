@@ -121,6 +121,8 @@ fn whole_way(text: &str) -> Option<f64> {
 
 /// Processor time of this thread so far, by the kernel's own account.
 fn thread_ms() -> Option<f64> {
+    // The kernel brings its account up to date when a thread lets go.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
     Some(nanoseconds / 1e6)
