@@ -12,7 +12,7 @@ use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect},
     id::{MemberId, NodeId},
-    message::{Acknowledged, Body, LogSnapshot},
+    message::{Acknowledged, LogSnapshot},
     planted::Planted,
     state::ClusterState,
     time::Now,
@@ -27,17 +27,12 @@ impl Core {
             for message in output.messages {
                 self.send_to_member(message);
             }
-            if let Some(persist) = output.persist {
-                let memory = self.voter.memory_changed.then(|| self.voter.memory());
+            if let Some(persist) = output.persist
+                && let Some((mut batch, ticket)) = self.hold_back(persist)
+            {
+                batch.memory = self.voter.memory_changed.then(|| self.voter.memory());
                 self.voter.memory_changed = false;
-                let batch = Batch {
-                    hard_state: persist.hard_state,
-                    entries: persist.entries,
-                    snapshot: persist.snapshot,
-                    memory,
-                    ..Batch::default()
-                };
-                let effect = self.disk.write(batch, Some(persist.ticket));
+                let effect = self.disk.write(batch, Some(ticket));
                 self.out.extend(effect);
             }
             if let Some(snapshot) = output.installed
@@ -99,7 +94,8 @@ impl Core {
             Class::Stream
         };
         if let Some(node) = self.node_of(MemberId(message.to)) {
-            self.send(&node, class, Body::Consensus(message));
+            let body = self.log_body(message);
+            self.send(&node, class, body);
         }
     }
 
@@ -173,7 +169,7 @@ impl Core {
     }
 
     /// The state has changed: whatever is derived from it is looked at again.
-    fn after_apply(&mut self, now: Now) {
+    pub(crate) fn after_apply(&mut self, now: Now) {
         if let Some((member, _)) = self
             .state
             .members

@@ -6,6 +6,7 @@
 use crate::{configure::no_draft, core::Core};
 use standfast_model::{
     command::Change,
+    config::ClusterConfig,
     request::{Refusal, RefusalKind, Request, Response, TextOf},
 };
 
@@ -23,7 +24,7 @@ impl Core {
             })
         };
         if let Request::Apply {
-            config,
+            mut config,
             text,
             based_on,
             author,
@@ -32,6 +33,7 @@ impl Core {
         } = request
         {
             self.check_config(&config)?;
+            self.keep_pair(&mut config)?;
             too_long(&text).map_or(Ok(()), Err)?;
             let based_on = based_on.unwrap_or(self.state.config_version);
             return Ok(Change::Configure {
@@ -62,6 +64,35 @@ impl Core {
             RefusalKind::Invalid,
             "this is no request about the configuration",
         ))
+    }
+
+    /// Whether a cluster is a pair, of whom, and with which arbiter, is settled when it is made. A configuration without
+    /// the section leaves the rest of it as it is.
+    fn keep_pair(&self, config: &mut ClusterConfig) -> Result<(), Refusal> {
+        let Some(known) = &self.state.config.pair else {
+            return match config.pair {
+                None => Ok(()),
+                Some(_) => Err(Self::refusal(
+                    RefusalKind::Invalid,
+                    "this cluster has voters and is no pair, so it has no [pair]; a pair is made by `standfast init --pair`",
+                )),
+            };
+        };
+        match &config.pair {
+            None => config.pair = Some(known.clone()),
+            Some(wanted) if wanted.nodes != known.nodes || wanted.arbiter != known.arbiter => {
+                let [first, second] = &known.nodes;
+                return Err(Self::refusal(
+                    RefusalKind::Invalid,
+                    format!(
+                        "this is the pair of {first} and {second} with arbiter = \"{}\": neither can be changed while it runs",
+                        known.arbiter.name()
+                    ),
+                ));
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// A text that this node has.

@@ -14,6 +14,7 @@ use crate::{
     lead::Lead,
     leaving::Ending,
     local::Local,
+    paired::{Paired, read_record},
     serving::Clients,
     stalls::Stalls,
     voter::{Standing, Voter},
@@ -36,6 +37,7 @@ use standfast_model::{
     state::{CertificateReport, ClusterState, Newcomer, NodeReport},
     time::{Micros, Now},
 };
+use standfast_pair::{BootId, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Consensus ticks in a heartbeat. They are counted, not slept: a node wakes up for a tick only when
@@ -50,6 +52,7 @@ pub struct Core {
     pub(crate) node: NodeId,
     pub(crate) member: MemberId,
     pub(crate) incarnation: Incarnation,
+    pub(crate) boot: BootId,
     pub(crate) seed: u64,
     pub(crate) wall_offset: u64,
     pub(crate) guards: GuardSupport,
@@ -117,6 +120,11 @@ pub struct Core {
     /// Which run of an agent speaks as which member.
     pub(crate) speaks_as: BTreeMap<MemberId, Incarnation>,
 
+    pub(crate) paired: Option<Box<Paired>>,
+    /// What the disk knows of a pair, until that begins.
+    pub(crate) pair_record: Option<Record>,
+    /// The first record of a pair is on its way to the disk.
+    pub(crate) pair_begins: bool,
     pub(crate) clients: Clients,
     to_self: VecDeque<Message>,
     pub(crate) out: Vec<Effect>,
@@ -146,6 +154,7 @@ impl Core {
             node: init.node,
             member: init.member,
             incarnation: init.incarnation,
+            boot: BootId(init.boot),
             seed: init.seed,
             wall_offset: init.wall_offset,
             guards: init.guards,
@@ -193,6 +202,9 @@ impl Core {
             not_let_in: BTreeSet::new(),
             routes: BTreeMap::new(),
             speaks_as: BTreeMap::new(),
+            paired: None,
+            pair_record: read_record(&init.restored),
+            pair_begins: false,
             clients: Clients::default(),
             to_self: VecDeque::new(),
             out: Vec::new(),
@@ -244,7 +256,7 @@ impl Core {
                     self.log(Level::Error, text);
                 }
             }
-            Event::Persisted { sequence, took } => self.on_persisted(sequence, took),
+            Event::Persisted { sequence, took } => self.on_persisted(now, sequence, took),
             Event::PersistFailed { sequence, error } => {
                 if self.disk.failed(now, sequence, &error) {
                     self.log(
@@ -255,6 +267,7 @@ impl Core {
             }
             Event::Instance { resource, change } => self.on_instance(now, &resource, &change),
             Event::LinkHealth { interface, problem } => self.on_link_health(interface, problem),
+            Event::Fenced(result) if self.pair_fenced(now, &result) => {}
             Event::Fenced(result) => self.on_fenced(result),
             Event::Request { id, request } => self.on_request(now, id, request),
             Event::Notice { topic, text } => {
@@ -297,6 +310,7 @@ impl Core {
         tick.min(disk)
             .min(self.next_holding(now))
             .min(self.next_leading(now))
+            .min(self.next_pair(now))
             .max(Micros(1))
     }
 
@@ -313,6 +327,7 @@ impl Core {
             asks: matches!(self.voter.standing, Standing::Asking(_)),
             member: self.member,
             restart_asked: self.restart_asked,
+            pair: self.paired.as_ref().map(|paired| paired.clocked.pair()),
         }
     }
 
@@ -351,6 +366,7 @@ impl Core {
         let mut own = 0;
         loop {
             self.drain_consensus(now);
+            self.pair_on(now);
             self.lead_on(now);
             self.hold_on(now);
             self.fence_on(now);
@@ -399,7 +415,7 @@ impl Core {
         if !self.voter.takes_part() {
             return;
         }
-        let patient = self.awaits_votes(now);
+        let patient = self.awaits_votes(now) || !self.pair_leads();
         for tick in 1..=passed {
             let may = self.voter.may_vote(at(tick)) && !patient;
             self.consensus.tick(may);
@@ -470,6 +486,9 @@ impl Core {
         let Ok(data) = serde_json::to_vec(&command) else {
             return false;
         };
+        if self.log_is_closed() {
+            return false;
+        }
         self.consensus.propose(data).is_ok()
     }
 
@@ -516,7 +535,12 @@ impl Core {
         }
         match message.body {
             None => {}
+            // Within a pair everything of the log says in which generation it was sent, but for what a machine
+            // answers that does not know yet that it is one of a pair.
+            Some(Body::Consensus(_)) if self.paired.is_some() && !self.pair_leads() => {}
             Some(Body::Consensus(inner)) => self.on_consensus(now, from, &inner),
+            Some(Body::PairConsensus(inner)) => self.on_pair_consensus(now, from, &inner),
+            Some(Body::PairWord(word)) => self.on_pair_word(now, from, &word),
             Some(Body::Round(round)) => self.on_round(now, from, sender, &round),
             Some(Body::RoundAck(ack)) => self.on_round_ack(now, from, sender, &ack),
             Some(Body::LeaseRequest(request)) => {
@@ -543,7 +567,7 @@ impl Core {
         }
     }
 
-    fn on_persisted(&mut self, sequence: u64, took: Micros) {
+    fn on_persisted(&mut self, now: Now, sequence: u64, took: Micros) {
         let Some(stored) = self.disk.stored(sequence, took) else {
             return;
         };
@@ -558,6 +582,9 @@ impl Core {
             if self.cap_writes == 0 {
                 self.voter.caps_stored(stored.vote_cap, stored.lease_cap);
             }
+        }
+        if stored.pair {
+            self.pair_stored(now);
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Not for how a plan is carried out (`holding`).
 
-use crate::{apply::assigned, core::Core, lead::Pending, observing::Observed};
+use crate::{apply::assigned, core::Core, lead::Pending, observing::Observed, paired::barred};
 use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
@@ -37,6 +37,7 @@ pub(crate) fn facts<'a>(
                 drained: known.is_some_and(|known| known.drained),
                 leaving: known.is_some_and(NodeState::is_leaving),
                 witness: settings.witness,
+                barred: barred(state, node),
                 sick_interfaces: known
                     .map(|known| known.report.sick_interfaces.clone())
                     .unwrap_or_default(),
@@ -209,8 +210,9 @@ impl Core {
             (known && !expired.contains_key(node)) || returned.contains(node)
         };
         let config = self.state.config.as_acted_on();
-        let placements = place(&facts(&self.state, &config, &online));
-        let plan = plan_from(&self.state, &config, placements, self.consensus.term());
+        let mut facts = facts(&self.state, &config, &online);
+        self.bar_for_hand_over(&mut facts);
+        let plan = plan_from(&self.state, &config, place(&facts), self.consensus.term());
         let observed = self.observe(&online);
         let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
         let changed = differs(&self.state.plan, &plan) || !moves_done.is_empty();
@@ -360,7 +362,8 @@ impl Core {
 
     /// Learners that have everything vote.
     fn promote_learners(&mut self, now: Now) {
-        if self.consensus.voters().len() >= MOST_VOTERS || !self.voters_vouch() {
+        let pair = self.state.config.pair.is_some();
+        if pair || self.consensus.voters().len() >= MOST_VOTERS || !self.voters_vouch() {
             return;
         }
         for member in self.consensus.learners() {
@@ -392,7 +395,8 @@ impl Core {
         (sender, run): (MemberId, Incarnation),
         why: &str,
     ) {
-        if !self.lead.as_ref().is_some_and(|lead| lead.caught_up) || *from == self.node {
+        let leads = self.lead.as_ref().is_some_and(|lead| lead.caught_up);
+        if !leads || *from == self.node || self.log_is_closed() {
             return;
         }
         if !self.state.keys.is_empty() && !self.state.keys.contains_key(from) {
@@ -450,7 +454,7 @@ impl Core {
     }
 
     pub(crate) fn remove_member(&mut self, now: Now, member: MemberId) {
-        if !self.voters_vouch() {
+        if !self.voters_vouch() || self.log_is_closed() {
             return;
         }
         let change = Change::RemoveMember { member, by: None };

@@ -26,6 +26,8 @@ pub(crate) struct Stored {
     pub(crate) promise: Option<PlanNumber>,
     pub(crate) vote_cap: Option<Micros>,
     pub(crate) lease_cap: Option<Micros>,
+    /// What a node of a pair knows about its copy.
+    pub(crate) pair: bool,
 }
 
 /// The queue.
@@ -76,7 +78,13 @@ impl Disk {
             promise: write.batch.promise,
             vote_cap: write.batch.vote_cap,
             lease_cap: write.batch.lease_cap,
+            pair: write.batch.pair.is_some(),
         })
+    }
+
+    /// Nothing is on its way to the disk.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// A write failed: it and all after it are repeated later. Returns whether this is news.

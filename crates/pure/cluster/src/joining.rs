@@ -82,7 +82,7 @@ impl Core {
                 "the request cannot be written into the log",
             ));
         };
-        match self.consensus.propose_add_learner(member, command) {
+        match self.propose_newcomer(member, command) {
             Ok(()) => self.expect_newcomer(id, member),
             Err(Unproposed::Busy) => self.try_again(id),
             Err(why @ (Unproposed::NotLeader | Unproposed::Unfit)) => {
@@ -93,6 +93,13 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn propose_newcomer(&mut self, member: MemberId, command: Vec<u8>) -> Result<(), Unproposed> {
+        if self.log_is_closed() {
+            return Err(Unproposed::Busy);
+        }
+        self.consensus.propose_add_learner(member, command)
     }
 
     fn expect_newcomer(&mut self, id: u64, member: MemberId) {
@@ -111,6 +118,20 @@ impl Core {
                 "the program on {} speaks feature level {}, this cluster needs {level}: install the cluster's version there first",
                 info.node, offer.feature_level
             ));
+        }
+        if let Some(pair) = &self.state.config.pair {
+            let [first, second] = &pair.nodes;
+            if !pair.nodes.contains(&info.node) {
+                return refuse(format!(
+                    "this is the pair of {first} and {second}: {} is neither; a pair takes no third node",
+                    info.node
+                ));
+            }
+            if offer.witness {
+                return refuse(String::from(
+                    "a pair takes no witness: two nodes and a witness are a cluster of three voters, made without --pair",
+                ));
+            }
         }
         for other in self.state.members.values() {
             let taken = info

@@ -28,6 +28,8 @@ pub(crate) struct Lead {
     pub(crate) before: Option<Now>,
     /// An entry of this term has been applied: everything earlier leaders committed is known.
     pub(crate) caught_up: bool,
+    /// One of a pair leads the log, and may not give leases.
+    pub(crate) barred: bool,
     round: u64,
     sent: VecDeque<(u64, Base)>,
     /// Who votes, and whether a majority of them has acknowledged a round since that is so. Before,
@@ -130,6 +132,7 @@ impl Lead {
             began: now,
             before: None,
             caught_up: false,
+            barred: false,
             round: 0,
             sent: VecDeque::new(),
             voters: Vec::new(),
@@ -288,7 +291,7 @@ impl Lead {
     /// Whether this leader may judge leases as expired, and grant new ones: it leads, and knows all
     /// that earlier leaders committed.
     pub(crate) fn rules(&self, now: Now, timing: &Timing) -> Option<Base> {
-        if self.caught_up {
+        if self.caught_up && !self.barred {
             self.lease(now, timing)
         } else {
             None

@@ -83,7 +83,8 @@ impl Core {
             .may_hold
             .iter()
             .any(|(resource, holders)| holders.contains(&self.node) && !kept(resource));
-        committed && !holds && !(self.leads() && self.has_heir())
+        let heir = self.leads() && self.has_heir();
+        committed && !holds && !heir && !self.hands_over()
     }
 
     /// Whether another voter is there that is not about to end itself.

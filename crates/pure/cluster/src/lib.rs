@@ -11,6 +11,7 @@
 )]
 #![warn(missing_docs)]
 
+mod adoption;
 mod apply;
 mod authority;
 mod checks;
@@ -33,6 +34,10 @@ mod local;
 mod newcomers;
 mod observing;
 mod outages;
+mod pair_fencing;
+mod pair_words;
+mod paired;
+mod pairing;
 mod preview;
 mod refound;
 mod removal;
@@ -71,6 +76,8 @@ pub struct Init {
     pub member: MemberId,
     /// This run, drawn at random.
     pub incarnation: Incarnation,
+    /// This start of the machine, drawn at random by its kernel.
+    pub boot: u64,
     /// What the disk gave back. A fresh joiner has an empty one and learns the rest from the leader's snapshot.
     pub restored: Restored,
     /// Where members were last known to be: for a joiner that has no state yet.
@@ -108,4 +115,6 @@ pub struct Inspect<'a> {
     pub member: MemberId,
     /// When it asked for its restart, if it has and was not refused.
     pub restart_asked: Option<Now>,
+    /// The pair that this node is one of.
+    pub pair: Option<&'a standfast_pair::Pair>,
 }

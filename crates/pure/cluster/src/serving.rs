@@ -9,6 +9,7 @@ use standfast_model::{
     event::Reply,
     id::{GroupId, Incarnation, MemberId, NodeId},
     message::{Answer, Body, Forward},
+    pair::PairOrder,
     request::{Refusal, RefusalKind, Request, Response},
     time::{Micros, Now},
 };
@@ -95,6 +96,16 @@ impl Core {
                     id,
                     response: preview,
                 })));
+            }
+            Request::Pair { order, author } => {
+                self.log(
+                    Level::Info,
+                    format!("{author} wants of the pair: {order:?}"),
+                );
+                self.pair_order(now, id, order);
+            }
+            Request::FenceConfirm { ref node, .. } if self.waits_for_fence_of(node) => {
+                self.pair_order(now, id, PairOrder::PeerIsOff);
             }
             Request::Text { of, .. } => {
                 let response = self.text(&of).unwrap_or_else(Response::Refused);
@@ -238,7 +249,8 @@ impl Core {
             if own_restart {
                 self.restart_asked = Some(now);
             }
-            if let Err(refusal) = self.handle(now, id, origin, request) {
+            let may = self.check_pair_writes(&request);
+            if let Err(refusal) = may.and_then(|()| self.handle(now, id, origin, request)) {
                 self.answer(id, Response::Refused(refusal));
             }
             return;
@@ -334,6 +346,7 @@ impl Core {
             | Request::RotateKey { .. }
             | Request::RotateAuthority { .. }
             | Request::Query { .. }
+            | Request::Pair { .. }
             | Request::Plan { .. }
             | Request::Text { .. } => {
                 return Err(Self::refusal(
@@ -509,7 +522,12 @@ impl Core {
             (Ok(()), None) => Response::Done { index },
             (Ok(()), Some(member)) => self.joined(member),
         };
-        self.answer(id, response);
+        self.answer_when_safe(index, id, response);
+    }
+
+    /// Whether somebody still waits for that answer.
+    pub(crate) fn waits(&self, id: u64) -> bool {
+        self.clients.waiting.contains_key(&id)
     }
 
     /// Refused or timed out: this agent goes on as if it had not been asked.

@@ -30,6 +30,10 @@ impl Core {
     }
 
     pub(crate) fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
+        // In a pair it depends on the arbiter, of whom nobody knows how long it takes.
+        if self.state.config.pair.is_some() {
+            return BTreeMap::new();
+        }
         let worst = |measure: &dyn Fn(&NodeReport) -> Micros| {
             self.state
                 .nodes
@@ -114,6 +118,7 @@ impl Core {
             storage_problem: self.disk.problem.clone(),
             no_vote: self.why_no_vote(),
             removed: self.why_removed(),
+            pair: self.pair_view(),
         }
     }
 }

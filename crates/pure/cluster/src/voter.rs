@@ -101,6 +101,27 @@ impl Voter {
         }
     }
 
+    /// The only voter of a log that begins now: nothing was promised to anybody, and leases of whoever led before may
+    /// live for so long.
+    pub(crate) fn alone(now: Now, before: &Self, leases: Micros) -> Self {
+        let over = WaitUntil {
+            from: now,
+            length: Micros::ZERO,
+        };
+        Self {
+            no_vote: over,
+            term: 0,
+            round: 0,
+            current: over,
+            earlier: WaitUntil {
+                from: now,
+                length: leases,
+            },
+            standing: Standing::Full,
+            ..before.clone()
+        }
+    }
+
     /// Whether it may vote or stand for election now.
     pub(crate) fn may_vote(&self, now: Now) -> bool {
         self.standing == Standing::Full && self.no_vote.is_over(now)

@@ -49,7 +49,7 @@ impl Core {
         if !self.state.members.contains_key(&MemberId(inner.from)) {
             self.routes.insert(MemberId(inner.from), from.clone());
         }
-        let may = self.voter.may_vote(now);
+        let may = self.voter.may_vote(now) && self.pair_leads();
         self.consensus.step(inner, may);
     }
 
@@ -59,18 +59,20 @@ impl Core {
         let Ok(consensus) = Consensus::new(&settings, &Restored::default()) else {
             return;
         };
-        self.consensus = consensus;
-        self.member = member;
+        let old = std::mem::replace(&mut self.consensus, consensus);
+        let before = std::mem::replace(&mut self.member, member);
         self.lead = None;
         self.voter.standing = Standing::Full;
         let (vote_cap, lease_cap) = self.voter.caps();
-        self.write_caps(Batch {
-            reset: Some(member),
-            promise: Some(self.promise_wanted),
-            vote_cap: Some(vote_cap),
-            lease_cap: Some(lease_cap),
-            ..Batch::default()
-        });
+        if !self.reborn_in_pair(old, before) {
+            self.write_caps(Batch {
+                reset: Some(member),
+                promise: Some(self.promise_wanted),
+                vote_cap: Some(vote_cap),
+                lease_cap: Some(lease_cap),
+                ..Batch::default()
+            });
+        }
         self.last_tick = now;
         self.log(
             Level::Warn,
@@ -251,6 +253,8 @@ impl Core {
     /// Why this node has no vote, empty when it has.
     pub(crate) fn why_no_vote(&self) -> String {
         match &self.voter.standing {
+            // Of a pair one votes, and the other one has everything all the same.
+            _ if self.paired.is_some() => String::new(),
             Standing::Full if self.consensus.voters().contains(&self.member) => String::new(),
             Standing::Full => "it is catching up and votes when it has everything".to_owned(),
             Standing::Asking(_) => {
@@ -261,7 +265,7 @@ impl Core {
     }
 }
 
-fn settings(timing: &Timing, member: MemberId, seed: u64) -> Settings {
+pub(crate) fn settings(timing: &Timing, member: MemberId, seed: u64) -> Settings {
     let tick = (timing.heartbeat.0 / TICKS).max(1);
     let ticks = |length: Micros| u32::try_from(length.0.div_ceil(tick)).unwrap_or(u32::MAX);
     Settings {

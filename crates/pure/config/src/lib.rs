@@ -8,6 +8,7 @@
 //! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
+//! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
 //! | `[resources.NAME]` | `kind` (`process` or `vip`) with its settings, failure policy, `maintenance` |
 //!
 //! A resource that no group names gets a group of its own name. `maintenance = true` on a resource
@@ -42,7 +43,6 @@ pub use addresses_file::{MAX_ADDRESSES, parse_addresses};
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
 pub use node::{AccessSettings, NodeSettings, WatchdogSettings, parse_node};
-pub use pair::parse_pair;
 pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;
@@ -101,13 +101,16 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     }
     let mut levels = Vec::new();
     if let Some(section) = root.required_section(report, "nodes") {
-        config.nodes = nodes::read(section, report, &mut levels);
+        let pair = root.has("pair");
+        config.nodes = nodes::read(section, report, &mut levels, pair);
     }
     read_fencing(&mut root, report, &mut config, levels);
     let mut found = references::Found::default();
     if let Some(section) = root.section(report, "resources") {
         config.resources = resources::read(section, report, &mut found);
     }
+    let pair = root.section(report, "pair");
+    config.pair = pair.and_then(|section| pair::read(section, report, &config));
     let groups = root.section(report, "groups");
     config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
     root.finish(report);

@@ -1,12 +1,10 @@
 //! `[pair]`: two nodes with one arbiter.
 //!
-//! Read by `parse_pair` only. `parse`, which configurations of running clusters go through, does not know
-//! the section: a pair is checked here and not run yet.
+//! Whether a cluster is a pair, and with which arbiter, is settled when it is made. Here the section is only read.
 
 use crate::{
-    address, document,
+    address,
     mistake::{Mistake, Report},
-    read as read_cluster,
     section::{Found, Section},
     timing::ms,
 };
@@ -26,30 +24,7 @@ const MOST_TARGETS: usize = 3;
 /// Keys that mean something with a fence device only.
 const FENCE_KEYS: [&str; 3] = ["fence_delay_ms", "fence_random_delay_ms", "fence_retry_ms"];
 
-/// Reads the configuration of a pair: that of a cluster with two nodes, and `[pair]`.
-///
-/// # Errors
-/// Every mistake in the text, in its order.
-pub fn parse_pair(
-    text: &str,
-    file_name: &str,
-) -> Result<(ClusterConfig, PairConfig), Vec<Mistake>> {
-    let mut report = Report::new(text, file_name);
-    let Some(document) = document(text, crate::MAX_TEXT, &mut report) else {
-        return Err(report.into_mistakes());
-    };
-    let mut root = Section::new(document.get_ref(), String::new(), 0..0);
-    let section = root.required_section(&mut report, "pair");
-    let config = read_cluster(root, &mut report);
-    let pair = section.and_then(|section| read(section, &mut report, &config));
-    let mistakes = report.into_mistakes();
-    match pair {
-        Some(pair) if mistakes.is_empty() => Ok((config, pair)),
-        Some(_) | None => Err(mistakes),
-    }
-}
-
-fn read(
+pub(crate) fn read(
     mut section: Section<'_>,
     report: &mut Report<'_>,
     config: &ClusterConfig,
@@ -341,7 +316,8 @@ addresses = ["10.0.0.1:7400"]
     #[test]
     fn the_smallest_pair_has_the_classic_values() {
         let text = format!("{SMALLEST}arbiter = \"fence\"\n");
-        let (_, pair) = parse_pair(&text, "pair.toml").expect("no mistakes");
+        let (config, _) = parse(&text, "pair.toml").expect("no mistakes");
+        let pair = config.pair.expect("a pair");
         let expected = PairConfig {
             nodes: ["alpha", "beta"].map(NodeId::from),
             arbiter: Arbiter::Fence,
@@ -367,7 +343,8 @@ addresses = ["10.0.0.1:7400"]
             "{SMALLEST}arbiter = \"ping\"\nsurvivor = \"beta\"\nfailback = true\n\
              [pair.ping]\ngateway = \"10.0.0.254\"\ntargets = [\"FD80::0001\"]\n"
         );
-        let (_, pair) = parse_pair(&text, "pair.toml").expect("no mistakes");
+        let (config, _) = parse(&text, "pair.toml").expect("no mistakes");
+        let pair = config.pair.expect("a pair");
         let expected = PingConfig {
             iterations: 12,
             interval: Micros::from_millis(15_000),
@@ -376,16 +353,5 @@ addresses = ["10.0.0.1:7400"]
         };
         assert_eq!(pair.ping, Some(expected));
         assert!(pair.failback && pair.survivor == Survivor::Node("beta".into()));
-    }
-
-    #[test]
-    fn a_running_cluster_does_not_take_a_pair() {
-        let text = format!("{SMALLEST}arbiter = \"none\"\n");
-        assert!(parse_pair(&text, "pair.toml").is_ok());
-        let mistakes = parse(&text, "pair.toml").expect_err("it is not run yet");
-        assert!(
-            mistakes[0].to_string().contains("pair: unknown key"),
-            "{mistakes:?}"
-        );
     }
 }

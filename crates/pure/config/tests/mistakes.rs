@@ -7,7 +7,7 @@
     reason = "a test reads files and the environment, and may panic"
 )]
 
-use standfast_config::{Mistake, parse, parse_node, parse_pair};
+use standfast_config::{Mistake, parse, parse_node};
 use std::{
     collections::BTreeSet,
     fs,
@@ -102,9 +102,8 @@ fn kind_of(file: &Path) -> Kind {
 
 fn mistakes_of(text: &str, name: &str, kind: Kind) -> Vec<Mistake> {
     match kind {
-        Kind::Cluster => parse(text, name).expect_err(name),
+        Kind::Cluster | Kind::Pair => parse(text, name).expect_err(name),
         Kind::Node => parse_node(text, name).expect_err(name),
-        Kind::Pair => parse_pair(text, name).expect_err(name),
     }
 }
 

@@ -8,15 +8,17 @@ use crate::{
     output::Outbox,
     wire::{self, Kind},
 };
-use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use raft::{
+    Config, GetEntriesContext, ProgressState, RawNode, SnapshotStatus, StateRole, Storage as _,
+};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
 use standfast_model::{
-    event::Restored,
+    event::{HardState, Restored},
     id::MemberId,
-    message::{Consensus as Message, LogSnapshot},
+    message::{Consensus as Message, LogEntry, LogSnapshot},
 };
 use std::fmt;
 
@@ -320,6 +322,37 @@ impl Consensus {
     #[must_use]
     pub fn last_persisted(&self) -> u64 {
         self.node.raft.raft_log.persisted
+    }
+
+    /// Term, vote and commit index, as they would have to be written down now.
+    #[must_use]
+    pub fn hard_state(&self) -> HardState {
+        wire::hard_state_out(&self.node.raft.hard_state())
+    }
+
+    /// The entries after `index`, up to the last that is durable here.
+    #[must_use]
+    pub fn entries_after(&self, index: u64) -> Vec<LogEntry> {
+        let (low, high) = (
+            index.saturating_add(1),
+            self.last_persisted().saturating_add(1),
+        );
+        if low >= high {
+            return Vec::new();
+        }
+        let context = GetEntriesContext::empty(false);
+        let entries = self.node.store().entries(low, high, None, context);
+        let entries = entries.unwrap_or_default();
+        entries.into_iter().map(wire::entry_out).collect()
+    }
+
+    /// Stops leading, at once and without an heir: for somebody outside who says who leads.
+    pub fn resign(&mut self) {
+        if !matches!(self.role(), Role::Follower { .. }) {
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, 0);
+            self.settle();
+        }
     }
 
     /// Members with a vote, in order, as of the last applied entry.

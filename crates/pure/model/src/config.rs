@@ -5,6 +5,7 @@
 use crate::{
     fence::Fencing,
     id::{GroupId, NodeId, ResourceId},
+    pair::PairConfig,
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct ClusterConfig {
     /// What cuts a machine's power.
     #[serde(default, skip_serializing_if = "Fencing::is_empty")]
     pub fencing: Fencing,
+    /// Two nodes with one arbiter and without a third voter, when that is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairConfig>,
 }
 
 /// Whether a cluster acts.

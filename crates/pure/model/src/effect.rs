@@ -146,6 +146,8 @@ pub struct Batch {
     pub lease_cap: Option<Micros>,
     /// See `Restored::memory`.
     pub memory: Option<Vec<Acknowledged>>,
+    /// What a node of a pair knows about its copy (JSON, see crate `pair`).
+    pub pair: Option<Vec<u8>>,
     /// Everything of consensus stored before is void: this node starts again as this new member.
     pub reset: Option<MemberId>,
 }

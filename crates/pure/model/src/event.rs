@@ -141,6 +141,8 @@ pub struct Restored {
     pub lease_cap: Micros,
     /// What this node remembers of the other members' disks.
     pub memory: Vec<crate::message::Acknowledged>,
+    /// See `Batch::pair`; none outside of a pair.
+    pub pair: Option<Vec<u8>>,
 }
 
 /// Whether a disk can be believed.

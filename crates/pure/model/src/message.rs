@@ -19,7 +19,7 @@ pub struct Message {
     /// What it says.
     #[prost(
         oneof = "Body",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 40, 41, 42"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 40, 41, 42"
     )]
     pub body: Option<Body>,
 }
@@ -63,6 +63,12 @@ pub enum Body {
     /// Member to member, when they begin to hear each other and when members change, stream.
     #[prost(message, tag = "21")]
     Members(Members),
+    /// Between the nodes of a pair, every keep-alive and after every change, datagram.
+    #[prost(message, tag = "22")]
+    PairWord(PairWord),
+    /// Between consensus members of a pair, stream.
+    #[prost(message, tag = "23")]
+    PairConsensus(PairConsensus),
     /// A question about the receiving node, which its core never sees, stream.
     #[prost(message, tag = "40")]
     Query(Query),
@@ -308,6 +314,34 @@ pub struct LogEntry {
     /// The command that a change of members carries along.
     #[prost(bytes = "vec", tag = "5")]
     pub context: Vec<u8>,
+}
+
+/// All that a node of a pair has to say of itself.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PairWord {
+    /// Grows by one with each of this run.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// The newest number that the sender has heard from this run of the receiver; zero for none.
+    #[prost(uint64, tag = "2")]
+    pub heard: u64,
+    /// JSON of the word (see crate `pair`).
+    #[prost(bytes = "vec", tag = "3")]
+    pub json: Vec<u8>,
+}
+
+/// A message of consensus within one generation of a pair. Whoever is in another one does not take it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PairConsensus {
+    /// Number of the sender's newest generation.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// Run of the agent that began it.
+    #[prost(uint64, tag = "2")]
+    pub run: u64,
+    /// The message.
+    #[prost(message, required, tag = "3")]
+    pub inner: Consensus,
 }
 
 /// The state up to an index, as sent and as stored.

@@ -2,7 +2,11 @@
 //!
 //! Not for what the two do: crate `pair`. Not for parsing: crate `config`.
 
-use crate::{config::Profile, id::NodeId, time::Micros};
+use crate::{
+    config::{Profile, Timing},
+    id::NodeId,
+    time::Micros,
+};
 use serde::{Deserialize, Serialize};
 
 /// Who says which of two nodes may go on alone. Exactly one, chosen by the operator. A witness is not
@@ -28,6 +32,49 @@ impl Arbiter {
             Self::None => "none",
         }
     }
+}
+
+/// What an operator may want of a pair. Each may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PairOrder {
+    /// This node is to be primary; a primary hands over.
+    Promote,
+    /// This node is to be no primary, and nobody becomes one by itself.
+    Demote,
+    /// Primary and secondary change places.
+    Swap,
+    /// This node is to be a secondary in sync again, after a temporary outage.
+    Recover,
+    /// This node's copy is given up; it gets the peer's.
+    Rebuild,
+    /// The operator has seen that the peer is off.
+    PeerIsOff,
+    /// This node is to lead with what it has, whatever the peer had.
+    ForcePrimary,
+}
+
+/// How a pair is, as one of its nodes knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairView {
+    /// For programs: one of a fixed list.
+    pub state: String,
+    /// For operators: one plain sentence.
+    pub sentence: String,
+    /// What this node is: `waiting`, `following`, `claiming`, `rising`, `primary`, `handing-over` or `dissolved`.
+    pub role: String,
+    /// The primary, as far as this node knows.
+    pub primary: Option<NodeId>,
+    /// Who says which one goes on alone.
+    pub arbiter: String,
+    /// Number of the newest generation that this node knows; zero when nothing is known about its copy.
+    pub generation: u64,
+    /// A change is confirmed when both nodes have it.
+    pub in_sync: bool,
+    /// The other node is heard.
+    pub peer_seen: bool,
+    /// What a leader of the log and its copy have: the last index on this node's disk.
+    pub index: u64,
 }
 
 /// Who becomes primary when both nodes have started and see each other.
@@ -87,6 +134,28 @@ pub struct PairConfig {
 }
 
 impl PairConfig {
+    /// A new pair: every default filled in. `nodes` in the order of their names.
+    #[must_use]
+    pub fn of(nodes: [NodeId; 2], arbiter: Arbiter) -> Self {
+        let (keep_alive, misses, downtime) = Self::timing(Profile::default());
+        Self {
+            nodes,
+            arbiter,
+            keep_alive,
+            misses,
+            downtime,
+            drift_ppm: Timing::of(Profile::default()).drift_ppm,
+            survivor: Survivor::Primary,
+            fence_delay: Micros::from_millis(2000),
+            fence_random_delay: Micros::from_millis(1000),
+            fence_retry: Micros::from_millis(10_000),
+            boot: BootPolicy::Automatic,
+            failback: false,
+            addresses_file: None,
+            ping: None,
+        }
+    }
+
     /// Keep-alive, misses and downtime threshold of a profile.
     #[must_use]
     pub const fn timing(profile: Profile) -> (Micros, u32, Micros) {

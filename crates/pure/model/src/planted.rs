@@ -58,6 +58,8 @@ pub enum Planted {
     LevelRaisedEarly,
     /// The hardware watchdog is fed whatever has become of leases.
     FedOn,
+    /// One of those of a pair, which have runs of their own.
+    Pair(PairPlanted),
 }
 
 impl Planted {
@@ -129,6 +131,45 @@ impl Planted {
             Self::RemovedLetIn => "removed-let-in",
             Self::LevelRaisedEarly => "level-raised-early",
             Self::FedOn => "fed-on",
+            Self::Pair(bug) => bug.name(),
+        }
+    }
+}
+
+/// A planted bug of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PairPlanted {
+    /// A fence that failed is taken for one that worked.
+    FailedFence,
+    /// A primary hands over before it has stopped everything.
+    HandsRunning,
+    /// A node that has just started goes on alone when it hears nobody.
+    AloneAfterRestart,
+    /// Leases are given whatever the role.
+    GrantsAlways,
+    /// Clients are told that something is done before the secondary has it.
+    ConfirmsEarly,
+}
+
+impl PairPlanted {
+    /// All of them. The simulator catches each in a run of a pair.
+    pub const ALL: [Self; 5] = [
+        Self::FailedFence,
+        Self::HandsRunning,
+        Self::AloneAfterRestart,
+        Self::GrantsAlways,
+        Self::ConfirmsEarly,
+    ];
+
+    /// Its name on the simulator's command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FailedFence => "pair-failed-fence",
+            Self::HandsRunning => "pair-hands-running",
+            Self::AloneAfterRestart => "pair-alone-after-restart",
+            Self::GrantsAlways => "pair-grants-always",
+            Self::ConfirmsEarly => "pair-confirms-early",
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     config::ClusterConfig,
     fence_act::FenceResult,
     id::{GroupId, MemberId, NodeId},
+    pair::{PairOrder, PairView},
     plan::Action,
     query::{Answer, Query},
     state::ClusterState,
@@ -182,6 +183,13 @@ pub enum Request {
         /// Who.
         author: String,
     },
+    /// Something about the pair that the node that is asked is one of.
+    Pair {
+        /// What.
+        order: PairOrder,
+        /// Who.
+        author: String,
+    },
     /// What came of an order to fence. From the agent that carried it out only.
     FenceResult {
         /// What.
@@ -348,6 +356,9 @@ pub struct View {
     /// How this node knows that it was removed from the cluster, empty when it was not.
     #[serde(default)]
     pub removed: String,
+    /// How the pair is, where this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairView>,
 }
 
 /// A node's name, empty by default.

@@ -74,6 +74,8 @@ pub struct Clocked {
     told_lost: Option<Now>,
     fence: Option<WaitUntil>,
     in_sync_since: Option<Now>,
+    /// The peer said that it will be silent: number of that word, and until when.
+    silence: Option<(u64, WaitUntil)>,
 }
 
 impl Clocked {
@@ -101,6 +103,7 @@ impl Clocked {
             told_lost: None,
             fence: None,
             in_sync_since: None,
+            silence: None,
         }
     }
 
@@ -108,6 +111,72 @@ impl Clocked {
     #[must_use]
     pub const fn pair(&self) -> &Pair {
         &self.pair
+    }
+
+    /// Other settings, from now on. The two nodes and their arbiter stay as they are.
+    pub fn configure(&mut self, config: &PairConfig) {
+        if self.config != *config {
+            self.config = config.clone();
+            self.pair.settings.boot = config.boot;
+        }
+    }
+
+    /// See [`Pair::set_index`].
+    pub fn set_index(&mut self, index: u64) {
+        self.pair.set_index(index);
+    }
+
+    /// See [`Pair::adopt_newer`].
+    pub fn adopt_newer(&mut self, word: &Word) -> bool {
+        self.pair.adopt_newer(word)
+    }
+
+    /// See [`Pair::abandon_adoption`].
+    pub fn abandon_adoption(&mut self) {
+        self.pair.abandon_adoption();
+    }
+
+    /// The peer said that it will be silent for so long, from about now: it is not taken for lost before that is
+    /// over, or another run of it is heard. The same word, by its number, counts once.
+    pub fn expect_silence(&mut self, number: u64, now: Now, length: Micros) {
+        if self.silence.is_none_or(|(known, _)| known != number) {
+            self.silence = Some((number, WaitUntil { from: now, length }));
+        }
+    }
+
+    /// The peer says no such thing any more.
+    pub const fn expect_nothing(&mut self) {
+        self.silence = None;
+    }
+
+    /// Our word, to be sent now.
+    pub fn word_now(&mut self, now: Now) -> Packet {
+        self.number += 1;
+        self.sent.insert(self.number, now);
+        while self.sent.len() > UNANSWERED {
+            self.sent.pop_first();
+        }
+        self.last_sent = Some(now);
+        let word = self.pair.word();
+        let run = word.to.map(|(run, _)| run);
+        let heard = self.heard.filter(|(session, _)| Some(session.run) == run);
+        let heard = heard.map(|(_, number)| number);
+        Packet {
+            number: self.number,
+            heard,
+            word,
+        }
+    }
+
+    /// How long until it wants a tick, if nothing happens before.
+    #[must_use]
+    pub fn next_tick(&self, now: Now) -> Micros {
+        let since = |at: Option<Now>| at.map_or(Micros::MAX, |at| now.waited_since(at));
+        let word = self.config.keep_alive.minus(since(self.last_sent));
+        let lost = self.config.downtime.minus(now.waited_since(self.answered));
+        let lost = if self.told_lost.is_some() { word } else { lost };
+        let fence = self.fence.map_or(Micros::MAX, |wait| wait.left(now));
+        word.min(lost).min(fence).max(Micros(1))
     }
 
     /// Keep-alives in a row that were not answered are more than an operator should hear nothing of.
@@ -153,21 +222,8 @@ impl Clocked {
     }
 
     fn speak(&mut self, now: Now, out: &mut Vec<Output>) {
-        self.number += 1;
-        self.sent.insert(self.number, now);
-        while self.sent.len() > UNANSWERED {
-            self.sent.pop_first();
-        }
-        self.last_sent = Some(now);
-        let word = self.pair.word();
-        let run = word.to.map(|(run, _)| run);
-        let heard = self.heard.filter(|(session, _)| Some(session.run) == run);
-        let heard = heard.map(|(_, number)| number);
-        out.push(Output::Send(Packet {
-            number: self.number,
-            heard,
-            word,
-        }));
+        let packet = self.word_now(now);
+        out.push(Output::Send(packet));
     }
 
     fn on_packet(&mut self, now: Now, packet: Packet, out: &mut Vec<Output>) {
@@ -201,7 +257,13 @@ impl Clocked {
         let from = packet.word.from;
         match self.heard {
             Some((known, number)) if known == from && number > packet.number => {}
-            _ => {
+            known => {
+                if let (true, Some((_, until))) = (
+                    known.is_some_and(|(session, _)| session != from),
+                    &mut self.silence,
+                ) {
+                    until.length = Micros::ZERO;
+                }
                 self.heard = Some((from, packet.number));
                 self.promised = Some(now);
             }
@@ -223,7 +285,8 @@ impl Clocked {
     }
 
     fn watch_peer(&mut self, now: Now, out: &mut Vec<Output>) {
-        if now.waited_since(self.answered) < self.config.downtime {
+        let expected = self.silence.is_some_and(|(_, until)| !until.is_over(now));
+        if now.waited_since(self.answered) < self.config.downtime || expected {
             self.told_lost = None;
             return;
         }
@@ -245,7 +308,8 @@ impl Clocked {
     }
 
     fn watch_fence(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.pair.lost_boot().is_none() {
+        // Whoever is there and has not caught up yet is not lost.
+        if self.pair.lost_boot().is_none() || self.pair.sees_peer() {
             self.fence = None;
             return;
         }

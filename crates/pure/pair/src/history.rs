@@ -131,10 +131,10 @@ impl History {
         let Some(next) = other.generations.get(at + 1) else {
             return self.index <= other.index;
         };
-        // A leader has each write first. One that it had begun and nobody confirmed may be missing where
-        // somebody took over who was in sync.
-        let unconfirmed =
-            !self.alone && !next.forced && mine.by == side && self.index == next.from + 1;
+        // A leader has each write first. Those that it had begun and nobody confirmed may be missing where
+        // somebody took over who was in sync: while it was not alone, nothing was confirmed that the other
+        // one did not have.
+        let unconfirmed = !self.alone && !next.forced && mine.by == side;
         self.index <= next.from || unconfirmed
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         let taken_over = first().begun(B, Incarnation(2), Beginning::Alone);
         assert_eq!(relation(&first(), &taken_over), Relation::Behind);
         assert_eq!(relation(&with(first(), 5), &taken_over), Relation::Behind);
-        assert_eq!(relation(&with(first(), 6), &taken_over), Relation::Diverged);
+        assert_eq!(relation(&with(first(), 9), &taken_over), Relation::Behind);
         assert_eq!(
             Relation::of(B, Some(&taken_over), Some(&with(first(), 5))),
             Relation::Ahead

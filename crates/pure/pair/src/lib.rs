@@ -39,6 +39,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+mod copy;
 mod event;
 mod history;
 mod meeting;

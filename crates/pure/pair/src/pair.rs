@@ -5,7 +5,7 @@
 use crate::{
     event::{
         Alarm, BootId, Confirms, Contents, Effect, Event, FenceOutcome, Record, Refusal, Role,
-        Session, Settings, Word,
+        Session, Settings,
     },
     history::{Beginning, History, Relation, Side},
     planted::Planted,
@@ -119,36 +119,6 @@ impl Pair {
         std::mem::take(&mut self.effects)
     }
 
-    /// What this node has to say of itself at present.
-    #[must_use]
-    pub fn word(&self) -> Word {
-        Word {
-            from: self.session,
-            meeting: self.meeting,
-            to: self.heard.map(|(heard, meeting)| (heard.run, meeting)),
-            role: self.role,
-            history: self.record.history.clone(),
-            may_lead: self.may_lead(),
-            wants: self.wants,
-            held: self.record.held,
-            rebuild: self.record.rebuild,
-            took_over: self.record.took_over,
-            teardown: self.teardown,
-        }
-    }
-
-    /// What this node is.
-    #[must_use]
-    pub const fn role(&self) -> Role {
-        self.role
-    }
-
-    /// What its disk has.
-    #[must_use]
-    pub const fn record(&self) -> &Record {
-        &self.record
-    }
-
     /// Whether this node may run what only a primary runs.
     #[must_use]
     pub fn acts(&self) -> bool {
@@ -176,18 +146,6 @@ impl Pair {
             }
         );
         self.settings.arbiter == Arbiter::Ping && self.leased && !alone
-    }
-
-    /// The boot that was confirmed off and gave this node the right to be alone, if any.
-    #[must_use]
-    pub const fn fenced(&self) -> Option<BootId> {
-        self.fenced
-    }
-
-    /// How many times another run of the peer was heard.
-    #[must_use]
-    pub const fn meetings(&self) -> u32 {
-        self.meeting
     }
 
     pub(crate) fn has_lease(&self) -> bool {
@@ -243,7 +201,8 @@ impl Pair {
     }
 
     /// The boot of the peer that has to be off before this node may be alone.
-    pub(crate) const fn lost_boot(&self) -> Option<BootId> {
+    #[must_use]
+    pub const fn lost_boot(&self) -> Option<BootId> {
         match self.role {
             Role::Claiming { leader, .. } => Some(leader.boot),
             Role::Primary {

@@ -48,6 +48,8 @@ pub struct NodeFacts {
     pub leaving: bool,
     /// It votes and runs nothing.
     pub witness: bool,
+    /// Why it may run nothing for another reason, as a sentence.
+    pub barred: Option<String>,
     /// Interfaces whose client network does not work, with the reason.
     pub sick_interfaces: BTreeMap<String, String>,
     /// The interface that each address resource would use there.
@@ -154,6 +156,9 @@ impl<'a> Candidate<'a> {
         }
         if known.is_some_and(|n| n.leaving) {
             candidate.exclude(format!("{node} is shutting down"));
+        }
+        if let Some(why) = known.and_then(|n| n.barred.clone()) {
+            candidate.exclude(why);
         }
         for member in &group.members {
             candidate.exclude_failures(facts, member);

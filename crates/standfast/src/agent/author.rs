@@ -51,6 +51,7 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
             author,
         },
         Request::FenceConfirm { node, .. } => Request::FenceConfirm { node, author },
+        Request::Pair { order, .. } => Request::Pair { order, author },
         other @ (Request::View
         | Request::Backup
         | Request::RotateKey { .. }

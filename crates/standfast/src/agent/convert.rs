@@ -13,6 +13,7 @@ use standfast_storage as storage;
 const LEASE_CAP: &str = "lease-cap-us";
 const MEMORY: &str = "memory";
 const PEERS: &str = "peers";
+const PAIR: &str = "pair";
 
 /// A batch for the disk.
 pub(crate) fn batch(from: Batch) -> storage::Batch {
@@ -28,6 +29,9 @@ pub(crate) fn batch(from: Batch) -> storage::Batch {
         if let Ok(json) = serde_json::to_vec(&rows) {
             notes.push((MEMORY.to_owned(), Some(json)));
         }
+    }
+    if let Some(record) = from.pair {
+        notes.push((PAIR.to_owned(), Some(record)));
     }
     storage::Batch {
         snapshot: from.snapshot.map(|snapshot| storage::Snapshot {
@@ -120,6 +124,7 @@ pub(crate) fn restored(from: &storage::Restored) -> Restored {
                 term,
             })
             .collect(),
+        pair: from.notes.get(PAIR).cloned(),
     }
 }
 

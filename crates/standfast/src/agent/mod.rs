@@ -144,6 +144,7 @@ pub(crate) fn run(
         node: NodeId::from(identity.node.as_str()),
         member: MemberId(identity.member),
         incarnation: Incarnation(setup::random_u64()? | 1),
+        boot: clock::boot_id(),
         restored: convert::restored(&restored),
         peers: convert::peers(&restored),
         seed: setup::random_u64()?,

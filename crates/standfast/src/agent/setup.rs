@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use standfast_model::{
     config::{ClusterConfig, NodeConfig},
     id::{MemberId, NodeId},
+    pair::PairConfig,
     state::{ClusterState, Member, NodeState},
 };
 use standfast_storage::{Batch, HardState, Identity, Snapshot, Storage};
@@ -45,10 +46,13 @@ fn node_name(name: &str) -> Result<NodeName, Failure> {
 pub(crate) fn init(
     state: &Path,
     cluster: &str,
-    name: &str,
-    addresses: &[SocketAddr],
+    (name, addresses): (&str, &[SocketAddr]),
+    pair: Option<PairConfig>,
 ) -> Result<String, Failure> {
     let node = node_name(name)?;
+    for named in pair.iter().flat_map(|pair| &pair.nodes) {
+        node_name(named.as_str())?;
+    }
     let cluster_id = new_cluster_id(cluster)?;
     let id = ClusterId::new(&cluster_id)
         .map_err(|error| Failure::usage(format!("--cluster: {error}")))?;
@@ -61,6 +65,7 @@ pub(crate) fn init(
         NodeId::from(name),
         BTreeSet::from([credentials.key_fingerprint()]),
     )]);
+    first.config.pair = pair;
     let data = serde_json::to_vec(&first)
         .map_err(|error| Failure::cannot("write the first state", &error))?;
     let batch = Batch {

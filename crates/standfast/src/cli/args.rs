@@ -5,6 +5,7 @@ use super::{
     defaults::NodeFile,
     fence::FenceArgs,
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
+    pair_args::{InitPairArgs, PairCommand},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -116,6 +117,12 @@ pub enum Command {
     Witness(JoinArgs),
     /// Take a node out of the cluster for good
     Remove(RemoveArgs),
+    /// Two nodes without a third voter: who is primary
+    Pair {
+        /// What to do.
+        #[command(subcommand)]
+        command: PairCommand,
+    },
     /// Certificates of the nodes
     Cert {
         /// What to do.
@@ -493,6 +500,9 @@ pub struct InitArgs {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = "standfast")]
     pub cluster: String,
+    /// Two nodes without a third voter.
+    #[command(flatten)]
+    pub pair: InitPairArgs,
     /// What is said, and whether anything is done.
     #[command(flatten)]
     pub checks: CheckArgsOfSetUp,

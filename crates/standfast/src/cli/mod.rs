@@ -26,6 +26,8 @@ mod membership;
 mod nodes;
 mod operate;
 mod pages;
+mod pair;
+mod pair_args;
 mod report;
 mod set_up;
 mod simulate;
@@ -121,6 +123,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
             ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
         },
         Command::Fence(args) => fence::dispatch(socket, args),
+        Command::Pair { command } => pair::dispatch(socket, command),
         Command::Cert { command } => match command {
             CertCommand::Show(args) => certificate::show(socket, args),
             CertCommand::Rotate(args) if args.ca => authority::rotate(socket, args),

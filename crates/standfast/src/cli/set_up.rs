@@ -16,6 +16,10 @@ use crate::{
     render,
 };
 use serde::Serialize;
+use standfast_model::{
+    id::NodeId,
+    pair::{Arbiter, PairConfig},
+};
 use std::{
     fs,
     io::{self, IsTerminal as _, Read as _},
@@ -47,13 +51,54 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     if said.first()? {
         return Ok(());
     }
-    let id = setup::init(folder, &args.cluster, &node.name, &node.addresses)?;
+    let pair = pair_of(args)?;
+    let arbiter = pair.as_ref().map(|pair| pair.arbiter);
+    let id = setup::init(
+        folder,
+        &args.cluster,
+        (&node.name, &node.addresses[..]),
+        pair,
+    )?;
+    if let (Some(arbiter), false) = (arbiter, args.checks.json) {
+        print(&pair_advice(arbiter))?;
+    }
     said.done(
         &id,
         &format!(
             "cluster {id} with its first node {}; start its agent (`systemctl enable --now standfast`), then `standfast token` lets others join",
             node.name
         ),
+    )
+}
+
+/// The pair that is to be made, if one is.
+fn pair_of(args: &InitArgs) -> Result<Option<PairConfig>, Failure> {
+    let (Some(other), Some(arbiter)) = (&args.pair.pair, args.pair.arbiter) else {
+        return Ok(None);
+    };
+    if *other == args.node.name {
+        let text = "--pair: the other node needs a name of its own";
+        return Err(Failure::usage(text));
+    }
+    let mut nodes = [&args.node.name, other].map(|name| NodeId::from(name.as_str()));
+    nodes.sort();
+    Ok(Some(PairConfig::of(nodes, arbiter.arbiter())))
+}
+
+/// What a pair is not.
+fn pair_advice(arbiter: Arbiter) -> String {
+    let then = match arbiter {
+        Arbiter::Fence => {
+            "With a fence device the survivor goes on when the other one's power is confirmed off: configure one for both nodes \
+             ([fence.NAME]) and try it (`standfast fence test NODE`); until then nobody takes over."
+        }
+        Arbiter::Ping | Arbiter::None => {
+            "Without an arbiter the secondary takes over only by an operator's word (`standfast pair force-primary`)."
+        }
+    };
+    format!(
+        "This makes a pair. A third machine, however small, is better: as a witness it votes, and everything goes on by itself \
+         whichever machine is lost (`standfast init` without --pair, later `standfast witness`). {then}\n"
     )
 }
 

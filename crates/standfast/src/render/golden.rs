@@ -3,6 +3,7 @@
 
 mod authority;
 mod metrics;
+mod pair;
 mod takeover;
 
 use super::{

@@ -32,6 +32,9 @@ fn judge_services(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Hea
     if !view.removed.is_empty() {
         return (Health::NoQuorum, removed(view));
     }
+    if let Some(pair) = view.pair.as_ref().filter(|_| !view.state.config.observes()) {
+        return super::pair::judge(pair, groups, &problems(view, nodes, groups));
+    }
     if !view.quorum {
         return (Health::NoQuorum, no_quorum(view));
     }
@@ -184,7 +187,10 @@ fn all_well(view: &View, nodes: &[NodeLine], groups: &[GroupLine], survives: usi
 
 /// What makes a cluster less than it should be, although everything runs.
 fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String> {
-    let mut problems: Vec<String> = nodes.iter().filter_map(problem_of_node).collect();
+    let counts = nodes
+        .iter()
+        .filter(|node| super::pair::problem_counts(view, node));
+    let mut problems: Vec<String> = counts.filter_map(problem_of_node).collect();
     if !view.storage_problem.is_empty() {
         let problem = &view.storage_problem;
         problems.push(format!("storage of {}: {problem}", view.node));
@@ -266,7 +272,7 @@ fn survives(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> usize {
     let voters = voters.count();
     let online = nodes
         .iter()
-        .filter(|n| n.online && matches!(n.role, "leader" | "voter"))
+        .filter(|n| n.online && matches!(n.role, "leader" | "voter" | "primary"))
         .count();
     let by_votes = online.saturating_sub(voters / 2 + 1);
     let places = groups.iter().map(|group| group.other_homes).min();

@@ -18,6 +18,7 @@ mod history;
 mod metrics;
 mod movers;
 mod nodes;
+mod pair;
 mod preview;
 pub(crate) mod recovery;
 mod status;

@@ -32,7 +32,7 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         drained: known.is_some_and(|node| node.drained),
         restarting: state.restart_grants.contains_key(name),
         witness: state.config.nodes.get(name).is_some_and(|n| n.witness),
-        role: role(view, name),
+        role: super::pair::role(view, name, role(view, name)),
         links: view.links.get(name).copied().filter(|_| !asked),
         lease_left_ms: lease_left(view, name),
         missing_guards: if reported {

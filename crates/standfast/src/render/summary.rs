@@ -4,7 +4,7 @@
 
 use super::{groups, health, nodes, warnings};
 use serde::Serialize;
-use standfast_model::request::View;
+use standfast_model::{pair::PairView, request::View};
 use std::collections::BTreeMap;
 
 /// How the cluster is.
@@ -52,6 +52,9 @@ pub struct Status {
     pub groups: Vec<GroupLine>,
     /// What an operator should know, most urgent first.
     pub warnings: Vec<String>,
+    /// How the pair is, where this is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairView>,
 }
 
 /// One node.
@@ -71,7 +74,7 @@ pub struct NodeLine {
     pub restarting: bool,
     /// It votes and runs nothing.
     pub witness: bool,
-    /// `leader`, `voter`, `learner` or `none`.
+    /// `leader`, `voter`, `learner` or `none`; `primary` and `secondary` in a pair.
     pub role: &'static str,
     /// Links that the asked node hears, and all; none for the asked node itself.
     pub links: Option<(u32, u32)>,
@@ -168,6 +171,7 @@ impl Status {
             nodes,
             groups,
             warnings,
+            pair: view.pair.clone(),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
 }
 
 fn no_quorum(view: &View, warnings: &mut Vec<String>) {
-    if view.quorum || !view.removed.is_empty() {
+    if view.quorum || !view.removed.is_empty() || view.pair.is_some() {
         return;
     }
     let voters = view.state.members.values().filter(|m| m.voter).count();

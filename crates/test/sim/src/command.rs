@@ -2,7 +2,7 @@
 
 use crate::{
     coverage::Coverage,
-    directed, measure,
+    directed, measure, pairs,
     planted::{self, Caught},
     run::{Case, Outcome},
     scenario::MOST_VOTERS,
@@ -34,6 +34,9 @@ pub struct Options {
     /// Let operators act meanwhile: restarts, shutdowns, removals, upgrades, other configurations.
     #[arg(long)]
     acts: bool,
+    /// Runs of pairs: two nodes with one arbiter, in a world of their own.
+    #[arg(long, conflicts_with_all = ["acts", "messages"])]
+    pairs: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -66,6 +69,10 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
     let jobs = options
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if options.pairs {
+        let (trace, seeds) = (options.trace, options.seeds);
+        return pairs::start(trace, seeds, options.planted.as_deref(), jobs, out);
+    }
     if let Some(seed) = options.trace {
         return trace(seed, options, out);
     }

@@ -42,6 +42,7 @@ const fn families(planted: Planted) -> &'static [Family] {
             Family::Driver,
         ],
         Planted::GuardReopened => &[Family::Pause],
+        Planted::Pair(_) => &[],
         Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
         Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
         Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],

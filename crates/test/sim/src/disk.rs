@@ -21,6 +21,7 @@ pub(crate) struct Image {
     pub(crate) vote_cap: Micros,
     pub(crate) lease_cap: Micros,
     pub(crate) memory: Vec<Acknowledged>,
+    pub(crate) pair: Option<Vec<u8>>,
     /// Consensus identity, where a later one has been given than the machine's own files have.
     pub(crate) member: Option<MemberId>,
 }
@@ -67,6 +68,9 @@ impl Image {
         }
         self.vote_cap = batch.vote_cap.unwrap_or(self.vote_cap);
         self.lease_cap = batch.lease_cap.unwrap_or(self.lease_cap);
+        if let Some(pair) = &batch.pair {
+            self.pair = Some(pair.clone());
+        }
         if let Some(memory) = &batch.memory {
             self.memory.clone_from(memory);
         }
@@ -108,6 +112,7 @@ impl Image {
             vote_cap: self.vote_cap,
             lease_cap: self.lease_cap,
             memory: self.memory.clone(),
+            pair: self.pair.clone(),
         }
     }
 }

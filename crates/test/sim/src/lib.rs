@@ -19,6 +19,7 @@ mod kernel;
 mod measure;
 mod network;
 mod node;
+mod pairs;
 mod planted;
 mod rng;
 mod run;

@@ -101,6 +101,8 @@ pub(crate) struct Node {
     pub(crate) core: Option<Core>,
     pub(crate) agent: Agent,
     pub(crate) machine: Machine,
+    /// How often the machine was started.
+    pub(crate) boots: u64,
     /// Several faults may hold it down, paused or asleep at once.
     pub(crate) pauses: u32,
     /// Grows with every start of the agent: events for an earlier run are void.

@@ -38,6 +38,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::OldGeneration => &[5, 2, 1],
         Planted::LapsedAsksAgain => &[4, 5, 2, 1],
         Planted::ObserverActs => &[16],
+        Planted::Pair(_) => &[],
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],
         Planted::FedOn => &[20],

@@ -69,7 +69,8 @@ pub(crate) fn sequence(
         | Planted::FailedFenceReleases
         | Planted::FenceNeverVoid
         | Planted::FedOn
-        | Planted::EverybodyFences => Vec::new(),
+        | Planted::EverybodyFences
+        | Planted::Pair(_) => Vec::new(),
     }
 }
 

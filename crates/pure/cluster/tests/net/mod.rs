@@ -67,6 +67,10 @@ pub(crate) struct Net {
     /// Guards: the instance and its deadline.
     guards: BTreeMap<(ResourceId, NodeId), (PlanNumber, u64)>,
     requests: u64,
+    /// How often each machine was started.
+    starts_of: BTreeMap<NodeId, u64>,
+    /// Under which number a disk came back, where it did.
+    pub(crate) reborn: BTreeMap<NodeId, MemberId>,
 }
 
 /// From, to, what.
@@ -120,6 +124,11 @@ impl Net {
 
     /// The same, of a build that knows this feature level.
     pub(crate) fn at_level(first: &str, level: u32) -> Self {
+        Self::with_disk(first, level, first_disk(first))
+    }
+
+    /// The same, with what that node's disk has.
+    pub(crate) fn with_disk(first: &str, level: u32, disk: Restored) -> Self {
         let mut net = Self {
             level,
             now: 1_000_000,
@@ -146,8 +155,10 @@ impl Net {
             peers: BTreeMap::new(),
             guards: BTreeMap::new(),
             requests: 0,
+            starts_of: BTreeMap::new(),
+            reborn: BTreeMap::new(),
         };
-        net.boot(first, MemberId(1), first_disk(first));
+        net.boot(first, MemberId(1), disk);
         net.run(2000);
         net
     }
@@ -176,10 +187,12 @@ impl Net {
             .keys()
             .map(|node| (node.clone(), Vec::new()))
             .collect();
+        let boot = self.starts_of.get(&node).copied().unwrap_or(0);
         let init = Init {
             node: node.clone(),
             member,
             incarnation: Incarnation(self.now + member.0),
+            boot: boot * 1000 + name.bytes().map(u64::from).sum::<u64>(),
             restored,
             peers,
             seed: member.0.wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -350,7 +363,8 @@ impl Net {
         };
         self.schedule(self.now + takes, node.clone(), event);
         let disk = self.disks.entry(node.clone()).or_default();
-        if batch.reset.is_some() {
+        if let Some(member) = batch.reset {
+            self.reborn.insert(node.clone(), member);
             disk.entries.clear();
             disk.snapshot = None;
             disk.hard_state = HardState::default();
@@ -364,6 +378,7 @@ impl Net {
             disk.entries.retain(|entry| entry.index > snapshot.index);
             disk.snapshot = Some(snapshot);
         }
+        disk.pair = batch.pair.or(disk.pair.take());
         disk.promise = batch.promise.unwrap_or(disk.promise);
         disk.vote_cap = batch.vote_cap.unwrap_or(disk.vote_cap);
         disk.lease_cap = batch.lease_cap.unwrap_or(disk.lease_cap);
@@ -463,6 +478,15 @@ impl Net {
         for nodes in self.active.values_mut() {
             nodes.remove(&node);
         }
+    }
+
+    /// The machine starts again after that, with what its disk has.
+    pub(crate) fn power_on(&mut self, name: &str, member: MemberId) {
+        let node = NodeId::from(name);
+        self.queue.retain(|_, (to, _)| *to != node);
+        *self.starts_of.entry(node.clone()).or_default() += 1;
+        let member = self.reborn.get(&node).copied().unwrap_or(member);
+        self.start_agent(name, member);
     }
 
     /// Lets milliseconds pass.

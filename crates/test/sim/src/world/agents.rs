@@ -26,6 +26,7 @@ impl World {
         }
         let machine = &mut self.nodes[node];
         machine.machine = Machine::On;
+        machine.boots += 1;
         let reading = self.draw_node.range(1_000_000, 30_000_000);
         let raw = reading + self.draw_node.below(100_000);
         machine.boot.set(self.time, reading);
@@ -73,6 +74,7 @@ impl World {
             node: node.name.clone(),
             member: node.member,
             incarnation: node.incarnation,
+            boot: node.boots,
             restored: node.disk.durable.restore(node.disk.condition),
             peers: node.peers.clone(),
             seed: self.draw_node.next(),

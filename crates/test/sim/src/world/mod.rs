@@ -43,6 +43,7 @@ use std::{
 };
 
 pub(crate) use settle::Settling;
+pub(crate) use transport::describe_message;
 
 /// Something that is going to happen.
 #[derive(Debug)]
@@ -413,6 +414,7 @@ fn machine(scenario: &Scenario, index: usize, rng: &mut Rng) -> Node {
         } else {
             Machine::Absent
         },
+        boots: 0,
         pauses: 0,
         epoch: 0,
         incarnation: Incarnation(0),

@@ -253,7 +253,7 @@ impl World {
 }
 
 /// What a message says, for people; `None` for what comes all the time.
-pub(super) fn describe_message(message: &Message) -> Option<String> {
+pub(crate) fn describe_message(message: &Message) -> Option<String> {
     match message.body.as_ref()? {
         Body::Round(_) | Body::RoundAck(_) | Body::LeaseRequest(_) => None,
         Body::LeaseGrant(grant) if grant.instances.is_empty() => None,
@@ -288,6 +288,20 @@ pub(super) fn describe_message(message: &Message) -> Option<String> {
                 )
             }),
         Body::Report(report) => Some(format!("report {}", String::from_utf8_lossy(&report.json))),
+        Body::PairConsensus(outer) => {
+            let inner = Message {
+                body: Some(Body::Consensus(outer.inner.clone())),
+                ..message.clone()
+            };
+            let text = describe_message(&inner)?;
+            Some(format!("in generation {}: {text}", outer.generation))
+        }
+        Body::PairWord(word) => Some(format!(
+            "word {} answers {}: {}",
+            word.number,
+            word.heard,
+            String::from_utf8_lossy(&word.json)
+        )),
         Body::Forward(_)
         | Body::Answer(_)
         | Body::MemoryQuery(_)

@@ -1,0 +1,396 @@
+//! Scenarios of a pair: two nodes, one arbiter, no third voter. Who takes over, and after what; who runs on; who hands
+//! over; and what becomes of a copy that came back.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod net;
+
+use net::Net;
+use standfast_model::{
+    FEATURE_LEVEL,
+    config::{
+        ClusterConfig, GroupConfig, NodeConfig, ProcessConfig, Profile, ResourceConfig,
+        ResourceKind,
+    },
+    event::Event,
+    fence::FenceDevice,
+    fence_act::FenceResult,
+    id::{DeviceId, GroupId, MemberId, NodeId, ResourceId},
+    message::{Body, LogSnapshot},
+    pair::{Arbiter, BootPolicy, PairConfig, PairOrder, PairView, Survivor},
+    request::{RefusalKind, Request, Response},
+    state::ClusterState,
+    time::Micros,
+};
+use std::collections::BTreeMap;
+
+fn settings(arbiter: Arbiter) -> PairConfig {
+    let (keep_alive, misses, downtime) = PairConfig::timing(Profile::Lan);
+    PairConfig {
+        nodes: ["alpha", "beta"].map(NodeId::from),
+        arbiter,
+        keep_alive,
+        misses,
+        downtime,
+        drift_ppm: 10_000,
+        survivor: Survivor::Primary,
+        fence_delay: Micros::from_millis(500),
+        fence_random_delay: Micros::ZERO,
+        fence_retry: Micros::from_millis(5_000),
+        boot: BootPolicy::Automatic,
+        failback: false,
+        addresses_file: None,
+        ping: None,
+    }
+}
+
+fn device() -> FenceDevice {
+    FenceDevice {
+        agent: "fence_test".to_owned(),
+        parameters: BTreeMap::new(),
+        secret_parameters: BTreeMap::new(),
+        nodes: ["alpha", "beta"]
+            .iter()
+            .map(|n| (NodeId::from(*n), None))
+            .collect(),
+        timeout: Micros::from_millis(1000),
+        retries: 0,
+        delay: Micros::ZERO,
+        monitor: Micros::from_millis(60_000),
+    }
+}
+
+/// Two nodes with a service; alpha was the first.
+fn pair(arbiter: Arbiter) -> Net {
+    let mut disk = net::first_disk("alpha");
+    let snapshot = disk.snapshot.take().unwrap();
+    let mut state: ClusterState = serde_json::from_slice(&snapshot.data).unwrap();
+    state.config.pair = Some(settings(arbiter));
+    disk.snapshot = Some(LogSnapshot {
+        data: serde_json::to_vec(&state).unwrap(),
+        ..snapshot
+    });
+    let mut net = Net::with_disk("alpha", FEATURE_LEVEL, disk);
+    net.join("alpha", "beta");
+    let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
+    config.nodes.insert("beta".into(), NodeConfig::default());
+    if arbiter == Arbiter::Fence {
+        config
+            .fencing
+            .devices
+            .insert(DeviceId::from("power"), device());
+    }
+    let web = ResourceConfig {
+        kind: ResourceKind::Process(ProcessConfig::default()),
+        failure: Default::default(),
+    };
+    config.resources.insert(ResourceId::from("web"), web);
+    let group = GroupConfig {
+        members: vec![ResourceId::from("web")],
+        stickiness: 100,
+        ..GroupConfig::default()
+    };
+    config.groups.insert(GroupId::from("web"), group);
+    done(apply(&mut net, "alpha", config));
+    net.run(1000);
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+    net
+}
+
+fn apply(net: &mut Net, node: &str, config: ClusterConfig) -> Response {
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "t".to_owned(),
+        reason: String::new(),
+        draft: None,
+    };
+    net.ask(node, request)
+}
+
+/// Something that has to be in both copies.
+fn change(net: &mut Net, node: &str, name: &str) -> Response {
+    let mut config = net.core(node).inspect().state.config.clone();
+    config.name = name.to_owned();
+    apply(net, node, config)
+}
+
+fn done(response: Response) {
+    assert!(matches!(response, Response::Done { .. }), "{response:?}");
+}
+
+fn view(net: &mut Net, node: &str) -> PairView {
+    let Response::View(view) = net.ask(node, Request::View) else {
+        panic!("no view")
+    };
+    view.pair.unwrap()
+}
+
+fn assert_state(net: &mut Net, node: &str, state: &str) {
+    let view = view(net, node);
+    assert_eq!(
+        view.state,
+        state,
+        "{node}: {view:?}\n{}",
+        net.log.join("\n")
+    );
+}
+
+fn order(net: &mut Net, node: &str, order: PairOrder) -> Response {
+    let author = "t".to_owned();
+    net.ask(node, Request::Pair { order, author })
+}
+
+/// What the fence device says to the newest order.
+fn device_says(net: &mut Net, problem: &str) {
+    let (executor, newest) = net.orders.last().cloned().unwrap();
+    let result = FenceResult {
+        id: newest.id,
+        turn: newest.turn,
+        problem: problem.to_owned(),
+        note: String::new(),
+        took: Micros::ZERO,
+    };
+    net.deliver(&executor, Event::Fenced(result));
+}
+
+fn name_of(net: &Net, node: &str) -> String {
+    net.core(node).inspect().state.config.name.clone()
+}
+
+#[test]
+fn a_secondary_takes_over_when_the_primary_is_confirmed_off() {
+    let mut net = pair(Arbiter::Fence);
+    done(change(&mut net, "alpha", "precious"));
+    net.crash("alpha");
+    net.run(900);
+    assert!(net.orders.is_empty(), "the delay of a secondary");
+    net.run(700);
+    let (executor, order) = net.orders.last().cloned().unwrap();
+    assert_eq!((executor.as_str(), order.node.as_str()), ("beta", "alpha"));
+    net.run(3000);
+    assert!(
+        net.runs_on("web").is_empty(),
+        "nothing before the device said so"
+    );
+    assert_state(&mut net, "beta", "primary-down");
+    device_says(&mut net, "");
+    net.run(700);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "beta", "took-over");
+    assert_eq!(name_of(&net, "beta"), "precious");
+    done(change(&mut net, "beta", "alone"));
+}
+
+#[test]
+fn a_failed_fence_releases_nothing_and_an_operator_may() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("alpha");
+    net.run(1600);
+    device_says(&mut net, "the device does not answer");
+    net.run(1000);
+    assert_eq!(net.orders.len(), 1);
+    net.run(6000);
+    assert_eq!(net.orders.len(), 2, "it is tried again");
+    device_says(&mut net, "the device does not answer");
+    net.run(1000);
+    assert!(net.runs_on("web").is_empty());
+    let view = view(&mut net, "beta");
+    assert!(
+        view.sentence.contains("fencing failed"),
+        "{}",
+        view.sentence
+    );
+    let node = NodeId::from("alpha");
+    let author = "t".to_owned();
+    done(net.ask("beta", Request::FenceConfirm { node, author }));
+    net.run(1000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
+fn a_primary_runs_on_when_the_secondary_is_lost() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("beta");
+    net.run(3000);
+    assert_eq!(
+        (net.runs_on("web"), net.starts),
+        (vec!["alpha".to_owned()], 1)
+    );
+    assert_state(&mut net, "alpha", "undecided");
+    let Response::Refused(refusal) = change(&mut net, "alpha", "too early") else {
+        panic!("a change was confirmed that the secondary may never see")
+    };
+    assert_eq!(refusal.kind, RefusalKind::NoQuorum);
+    device_says(&mut net, "");
+    net.run(200);
+    assert_state(&mut net, "alpha", "secondary-down");
+    done(change(&mut net, "alpha", "alone"));
+    net.power_on("beta", MemberId(2));
+    net.run(4000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+    assert_eq!(name_of(&net, "beta"), "alone");
+    assert_eq!(
+        (net.runs_on("web"), net.starts),
+        (vec!["alpha".to_owned()], 1)
+    );
+}
+
+#[test]
+fn without_an_arbiter_the_primary_goes_on_alone_and_the_secondary_waits() {
+    let mut net = pair(Arbiter::None);
+    net.cut.insert("beta".into());
+    net.run(3000);
+    assert_state(&mut net, "alpha", "secondary-down");
+    assert_state(&mut net, "beta", "primary-down");
+    done(change(&mut net, "alpha", "alone"));
+    assert_eq!(net.runs_on("web"), ["alpha"]);
+    net.cut.clear();
+    net.run(4000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(name_of(&net, "beta"), "alone");
+}
+
+#[test]
+fn they_change_places_and_back() {
+    let mut net = pair(Arbiter::Fence);
+    done(change(&mut net, "alpha", "before"));
+    done(order(&mut net, "alpha", PairOrder::Swap));
+    net.run(1500);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    net.run(3000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+    assert_eq!(view(&mut net, "alpha").primary, Some("beta".into()));
+    assert_eq!(name_of(&net, "beta"), "before");
+    done(change(&mut net, "alpha", "by way of beta"));
+    done(order(&mut net, "alpha", PairOrder::Promote));
+    net.run(4500);
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(name_of(&net, "alpha"), "by way of beta");
+    assert!(net.orders.is_empty(), "nobody was fenced");
+}
+
+#[test]
+fn an_old_primary_comes_back_as_secondary_and_can_take_over_again() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("alpha");
+    net.run(1600);
+    device_says(&mut net, "");
+    net.run(1000);
+    done(change(&mut net, "beta", "meanwhile"));
+    net.power_on("alpha", MemberId(1));
+    net.run(4000);
+    assert_state(&mut net, "beta", "normal");
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(net.runs_on("web"), ["beta"], "no failback by itself");
+    net.crash("beta");
+    net.run(1600);
+    let before = net.orders.len();
+    assert_eq!(net.orders[before - 1].1.node.as_str(), "beta");
+    device_says(&mut net, "");
+    net.run(1000);
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+    assert_eq!(name_of(&net, "alpha"), "meanwhile");
+}
+
+#[test]
+fn histories_that_went_apart_are_kept_apart() {
+    let mut net = pair(Arbiter::None);
+    net.cut.insert("beta".into());
+    net.run(2000);
+    done(change(&mut net, "alpha", "only alpha has it"));
+    let before = view(&mut net, "alpha").index;
+    net.crash("alpha");
+    net.cut.clear();
+    net.run(2000);
+    done(order(&mut net, "beta", PairOrder::ForcePrimary));
+    net.run(8000);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    done(change(&mut net, "beta", "only beta has it"));
+    net.power_on("alpha", MemberId(1));
+    net.run(4000);
+    assert_state(&mut net, "alpha", "diverged");
+    assert_state(&mut net, "beta", "diverged");
+    assert_eq!(
+        view(&mut net, "alpha").index,
+        before,
+        "its copy is as it was"
+    );
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    done(order(&mut net, "alpha", PairOrder::Rebuild));
+    net.run(4000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(name_of(&net, "alpha"), "only beta has it");
+}
+
+#[test]
+fn an_agent_that_restarts_in_time_is_primary_again() {
+    let mut net = pair(Arbiter::Fence);
+    net.kill_agent("alpha");
+    net.run(200);
+    net.start_agent("alpha", MemberId(1));
+    net.run(2000);
+    assert_eq!(
+        (net.runs_on("web"), net.starts),
+        (vec!["alpha".to_owned()], 1),
+        "{}",
+        net.log.join("\n")
+    );
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+    assert!(net.orders.is_empty());
+}
+
+#[test]
+fn nothing_is_confirmed_before_the_secondary_has_it() {
+    let mut net = pair(Arbiter::Fence);
+    net.lose = Some(Box::new(|from, _, message| {
+        from.as_str() == "alpha" && matches!(message.body, Some(Body::PairConsensus(_)))
+    }));
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    config.name = "both".to_owned();
+    let request = Request::Apply {
+        config: Box::new(config),
+        text: String::new(),
+        based_on: None,
+        author: "t".to_owned(),
+        reason: String::new(),
+        draft: None,
+    };
+    net.deliver(&"alpha".into(), Event::Request { id: 900, request });
+    net.run(3000);
+    assert_eq!(name_of(&net, "alpha"), "both", "it is in the primary's log");
+    assert!(!net.replies.contains_key(&900), "and nobody was told");
+    net.lose = None;
+    net.run(3000);
+    assert!(
+        matches!(net.replies.get(&900), Some(Response::Done { .. })),
+        "{}",
+        net.log.join("\n")
+    );
+}
+
+#[test]
+fn after_both_lost_their_power_the_newer_copy_leads() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("alpha");
+    net.run(1600);
+    device_says(&mut net, "");
+    net.run(1000);
+    done(change(&mut net, "beta", "newer"));
+    net.crash("beta");
+    net.power_on("alpha", MemberId(1));
+    net.run(5000);
+    assert!(net.runs_on("web").is_empty(), "it waits for the other one");
+    assert_state(&mut net, "alpha", "waiting");
+    net.power_on("beta", MemberId(2));
+    net.run(6000);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(name_of(&net, "alpha"), "newer");
+}

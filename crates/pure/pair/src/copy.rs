@@ -1,0 +1,119 @@
+//! What others see of a node of a pair, and how its copy comes about where the contents come by another way than with the
+//! word: by a log, say.
+//!
+//! Not for what an event leads to.
+
+use crate::{
+    event::{BootId, Record, Role, Session, Word},
+    pair::Pair,
+    purpose::Purpose,
+};
+
+impl Pair {
+    /// What this node has to say of itself at present.
+    #[must_use]
+    pub fn word(&self) -> Word {
+        Word {
+            from: self.session,
+            meeting: self.meeting,
+            to: self.heard.map(|(heard, meeting)| (heard.run, meeting)),
+            role: self.role,
+            history: self.record.history.clone(),
+            may_lead: self.may_lead(),
+            wants: self.wants,
+            held: self.record.held,
+            rebuild: self.record.rebuild,
+            took_over: self.record.took_over,
+            teardown: self.teardown,
+        }
+    }
+
+    /// What this node is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// What its disk has.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The boot that was confirmed off and gave this node the right to be alone, if any.
+    #[must_use]
+    pub const fn fenced(&self) -> Option<BootId> {
+        self.fenced
+    }
+
+    /// The last index of the copy. Whoever carries the effects out may write contents without being asked
+    /// each time, as long as they are of the newest generation: then this says how far they are.
+    pub fn set_index(&mut self, index: u64) {
+        if let Some(history) = &mut self.record.history {
+            history.index = index;
+        }
+    }
+
+    /// Replaces what is about to be taken over from the peer by what it says now. For contents that have not
+    /// come yet; false when nothing is being taken over.
+    pub fn adopt_newer(&mut self, word: &Word) -> bool {
+        let Some((Purpose::Adopt { leader }, record)) = &mut self.writing else {
+            return false;
+        };
+        let Some(history) = &word.history else {
+            return false;
+        };
+        *leader = word.from;
+        let mut history = history.clone();
+        history.alone = false;
+        record.history = Some(history);
+        true
+    }
+
+    /// What is being taken over from the peer.
+    #[must_use]
+    pub const fn adopting(&self) -> Option<&Record> {
+        if let Some((Purpose::Adopt { .. }, record)) = &self.writing {
+            Some(record)
+        } else {
+            None
+        }
+    }
+
+    /// Something is being stopped here, and [`Event::Stopped`] is waited for.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Nothing is taken over after all: the contents have not come, and the disk is as it was.
+    pub fn abandon_adoption(&mut self) {
+        if self.adopting().is_some() {
+            self.writing = None;
+        }
+    }
+
+    /// Whether the peer knows this run of ours, and was not lost since.
+    #[must_use]
+    pub const fn sees_peer(&self) -> bool {
+        self.seen
+    }
+
+    /// The run of the peer that spoke last.
+    #[must_use]
+    pub fn heard(&self) -> Option<Session> {
+        self.heard.map(|(session, _)| session)
+    }
+
+    /// This run.
+    #[must_use]
+    pub const fn session(&self) -> Session {
+        self.session
+    }
+
+    /// How many times another run of the peer was heard.
+    #[must_use]
+    pub const fn meetings(&self) -> u32 {
+        self.meeting
+    }
+}

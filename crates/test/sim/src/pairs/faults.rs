@@ -1,0 +1,67 @@
+//! What goes wrong in a run of a pair, and when; everything from the seed.
+
+use crate::rng::{Rng, Stream};
+
+pub(crate) const MS: u64 = 1_000;
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// Faults begin after this, and end before the other.
+pub(crate) const CALM: u64 = 20 * SECOND;
+pub(crate) const QUIET: u64 = 220 * SECOND;
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A machine loses its power for so long.
+    Power(usize, u64),
+    /// An agent is killed, and back after so long.
+    Kill(usize, u64),
+    /// Neither hears the other.
+    Cut(u64),
+    /// This one is not heard.
+    Mute(usize, u64),
+    /// So many messages in a thousand are lost.
+    Loss(u64, u64),
+    /// Writes of one take so much longer.
+    SlowDisk(usize, u64, u64),
+    /// An operator wants them to change places.
+    Swap(usize),
+    /// An operator makes a node primary, after having switched the other one off for so long.
+    Force(usize, u64),
+    /// An agent restarts as planned.
+    Restart(usize, u64),
+}
+
+/// The faults of a seed with their times.
+pub(crate) fn draw(seed: u64) -> Vec<(u64, Fault)> {
+    let mut rng = Rng::new(seed, Stream::Faults);
+    let mut faults = Vec::new();
+    let mut at = CALM + rng.below(5 * SECOND);
+    while at < QUIET {
+        faults.push((at, one(&mut rng)));
+        // Sometimes the next one comes before the first is over.
+        at += if rng.chance(300_000) {
+            rng.below(2 * SECOND)
+        } else {
+            rng.range(5 * SECOND, 40 * SECOND)
+        };
+    }
+    faults
+}
+
+fn one(rng: &mut Rng) -> Fault {
+    let node = rng.index(2);
+    let short = |rng: &mut Rng| rng.spread(50 * MS, 3 * SECOND);
+    let long = |rng: &mut Rng| rng.spread(200 * MS, 30 * SECOND);
+    match rng.below(20) {
+        0..=4 => Fault::Power(node, long(rng)),
+        5..=7 => Fault::Kill(node, short(rng)),
+        8..=10 => Fault::Cut(long(rng)),
+        11 | 12 => Fault::Mute(node, long(rng)),
+        13 | 14 => Fault::Loss(rng.range(50, 600), long(rng)),
+        15 => Fault::SlowDisk(node, rng.spread(20 * MS, SECOND), long(rng)),
+        16 | 17 => Fault::Swap(node),
+        18 => Fault::Force(node, long(rng)),
+        _ => Fault::Restart(node, short(rng)),
+    }
+}
