@@ -80,7 +80,7 @@ impl Pair {
         }
     }
 
-    /// Something is being stopped here, and [`Event::Stopped`] is waited for.
+    /// Something is being stopped here, and [`crate::Event::Stopped`] is waited for.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         self.stopping
