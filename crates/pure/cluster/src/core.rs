@@ -535,8 +535,7 @@ impl Core {
         }
         match message.body {
             None => {}
-            // Within a pair everything of the log says in which generation it was sent, but for what a machine
-            // answers that does not know yet that it is one of a pair.
+            // Within a pair the log's messages are `PairConsensus`, but for answers of one that does not know of it yet.
             Some(Body::Consensus(_)) if self.paired.is_some() && !self.pair_leads() => {}
             Some(Body::Consensus(inner)) => self.on_consensus(now, from, &inner),
             Some(Body::PairConsensus(inner)) => self.on_pair_consensus(now, from, &inner),
