@@ -13,10 +13,10 @@ use standfast_model::{
     plan::PlanNumber,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -48,6 +48,9 @@ pub(crate) enum Order {
 pub(crate) struct Addresses {
     driver: Option<Arc<AddressDriver>>,
     orders: Sender<Order>,
+    events: Sender<Event>,
+    /// Of which a closed guard has been told: it is one failure, however often it is found.
+    closed: Mutex<BTreeSet<ResourceId>>,
 }
 
 impl Addresses {
@@ -76,19 +79,29 @@ impl Addresses {
             specs: BTreeMap::new(),
             events: events.clone(),
         };
+        let own = events.clone();
         thread::Builder::new()
             .name("addresses".to_owned())
             .spawn(move || worker.run(&queue))?;
         thread::Builder::new()
             .name("address-events".to_owned())
             .spawn(move || watch(&from_driver, &events))?;
-        Ok(Self { driver, orders })
+        Ok(Self {
+            driver,
+            orders,
+            events: own,
+            closed: Mutex::default(),
+        })
     }
 
     /// Hands an order on.
     pub(crate) fn order(&self, order: Order) {
         // The thread lives as long as the agent.
         drop(self.orders.send(order));
+    }
+
+    fn closed(&self) -> MutexGuard<'_, BTreeSet<ResourceId>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the guards away: nothing is left to guard, and perhaps nobody comes back to do it.
@@ -99,13 +112,23 @@ impl Addresses {
         }
     }
 
-    /// Lets the guards of a resource run until the deadline, `CLOCK_BOOTTIME` microseconds.
+    /// Lets the guards of a resource run until the deadline, `CLOCK_BOOTTIME` microseconds. A guard that has closed stays closed:
+    /// an address that is believed to be up has to be started anew then, or nobody would ever reach it again.
     pub(crate) fn extend(&self, resource: &ResourceId, deadline: u64) {
         let Some(driver) = &self.driver else { return };
         match driver.extend(resource.as_str(), deadline.saturating_mul(1000)) {
-            Ok(Extended::Live) => {}
+            Ok(Extended::Live) => {
+                self.closed().remove(resource);
+            }
             Ok(Extended::Lapsed) => {
-                tracing::warn!(%resource, "the guard had closed; the extension was too late")
+                tracing::warn!(%resource, "the guard had closed; the extension was too late");
+                if !self.closed().insert(resource.clone()) {
+                    return;
+                }
+                let why = "its guard had closed before the lease was extended".to_owned();
+                let change = InstanceChange::Unhealthy(why);
+                let resource = resource.clone();
+                drop(self.events.send(Event::Instance { resource, change }));
             }
             Err(error) => tracing::warn!(%resource, %error, "cannot extend the address guard"),
         }
@@ -436,4 +459,61 @@ impl Watcher {
 
 fn notice(topic: String, text: String) -> Event {
     Event::Notice { topic, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use standfast_model::time::Micros;
+    use std::{sync::mpsc::channel, time::Duration};
+
+    fn next(events: &Receiver<Event>) -> InstanceChange {
+        loop {
+            let event = events.recv_timeout(Duration::from_secs(10));
+            if let Event::Instance { change, .. } = event.expect("it is told") {
+                return change;
+            }
+        }
+    }
+
+    /// A moment from now, in microseconds since boot.
+    fn in_ms(count: u64) -> u64 {
+        super::super::clock::now().boot + Micros::from_millis(count).0
+    }
+
+    #[test]
+    fn an_address_whose_guard_closed_before_it_was_extended_is_not_taken_for_healthy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut support = standfast_address::probe_support();
+        support.nft = Err("not on the machine that tests run on".to_owned());
+        let (send, events) = channel();
+        let addresses =
+            Addresses::start(folder.path(), "standfast-test", &support, send).expect("a driver");
+        let resource = ResourceId::from("site-ip");
+        let config = VipConfig {
+            addresses: vec!["127.0.77.9/32".to_owned()],
+            interface: None,
+            gateway: None,
+        };
+        let terms = Terms {
+            since: PlanNumber::default(),
+            deadline: in_ms(500),
+            fresh: false,
+        };
+        addresses.order(Order::Start(resource.clone(), config, terms));
+        assert_eq!(next(&events), InstanceChange::Started);
+        addresses.extend(&resource, in_ms(500));
+        assert!(events.try_recv().is_err(), "in time: nothing to tell");
+        thread::sleep(Duration::from_millis(600));
+        addresses.extend(&resource, in_ms(1000));
+        let told = next(&events);
+        addresses.extend(&resource, in_ms(1000));
+        assert!(events.try_recv().is_err(), "it is told once");
+        assert!(
+            matches!(&told, InstanceChange::Unhealthy(why) if why.contains("guard")),
+            "{told:?}"
+        );
+        addresses.order(Order::Stop(resource));
+        assert_eq!(next(&events), InstanceChange::Stopped);
+    }
 }
