@@ -55,8 +55,10 @@ impl Core {
     pub(crate) fn persist_pair(&mut self, now: Now, record: Record, contents: Contents) {
         let rises = matches!(self.pair_role(), Some(Role::Rising));
         let votes = self.consensus.voters().contains(&self.member);
+        // Whoever has heard a later term than its own log's would not believe itself.
+        let outdated = self.holder.round_heard.0 > self.consensus.term();
         match contents {
-            Contents::Keep if rises && !votes => self.refound_pair(now, record),
+            Contents::Keep if rises && (!votes || outdated) => self.refound_pair(now, record),
             Contents::Install if votes || !self.is_kept() => self.begin_adoption(),
             Contents::Keep | Contents::Append | Contents::Install | Contents::Discard => {
                 self.write_record(record);
@@ -305,7 +307,11 @@ impl Core {
             .filter(|member| **member != self.member);
         let snapshot = LogSnapshot {
             index: state.applied,
-            term: self.consensus.term().saturating_add(TERMS),
+            term: self
+                .consensus
+                .term()
+                .max(self.holder.round_heard.0)
+                .saturating_add(TERMS),
             voters: vec![self.member.0],
             learners: learners.map(|member| member.0).collect(),
             data: serde_json::to_vec(&state).unwrap_or_default(),

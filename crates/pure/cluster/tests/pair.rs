@@ -394,3 +394,23 @@ fn after_both_lost_their_power_the_newer_copy_leads() {
     assert_state(&mut net, "alpha", "normal");
     assert_eq!(name_of(&net, "alpha"), "newer");
 }
+
+/// It has heard a later term than that of its own log by then.
+#[test]
+fn whoever_handed_over_takes_over_again_when_the_successor_is_lost_at_once() {
+    let mut net = pair(Arbiter::Fence);
+    done(order(&mut net, "alpha", PairOrder::Swap));
+    for _ in 0..2000 {
+        if net.core("beta").inspect().leads.is_some() {
+            break;
+        }
+        net.run(1);
+    }
+    net.run(60);
+    net.crash("beta");
+    net.run(3000);
+    assert!(!net.orders.is_empty(), "{}", net.log.join("\n"));
+    device_says(&mut net, "");
+    net.run(8000);
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+}

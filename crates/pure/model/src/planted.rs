@@ -152,7 +152,7 @@ pub enum PairPlanted {
 }
 
 impl PairPlanted {
-    /// All of them. The simulator catches each in a run of a pair.
+    /// All of them. The runs of pairs are known to catch `failed-fence` (seed 6) and `alone-after-restart` (seeds 6 and 7).
     pub const ALL: [Self; 5] = [
         Self::FailedFence,
         Self::HandsRunning,
