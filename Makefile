@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo deb test test-long bench-failover setup clean
+.PHONY: help demo deb test test-machines test-long bench-failover setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,11 @@ deb: ## the Debian package, in target/debian
 test: ## all checks, as in CI
 	@scripts/setup test
 	@cargo run --quiet --locked -p xtask -- ci
+
+test-machines: ## what needs a kernel of its own, in emulated machines
+	@scripts/setup machines
+	@cargo build --release --locked --quiet -p standfast -p standfast-machines
+	@target/release/standfast-machines
 
 test-long: ## what takes hours; writes docs/results, to be committed
 	@scripts/setup all

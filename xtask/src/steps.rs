@@ -115,6 +115,10 @@ pub(crate) const STEPS: &[Step] = &[
         ]),
     },
     Step {
+        name: "machines",
+        action: Action::Commands(&[own(&["target/release/standfast-machines", "--short"])]),
+    },
+    Step {
         name: "doc",
         action: Action::Commands(&[exit(&[
             "cargo",

@@ -1,5 +1,5 @@
 //! What is no watchdog is refused, and nothing is opened without permission. A real one resets the machine that it is
-//! tried on, and is not tried here.
+//! tried on: that is done in emulated machines (`crates/test/machines`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use standfast_watchdog::{Device, Feeder, Found, Settings, WatchdogError};

@@ -1,0 +1,53 @@
+//! The checks, each a function that says in a few words what it has seen.
+
+mod watchdog;
+
+use std::path::PathBuf;
+
+use crate::{error::Result, image::Image};
+
+/// What every check is given.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Kernel and first root.
+    pub(crate) image: Image,
+    /// The program to be tested.
+    pub(crate) program: PathBuf,
+    /// For files of this run.
+    pub(crate) folder: PathBuf,
+}
+
+/// One check.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is about.
+    pub(crate) what: &'static str,
+    /// Part of `make test`, and a part of what the others show.
+    pub(crate) short: bool,
+    /// Does it.
+    pub(crate) run: fn(&Place) -> Result<String>,
+}
+
+/// All of them, those that take long last.
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "short",
+        what: "a watchdog survives a killed agent, and resets a machine whose agent is stopped",
+        short: true,
+        run: watchdog::short,
+    },
+    Check {
+        name: "agent-stopped",
+        what: "restarts and an orderly end reset nothing, a stopped agent does, and the machine comes back",
+        short: false,
+        run: watchdog::agent_stopped,
+    },
+    Check {
+        name: "kernel-frozen",
+        what: "a kernel that has panicked and stands still is reset",
+        short: false,
+        run: watchdog::kernel_frozen,
+    },
+];
