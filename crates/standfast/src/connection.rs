@@ -111,6 +111,7 @@ mod tests {
         let resource = ResourceConfig {
             kind: ResourceKind::Vip(vip),
             failure: standfast_model::config::FailurePolicy::default(),
+            needs_fencing: false,
         };
         let config = &mut view.state.config;
         config.resources.insert("site-ip".into(), resource);

@@ -79,6 +79,19 @@ pub fn power_on(device: &FenceDevice, node: &NodeId) -> Result<(), FenceError> {
     Act::new(device, Some(node))?.switch("on", Power::On)
 }
 
+/// Has a device that keeps out whom it has fenced let a node in again, as its agent's own description asks for when a node
+/// joins. Devices that only switch power need nothing. Whether there was something to be done.
+///
+/// # Errors
+/// It is not certain that the node is let in.
+pub fn unfence(device: &FenceDevice, node: &NodeId) -> Result<bool, FenceError> {
+    let needed = agent::metadata(&agent::find(&device.agent)?)?.unfences;
+    if needed {
+        power_on(device, node)?;
+    }
+    Ok(needed)
+}
+
 /// A device ready to be asked.
 struct Act<'a> {
     device: &'a FenceDevice,

@@ -15,6 +15,6 @@ mod run;
 mod secret;
 mod sys;
 
-pub use device::{Power, check, monitor, power_off, power_on, status};
+pub use device::{Power, check, monitor, power_off, power_on, status, unfence};
 pub use error::{FenceError, Problem};
 pub use metadata::{Kind, Metadata, Parameter};

@@ -9,6 +9,8 @@ pub struct Metadata {
     pub parameters: Vec<Parameter>,
     /// Actions that it knows.
     pub actions: Vec<String>,
+    /// Machines have to be switched on when they join, by name: the device keeps out whom it has fenced.
+    pub unfences: bool,
 }
 
 /// One parameter.
@@ -65,10 +67,16 @@ impl Metadata {
         };
         let parameters = elements("parameter").filter_map(|node| parameter(&node));
         let actions = elements("action").filter_map(|node| node.attribute("name"));
+        let is_set = |node: &roxmltree::Node<'_, '_>, name| node.attribute(name) == Some("1");
+        let unfences = elements("action").any(|node| {
+            node.attribute("name") == Some("on")
+                && (is_set(&node, "automatic") || is_set(&node, "required"))
+        });
         Ok(Self {
             name: root.attribute("name").unwrap_or_default().to_owned(),
             parameters: parameters.collect(),
             actions: actions.map(str::to_owned).collect(),
+            unfences,
         })
     }
 
@@ -155,6 +163,11 @@ mod tests {
         assert_eq!(found.find("login_timeout").unwrap().kind, Kind::Seconds);
         assert_eq!(found.find("odd").unwrap().kind, Kind::Text);
         assert_eq!(found.actions, ["on", "off"]);
+        assert!(!found.unfences);
+        for word in ["automatic", "required"] {
+            let xml = XML.replace("automatic=\"0\"", &format!("{word}=\"1\" on_target=\"1\""));
+            assert!(Metadata::parse(&xml).unwrap().unfences, "{word}");
+        }
         assert_eq!(found.plug(), None);
     }
 

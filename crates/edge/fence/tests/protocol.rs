@@ -6,7 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use standfast_fence::{FenceError, Power, check, monitor, power_off, power_on, status};
+use standfast_fence::{FenceError, Power, check, monitor, power_off, power_on, status, unfence};
 use standfast_model::{fence::FenceDevice, id::NodeId, time::Micros};
 use std::{
     collections::BTreeMap,
@@ -66,6 +66,13 @@ impl Bench {
         check(&self.device).unwrap();
         self.device.timeout = Micros::from_millis(millis);
         self
+    }
+
+    /// The agent describes itself differently, before it is asked for the first time.
+    fn describe(&self, from: &str, to: &str) {
+        let mut edit = Command::new("sed");
+        edit.args(["-i", &format!("s|{from}|{to}|"), &self.device.agent]);
+        assert!(edit.status().unwrap().success());
     }
 
     fn read(&self, file: &str) -> String {
@@ -254,4 +261,30 @@ fn an_agent_that_others_can_change_is_not_run() {
             .to_string()
             .contains("is not installed here")
     );
+}
+
+#[test]
+fn who_joins_is_switched_on_where_the_agent_says_that_it_has_to_be() {
+    let bench = Bench::new("none");
+    assert_eq!(power_off(&bench.device, &alpha()), Ok(()));
+    assert_eq!(unfence(&bench.device, &alpha()), Ok(false));
+    assert_eq!(
+        bench.read("3"),
+        "off\n",
+        "a device that only switches power"
+    );
+    let bench = Bench::new("none");
+    bench.describe(
+        "<action name=\"on\"/>",
+        "<action name=\"on\" on_target=\"1\" automatic=\"1\"/>",
+    );
+    assert_eq!(power_off(&bench.device, &alpha()), Ok(()));
+    assert_eq!(unfence(&bench.device, &alpha()), Ok(true));
+    assert_eq!(bench.read("3"), "on\n");
+    let bench = Bench::new("on-fails");
+    bench.describe(
+        "<action name=\"on\"/>",
+        "<action name=\"on\" required=\"1\"/>",
+    );
+    assert!(unfence(&bench.device, &alpha()).is_err());
 }

@@ -247,9 +247,7 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
         known.online = false;
         known.offline_reason.clone_from(why);
         state.restart_grants.remove(node);
-        for holders in state.may_hold.values_mut() {
-            holders.remove(node);
-        }
+        expire(state, node);
     }
     for node in &decision.returned {
         let known = state.nodes.entry(node.clone()).or_default();
@@ -307,6 +305,23 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
         decision.text.clone(),
         decision.evidence.clone(),
     );
+}
+
+/// A node's leases are over: it runs nothing any more, except what its lease's end does not end.
+fn expire(state: &mut ClusterState, node: &NodeId) {
+    let over: Vec<ResourceId> = state
+        .may_hold
+        .iter()
+        .filter(|(resource, holders)| {
+            holders.contains(node) && !state.waits_for_fencing(node, resource)
+        })
+        .map(|(resource, _)| resource.clone())
+        .collect();
+    for resource in over {
+        if let Some(holders) = state.may_hold.get_mut(&resource) {
+            holders.remove(node);
+        }
+    }
 }
 
 /// Who is assigned a resource, and since which plan; `None` when no group of the plan has it.

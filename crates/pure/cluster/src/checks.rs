@@ -4,8 +4,8 @@
 
 use crate::core::Core;
 use standfast_model::{
-    config::{ClusterConfig, Profile},
-    id::{GroupId, NodeId},
+    config::{ClusterConfig, Profile, ResourceConfig},
+    id::{GroupId, NodeId, ResourceId},
     request::{Refusal, RefusalKind},
     time::Micros,
 };
@@ -41,7 +41,43 @@ impl Core {
                 ),
             ));
         }
-        Ok(())
+        self.check_ends(config)
+    }
+
+    /// Whether something ends every resource on every node: a guard with its lease, or a fence device.
+    fn check_ends(&self, config: &ClusterConfig) -> Result<(), Refusal> {
+        let nodes = config.nodes.iter().filter(|(node, settings)| {
+            !settings.witness && config.fencing.levels_of(node).is_empty()
+        });
+        let wrong = nodes
+            .flat_map(|(node, _)| config.resources.iter().map(move |found| (node, found)))
+            .find_map(|(node, (id, resource))| {
+                Some((node, self.needs_device(node, id, resource)?))
+            });
+        let Some((node, why)) = wrong else {
+            return Ok(());
+        };
+        let text = format!(
+            "{why}, and nothing can fence {node}: no [fence.NAME] has it in its `nodes`, or fencing is switched off"
+        );
+        Err(Self::refusal(RefusalKind::Unsafe, text))
+    }
+
+    /// Why a resource needs a device on a node.
+    fn needs_device(
+        &self,
+        node: &NodeId,
+        id: &ResourceId,
+        resource: &ResourceConfig,
+    ) -> Option<String> {
+        if resource.needs_fencing {
+            return Some(format!("{id} requires fencing"));
+        }
+        let report = &self.state.nodes.get(node)?.report;
+        let bare = report.version > 0 && !report.guards.covers(&resource.kind);
+        bare.then(|| {
+            format!("no guard of {node} ends {id} with its lease (`status` says what is missing)")
+        })
     }
 
     pub(crate) fn check_node(&self, node: &NodeId) -> Result<(), Refusal> {

@@ -137,12 +137,35 @@ impl Core {
         if let Change::RaiseLevel { .. } = command.change {
             self.check_fitness();
         }
-        if let Change::FenceResult { result } = &command.change
+        self.release_as_planted(&command.change);
+        if let Change::ForgetFailures { resource, node, .. } = &command.change
+            && *node == self.node
+            && let Some(local) = self.locals.get_mut(resource)
+        {
+            local.forget_failures();
+        }
+        if let Some(request) = command.request {
+            self.on_applied_request(now, request, index, &outcome);
+        }
+        self.after_apply(now);
+    }
+
+    /// Planted bugs that release what is not released.
+    fn release_as_planted(&mut self, change: &Change) {
+        if let Change::FenceResult { result } = change
             && self.planted(Planted::FailedFenceReleases)
         {
             self.release_after(result.id);
         }
-        if let Change::RemoveMember { .. } = command.change
+        if let Change::Decide(decision) = change
+            && self.planted(Planted::ExpiredIsEnough)
+        {
+            for holders in self.state.may_hold.values_mut() {
+                holders.retain(|node| !decision.expired.contains_key(node));
+            }
+            settle_holders(&mut self.state);
+        }
+        if let Change::RemoveMember { .. } = change
             && self.planted(Planted::RemovalEndsLease)
         {
             let members: Vec<NodeId> = self
@@ -156,16 +179,6 @@ impl Core {
             }
             settle_holders(&mut self.state);
         }
-        if let Change::ForgetFailures { resource, node, .. } = &command.change
-            && *node == self.node
-            && let Some(local) = self.locals.get_mut(resource)
-        {
-            local.forget_failures();
-        }
-        if let Some(request) = command.request {
-            self.on_applied_request(now, request, index, &outcome);
-        }
-        self.after_apply(now);
     }
 
     /// The state has changed: whatever is derived from it is looked at again.
@@ -186,6 +199,7 @@ impl Core {
         }
         self.look = true;
         self.republish = true;
+        self.note_lost(now);
     }
 
     /// Tells the edges who the members are and which networks matter, when that has changed.
@@ -245,6 +259,7 @@ impl Core {
             self.devices.clone_from(&devices);
             self.out.push(Effect::WatchFences(devices));
         }
+        self.ask_to_be_let_in();
     }
 }
 

@@ -269,6 +269,7 @@ impl Core {
             Event::LinkHealth { interface, problem } => self.on_link_health(interface, problem),
             Event::Fenced(result) if self.pair_fenced(now, &result) => {}
             Event::Fenced(result) => self.on_fenced(result),
+            Event::Unfenced(devices) => self.on_unfenced(devices),
             Event::Request { id, request } => self.on_request(now, id, request),
             Event::Notice { topic, text } => {
                 if text.is_empty() {
@@ -337,6 +338,7 @@ impl Core {
             self.report_sent = None;
             self.not_let_in.remove(&peer);
             self.tell_members(&peer);
+            self.fencing.met.insert(peer.clone());
             self.links.insert((peer, link));
         } else {
             self.links.remove(&(peer, link));

@@ -1,10 +1,10 @@
 //! How acts of fencing change the replicated state: one act for each node at a time, whoever asks for it; level after
 //! level, executor after executor.
 //!
-//! An act touches no lease and no holder: a failed one could not release anything, and a machine that is off stops
-//! renewing like any other that is lost.
+//! An act touches no lease: a failed one could not release anything, and a machine that is off stops renewing like any
+//! other that is lost. For what needs fencing the lease's end is not enough; it is released when both have happened.
 
-use crate::apply::{Entry, refuse};
+use crate::apply::{Entry, refuse, settle_holders};
 use standfast_model::{
     command::Change,
     fence_act::{ACTS_LIMIT, FenceAct, FenceOutcome, FenceResult},
@@ -32,9 +32,11 @@ pub(crate) fn apply(
         by,
         why,
         power_on,
+        lost,
     } = change
     {
         let asked = Asked {
+            lost: *lost,
             node,
             incarnation: *incarnation,
             by,
@@ -64,6 +66,24 @@ struct Asked<'a> {
     by: &'a str,
     why: &'a str,
     power_on: bool,
+    lost: bool,
+}
+
+/// What a lost node was still named for is released, if it is known to be off.
+fn release(state: &mut ClusterState, node: &NodeId) {
+    let lost = state.nodes.get(node).is_some_and(|known| !known.online);
+    if !lost || !state.is_off(node) {
+        return;
+    }
+    for holders in state.may_hold.values_mut() {
+        holders.remove(node);
+    }
+    settle_holders(state);
+}
+
+/// Whether a node is heard again that is fenced because it was lost.
+fn is_back(state: &ClusterState, act: &FenceAct) -> bool {
+    act.lost && state.nodes.get(&act.node).is_some_and(|known| known.online)
 }
 
 /// Who could carry an act out: somebody who is there, and has not tried everything already.
@@ -91,6 +111,10 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
         // Everybody who asks meanwhile means the same act.
         return Ok(());
     }
+    let known = state.nodes.get(node);
+    if asked.lost && known.is_some_and(|known| known.online || is_known(state, node, known)) {
+        return Ok(());
+    }
     let levels = state.config.fencing.levels_of(node);
     if levels.is_empty() {
         let text = format!(
@@ -109,6 +133,7 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
         by: asked.by.to_owned(),
         why: asked.why.to_owned(),
         power_on: asked.power_on,
+        lost: asked.lost,
         levels,
         level: 0,
         executor: Some(executor.clone()),
@@ -149,6 +174,11 @@ fn keep(state: &mut ClusterState, act: FenceAct) {
         };
         state.fences.remove(oldest);
     }
+}
+
+fn count(state: &mut ClusterState, outcome: FenceOutcome) {
+    let total = state.fence_totals.entry(outcome).or_default();
+    *total = total.saturating_add(1);
 }
 
 fn current(state: &mut ClusterState, id: u64, turn: u32) -> Option<&mut FenceAct> {
@@ -205,6 +235,8 @@ fn end_order(state: &mut ClusterState, entry: &mut Entry, result: &FenceResult) 
         act.executor = None;
         act.ended_ms = entry.wall_ms;
         entry.write(state, "fence", text, Vec::new());
+        count(state, FenceOutcome::Off);
+        release(state, &node);
         return;
     }
     let number = act.level.saturating_add(1);
@@ -221,11 +253,16 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
     let Some(place) = state.fences.iter().position(|act| act.id == id) else {
         return;
     };
+    let acts = state.fences.get(place);
+    let back = acts.is_some_and(|act| is_back(state, act));
     let Some(act) = state.fences.get_mut(place) else {
         return;
     };
     act.turn = act.turn.saturating_add(1);
     act.level = act.level.saturating_add(1);
+    if back {
+        return call_off(state, entry, place);
+    }
     if usize::try_from(act.level).is_ok_and(|level| level < act.levels.len()) {
         return;
     }
@@ -247,6 +284,21 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
         "the fencing of {node} failed: nobody knows whether it is off, and nothing is released by it"
     );
     entry.write(state, "fence", text, evidence);
+    count(state, FenceOutcome::Failed);
+}
+
+/// A lost node is back before anything was done to it, or could be: it goes on.
+fn call_off(state: &mut ClusterState, entry: &mut Entry, place: usize) {
+    let Some(act) = state.fences.get_mut(place) else {
+        return;
+    };
+    act.outcome = FenceOutcome::CalledOff;
+    act.executor = None;
+    act.ended_ms = entry.wall_ms;
+    let evidence = act.tries.clone();
+    let text = format!("{} is back: it is not fenced", act.node);
+    entry.write(state, "fence", text, evidence);
+    count(state, FenceOutcome::CalledOff);
 }
 
 fn confirm(
@@ -264,8 +316,7 @@ fn confirm(
         .filter(|act| act.node == *node)
         .find(|act| act.is_under_way() || act.outcome == FenceOutcome::Failed);
     let Some(act) = open else {
-        let text = format!("no fencing of {node} is under way, and none has failed");
-        return Err(refuse(RefusalKind::NoSuchItem, text));
+        return confirm_unasked(state, entry, node, by);
     };
     act.outcome = FenceOutcome::Confirmed;
     act.executor = None;
@@ -273,6 +324,48 @@ fn confirm(
     let text = format!("{by} confirms that {node} is off");
     remember(act, text.clone());
     entry.write(state, "fence", text, Vec::new());
+    count(state, FenceOutcome::Confirmed);
+    release(state, node);
+    Ok(())
+}
+
+/// Nobody has fenced it, and something waits for its fencing: what an operator says is enough.
+fn confirm_unasked(
+    state: &mut ClusterState,
+    entry: &mut Entry,
+    node: &NodeId,
+    by: &str,
+) -> Result<(), Refusal> {
+    let mut holders = state.may_hold.values();
+    let waited_for = holders.any(|holders| holders.contains(node));
+    let Some(known) = state.nodes.get(node).filter(|_| waited_for) else {
+        let text =
+            format!("no fencing of {node} is under way, none has failed, and nothing waits for it");
+        return Err(refuse(RefusalKind::NoSuchItem, text));
+    };
+    let text = format!("{by} confirms that {node} is off");
+    let act = FenceAct {
+        id: entry.index,
+        node: node.clone(),
+        incarnation: known.report.incarnation,
+        by: by.to_owned(),
+        why: String::new(),
+        power_on: false,
+        lost: false,
+        levels: Vec::new(),
+        level: 0,
+        executor: None,
+        turn: 0,
+        spent: BTreeSet::new(),
+        tries: vec![text.clone()],
+        outcome: FenceOutcome::Confirmed,
+        began_ms: entry.wall_ms,
+        ended_ms: entry.wall_ms,
+    };
+    keep(state, act);
+    entry.write(state, "fence", text, Vec::new());
+    count(state, FenceOutcome::Confirmed);
+    release(state, node);
     Ok(())
 }
 
@@ -287,10 +380,12 @@ fn void(state: &mut ClusterState, entry: &mut Entry, id: u64, why: &str) {
     let text =
         format!("the fencing of {node} is void: {why}. A device lies, or acts on another machine");
     entry.write(state, "fence", text, Vec::new());
+    count(state, FenceOutcome::Void);
 }
 
-/// Whether an act for this very run of a node is known, however it ended.
+/// Whether an act for this very run of a node is known, however it ended: a run is fenced once by the cluster.
 pub(crate) fn is_known(state: &ClusterState, node: &NodeId, known: &NodeState) -> bool {
-    let mut acts = state.fences.iter();
+    let acts = state.fences.iter();
+    let mut acts = acts.filter(|act| act.outcome != FenceOutcome::CalledOff);
     acts.any(|act| act.node == *node && act.incarnation == known.report.incarnation)
 }

@@ -1,7 +1,8 @@
 //! Fencing on one node: which devices it could use, the orders that it carries out, and, on the leader, who goes on when
 //! an executor is lost, which failed stop is a reason to fence, and whether a machine that is said to be off is heard.
 //!
-//! Not for what an act does to the state (`fences`), and not for talking to a device: an edge does that.
+//! Not for what an act does to the state (`fences`), not for nodes that are lost (`lost`), and not for talking to a device:
+//! an edge does that.
 
 use crate::{apply::settle_holders, core::Core, fences};
 use standfast_model::{
@@ -15,7 +16,7 @@ use standfast_model::{
     state::{NodeState, Phase},
     time::{Micros, Now},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What has been told or proposed is told or proposed again after this time, as long as it has had no effect.
 const AGAIN: Micros = Micros::from_millis(2_000);
@@ -23,14 +24,33 @@ const AGAIN: Micros = Micros::from_millis(2_000);
 /// What a node remembers of fencing. All of it may be lost: what matters is in the state.
 #[derive(Debug, Default)]
 pub(crate) struct Fencing {
-    /// Orders that the edge has, by act and turn, and what came of them.
-    orders: BTreeMap<(u64, u32), Option<FenceResult>>,
+    /// Orders to this node, by act and turn.
+    orders: BTreeMap<(u64, u32), Order>,
     /// When something was told or proposed last, by act and turn.
     told: BTreeMap<(u64, u32), Now>,
     /// When this leader first saw that an act had ended with "off".
     seen_off: BTreeMap<u64, Now>,
     /// Since when this leader knows of a stop on a node that is not confirmed.
     stuck: BTreeMap<NodeId, Now>,
+    /// Nodes that are lost, with the run that is, and since when this agent knows.
+    pub(crate) lost: BTreeMap<NodeId, (Incarnation, Now)>,
+    /// Nodes that this run of the agent has had a link to.
+    pub(crate) met: BTreeSet<NodeId>,
+    /// When this agent first looked.
+    pub(crate) began: Option<Now>,
+    /// Devices that can fence this node, and those of them that let it in.
+    own: Vec<(DeviceId, FenceDevice)>,
+    let_in_by: Vec<DeviceId>,
+}
+
+/// An order to this node.
+#[derive(Debug)]
+struct Order {
+    since: Now,
+    /// The edge has it.
+    given: bool,
+    /// What came of it.
+    result: Option<FenceResult>,
 }
 
 impl Core {
@@ -48,8 +68,37 @@ impl Core {
             .collect()
     }
 
+    /// Has devices that keep out whom they have fenced let this node in: once it has started, and when they change.
+    pub(crate) fn ask_to_be_let_in(&mut self) {
+        let fencing = &self.state.config.fencing;
+        let used = fencing.is_on() && !self.state.config.observes();
+        let devices = fencing.devices.iter().filter(|_| used);
+        let own: Vec<(DeviceId, FenceDevice)> = devices
+            .filter(|(_, device)| device.nodes.contains_key(&self.node))
+            .map(|(id, device)| (id.clone(), device.clone()))
+            .collect();
+        if own != self.fencing.own {
+            self.fencing.own.clone_from(&own);
+            self.fencing.let_in_by.clear();
+            self.out.push(Effect::Unfence(own));
+        }
+    }
+
+    /// Some devices let this node in.
+    pub(crate) fn on_unfenced(&mut self, devices: Vec<DeviceId>) {
+        self.fencing.let_in_by = devices;
+        self.look = true;
+    }
+
+    /// Whether every device lets this node in. Until then nothing is started here that needs fencing.
+    pub(crate) fn is_let_in(&self) -> bool {
+        let mut own = self.fencing.own.iter();
+        own.all(|(id, _)| self.fencing.let_in_by.contains(id))
+    }
+
     /// Hands orders to this node to the edge, and what came of them to the leader, until the state shows it.
     pub(crate) fn fence_on(&mut self, now: Now) {
+        self.fencing.began.get_or_insert(now);
         if self.state.fences.is_empty() {
             return;
         }
@@ -66,6 +115,7 @@ impl Core {
                     id: act.id,
                     turn: act.turn,
                     node: act.node.clone(),
+                    lost: act.lost,
                     devices: named
                         .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))
                         .collect(),
@@ -77,17 +127,44 @@ impl Core {
         self.fencing.orders.retain(|key, _| wanted(key));
         for order in mine {
             let key = (order.id, order.turn);
-            match self.fencing.orders.get(&key) {
-                None => {
-                    self.fencing.orders.insert(key, None);
-                    self.out.push(Effect::Fence(Box::new(order)));
-                }
-                Some(None) => {}
-                Some(Some(result)) => {
-                    let result = result.clone();
-                    self.tell_result(now, key, result);
-                }
+            self.pursue(now, key, order);
+            let known = self.fencing.orders.get(&key);
+            if let Some(result) = known.and_then(|known| known.result.clone()) {
+                self.tell_result(now, key, result);
             }
+        }
+    }
+
+    /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost.
+    fn pursue(&mut self, now: Now, key: (u64, u32), order: FenceOrder) {
+        let back = order.lost
+            && self
+                .state
+                .nodes
+                .get(&order.node)
+                .is_some_and(|known| known.online);
+        let back = back && !self.planted(Planted::FencedThoughBack);
+        let known = self.fencing.orders.entry(key).or_insert(Order {
+            since: now,
+            given: false,
+            result: None,
+        });
+        let delay = order.devices.iter().map(|(_, device)| device.delay).max();
+        if known.given {
+            return;
+        }
+        if back {
+            known.given = true;
+            known.result = Some(FenceResult {
+                id: order.id,
+                turn: order.turn,
+                problem: format!("{} is back", order.node),
+                note: String::new(),
+                took: Micros::ZERO,
+            });
+        } else if now.waited_since(known.since) >= delay.unwrap_or_default() {
+            known.given = true;
+            self.out.push(Effect::Fence(Box::new(order)));
         }
     }
 
@@ -102,7 +179,7 @@ impl Core {
     }
 
     /// Whether something about an order was told a short time ago; if not, it is told now.
-    fn was_told(&mut self, now: Now, key: (u64, u32)) -> bool {
+    pub(crate) fn was_told(&mut self, now: Now, key: (u64, u32)) -> bool {
         let told = self.fencing.told.get(&key);
         if told.is_some_and(|at| now.held_since(*at) < AGAIN) {
             return true;
@@ -133,17 +210,19 @@ impl Core {
     pub(crate) fn on_fenced(&mut self, result: FenceResult) {
         let key = (result.id, result.turn);
         if let Some(known) = self.fencing.orders.get_mut(&key) {
-            *known = Some(result);
+            known.result = Some(result);
         }
     }
 
     /// The leader's part, once a heartbeat.
     pub(crate) fn tend_fences(&mut self, now: Now) {
         self.fence_failed_stops(now);
+        self.fence_lost(now);
         if self.state.fences.is_empty() {
             return;
         }
-        let known = |key: &(u64, u32)| self.state.fences.iter().any(|act| act.id == key.0);
+        let acts = &self.state.fences;
+        let known = |key: &(u64, u32)| key.1 == u32::MAX || acts.iter().any(|act| act.id == key.0);
         self.fencing.told.retain(|key, _| known(key));
         let acts = self.state.fences.clone();
         for act in acts.iter().filter(|act| act.is_under_way()) {
@@ -193,7 +272,7 @@ impl Core {
     /// A stop that is not confirmed keeps everybody else waiting: where the configuration says so, the machine is fenced.
     /// Once for each run of an agent.
     fn fence_failed_stops(&mut self, now: Now) {
-        if self.state.config.fencing.off || self.state.config.fencing.devices.is_empty() {
+        if !self.state.config.fencing.is_on() {
             return;
         }
         let nodes = self.state.nodes.iter().filter(|(_, known)| known.online);
@@ -232,6 +311,7 @@ impl Core {
             by: "the cluster".to_owned(),
             why,
             power_on: true,
+            lost: false,
         };
         if self.check_level(now, &change).is_ok() {
             self.propose(now, None, change);
@@ -254,7 +334,7 @@ impl Core {
     }
 
     /// Whether a majority of the voters is online without this node.
-    fn majority_without(&self, node: &NodeId) -> bool {
+    pub(crate) fn majority_without(&self, node: &NodeId) -> bool {
         let voters: Vec<&NodeId> = self
             .state
             .members
@@ -335,6 +415,7 @@ impl Core {
             by,
             why: String::new(),
             power_on,
+            lost: false,
         })
     }
 }

@@ -31,6 +31,7 @@ mod lead;
 mod leading;
 mod leaving;
 mod local;
+mod lost;
 mod newcomers;
 mod observing;
 mod outages;

@@ -284,6 +284,7 @@ mod tests {
                 standfast_model::config::VipConfig::default(),
             ),
             failure: standfast_model::config::FailurePolicy::default(),
+            needs_fencing: false,
         };
         let config = ClusterConfig {
             groups: BTreeMap::from([("site".into(), group)]),

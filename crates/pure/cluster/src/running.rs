@@ -189,6 +189,9 @@ impl Core {
         let Some(config) = self.state.config.resources.get(resource) else {
             return;
         };
+        if config.needs_fencing && !self.is_let_in() {
+            return;
+        }
         let kind = config.kind.clone();
         let free = self.planted(Planted::RestartWithoutLease);
         let held = self

@@ -66,6 +66,7 @@ impl Core {
                     fsync: worst(&|report| report.fsync),
                     stall: Micros::ZERO,
                     start,
+                    fencing: self.fencing_takes(config, &settings.members),
                 };
                 (group.clone(), rto::predict(&facts))
             })

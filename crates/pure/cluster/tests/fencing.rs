@@ -35,6 +35,11 @@ fn device() -> FenceDevice {
 
 /// Three nodes with two devices, each a level, and one service that has to be fenced when it does not stop.
 fn cluster() -> Net {
+    cluster_with(|_| {})
+}
+
+/// The same, with something else in the configuration.
+fn cluster_with(change: impl Fn(&mut ClusterConfig)) -> Net {
     let mut net = Net::cluster(&NODES);
     let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
     for name in ["first", "second"] {
@@ -50,6 +55,7 @@ fn cluster() -> Net {
     let web = ResourceConfig {
         kind: ResourceKind::Process(ProcessConfig::default()),
         failure,
+        needs_fencing: false,
     };
     config.resources.insert(ResourceId::from("web"), web);
     let group = GroupConfig {
@@ -59,18 +65,35 @@ fn cluster() -> Net {
         ..GroupConfig::default()
     };
     config.groups.insert(GroupId::from("web"), group);
-    let request = Request::Apply {
+    change(&mut config);
+    let answer = net.ask("alpha", apply(config));
+    assert!(matches!(answer, Response::Done { .. }), "{answer:?}");
+    for node in NODES {
+        for peer in NODES.into_iter().filter(|peer| *peer != node) {
+            let (peer, link, up) = (NodeId::from(peer), 0, true);
+            net.deliver(&NodeId::from(node), Event::Link { peer, link, up });
+        }
+    }
+    net.run(2000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    net
+}
+
+fn apply(config: ClusterConfig) -> Request {
+    Request::Apply {
         config: Box::new(config),
         text: String::new(),
         based_on: None,
         author: "root".to_owned(),
         reason: String::new(),
         draft: None,
-    };
-    assert!(matches!(net.ask("alpha", request), Response::Done { .. }));
-    net.run(2000);
-    assert_eq!(net.runs_on("web"), ["beta"]);
-    net
+    }
+}
+
+fn web_needs_fencing(config: &mut ClusterConfig) {
+    for resource in config.resources.values_mut() {
+        resource.needs_fencing = true;
+    }
 }
 
 fn fence(node: &str) -> Request {
@@ -291,4 +314,232 @@ fn what_cannot_be_fenced_is_refused_with_a_reason() {
     net.run(3000);
     assert_eq!(kind(net.ask("alpha", fence("beta"))), RefusalKind::Unsafe);
     assert!(net.orders.is_empty());
+}
+
+#[test]
+fn a_lost_node_is_fenced_by_itself_and_only_once() {
+    let mut net = cluster();
+    net.crash("beta");
+    net.run(9000);
+    assert_eq!(net.runs_on("web").len(), 1, "the lease's end is enough");
+    assert!(net.orders.is_empty(), "it may come back by itself");
+    net.run(4000);
+    let begun = act(&net, "alpha");
+    assert_eq!(begun.why, "it is lost and may still run web");
+    assert_eq!((begun.by.as_str(), begun.lost), ("the cluster", true));
+    assert!(begun.power_on);
+    answer(&mut net, "");
+    // It boots for minutes.
+    net.run(300_000);
+    assert_eq!(net.orders.len(), 1);
+    net.start_agent("beta", standfast_model::id::MemberId(2));
+    net.run(5000);
+    assert_eq!(act(&net, "gamma").outcome, FenceOutcome::Off);
+    // Whoever is lost and ran nothing needs no fencing.
+    net.crash("beta");
+    net.run(60_000);
+    assert_eq!(net.orders.len(), 1);
+}
+
+#[test]
+fn a_node_that_is_back_in_time_is_not_fenced() {
+    let mut net = cluster_with(|config| {
+        for device in config.fencing.devices.values_mut() {
+            device.delay = Micros::from_millis(8000);
+        }
+    });
+    net.cut.insert(NodeId::from("beta"));
+    net.run(15_000);
+    assert!(act(&net, "alpha").is_under_way());
+    net.cut.clear();
+    net.run(3000);
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::CalledOff);
+    net.run(60_000);
+    assert!(net.orders.is_empty());
+    let totals = &net.core("gamma").inspect().state.fence_totals;
+    assert_eq!(totals.get(&FenceOutcome::CalledOff), Some(&1));
+    // Lost once more, the same run is fenced after all: nothing was done to it. It runs nothing any more, so it is not.
+    net.cut.insert(NodeId::from("beta"));
+    net.run(60_000);
+    assert!(net.orders.is_empty());
+}
+
+#[test]
+fn a_level_that_failed_is_not_followed_by_another_one_when_the_node_is_back() {
+    let mut net = cluster();
+    net.cut.insert(NodeId::from("beta"));
+    net.run(13_000);
+    assert_eq!(last(&net).3, ["first"]);
+    net.cut.clear();
+    net.run(3000);
+    answer(&mut net, "does not answer");
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::CalledOff);
+    assert_eq!(net.orders.len(), 1);
+}
+
+#[test]
+fn who_was_shut_down_is_not_lost_and_manual_means_that_somebody_asks() {
+    let mut net = cluster();
+    net.deliver(
+        &NodeId::from("beta"),
+        Event::Request {
+            id: 77,
+            request: Request::Leave,
+        },
+    );
+    net.run(3000);
+    net.crash("beta");
+    net.run(60_000);
+    assert!(net.orders.is_empty());
+    let mut net = cluster_with(|config| config.fencing.manual = true);
+    net.crash("beta");
+    net.run(60_000);
+    assert!(net.orders.is_empty());
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    assert_eq!(net.orders.len(), 1);
+}
+
+#[test]
+fn a_machine_that_starts_gives_the_others_time_to_boot() {
+    let mut net = cluster();
+    // The power fails everywhere, and beta boots slowly.
+    for node in NODES {
+        net.crash(node);
+    }
+    net.run(10_000);
+    net.start_agent("alpha", standfast_model::id::MemberId(1));
+    net.start_agent("gamma", standfast_model::id::MemberId(3));
+    net.run(100_000);
+    assert!(net.leader().is_some());
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert!(net.orders.is_empty(), "{:?}", net.orders);
+    net.run(60_000);
+    assert_eq!(net.orders.len(), 1, "in the end it is lost");
+}
+
+#[test]
+fn what_needs_fencing_waits_for_it() {
+    let mut net = cluster_with(web_needs_fencing);
+    net.crash("beta");
+    net.run(13_000);
+    assert_eq!(act(&net, "alpha").why, "it is lost and may still run web");
+    assert!(
+        net.runs_on("web").is_empty(),
+        "the lease's end is not enough"
+    );
+    answer(&mut net, "");
+    net.run(1000);
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
+fn what_needs_fencing_waits_after_one_that_failed_until_an_operator_or_the_node_itself_says_so() {
+    let mut net = cluster_with(web_needs_fencing);
+    net.cut.insert(NodeId::from("beta"));
+    net.run(13_000);
+    for _ in 0..4 {
+        answer(&mut net, "does not answer");
+    }
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::Failed);
+    net.run(60_000);
+    assert!(net.runs_on("web").is_empty());
+    // It is back, and says that it does not run it.
+    net.cut.clear();
+    net.run(5000);
+    assert_eq!(net.runs_on("web").len(), 1);
+
+    let mut net = cluster_with(|config| {
+        web_needs_fencing(config);
+        config.fencing.manual = true;
+    });
+    net.crash("beta");
+    net.run(13_000);
+    assert!(net.runs_on("web").is_empty());
+    let confirm = Request::FenceConfirm {
+        node: NodeId::from("beta"),
+        author: "root".to_owned(),
+    };
+    assert!(matches!(net.ask("alpha", confirm), Response::Done { .. }));
+    net.run(1000);
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert_eq!(act(&net, "gamma").outcome, FenceOutcome::Confirmed);
+}
+
+#[test]
+fn what_needs_fencing_is_not_released_by_an_off_that_was_not_one() {
+    let mut net = cluster_with(web_needs_fencing);
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    answer(&mut net, "");
+    net.run(3000);
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::Void);
+    net.crash("beta");
+    net.run(5000);
+    assert!(net.runs_on("web").is_empty());
+}
+
+#[test]
+fn a_configuration_in_which_nothing_could_end_it_is_refused() {
+    let mut net = cluster();
+    let config = net.core("alpha").inspect().state.config.clone();
+    let refused = |net: &mut Net, config: ClusterConfig| match net.ask("alpha", apply(config)) {
+        Response::Refused(refusal) => refusal.text,
+        other => panic!("{other:?}"),
+    };
+    let mut off = config.clone();
+    web_needs_fencing(&mut off);
+    off.fencing.off = true;
+    assert!(
+        refused(&mut net, off).starts_with("web requires fencing, and nothing can fence alpha")
+    );
+    let mut bare = config;
+    bare.fencing.devices.clear();
+    if let Some(web) = bare.resources.get_mut(&ResourceId::from("web")) {
+        web.kind = ResourceKind::Vip(standfast_model::config::VipConfig::default());
+    }
+    net.deliver(
+        &NodeId::from("gamma"),
+        Event::Guards(standfast_model::guards::GuardSupport::default()),
+    );
+    // Told with the next report.
+    net.report(
+        "gamma",
+        "web",
+        standfast_model::event::InstanceChange::Healthy,
+    );
+    net.run(1000);
+    assert!(refused(&mut net, bare).starts_with("no guard of gamma ends web with its lease"));
+}
+
+#[test]
+fn what_needs_fencing_is_not_started_where_a_device_keeps_the_node_out() {
+    let mut net = cluster();
+    net.lets_in = false;
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    web_needs_fencing(&mut config);
+    for device in config.fencing.devices.values_mut() {
+        device.retries = 3;
+    }
+    assert!(matches!(
+        net.ask("alpha", apply(config)),
+        Response::Done { .. }
+    ));
+    net.run(1000);
+    let switchover = Request::Switchover {
+        group: GroupId::from("web"),
+        to: Some(NodeId::from("gamma")),
+        author: "root".to_owned(),
+    };
+    assert!(matches!(
+        net.ask("alpha", switchover),
+        Response::Done { .. }
+    ));
+    net.run(3000);
+    assert!(net.runs_on("web").is_empty());
+    let devices = ["first", "second"].map(DeviceId::from);
+    net.deliver(&NodeId::from("gamma"), Event::Unfenced(devices.to_vec()));
+    net.run(1000);
+    assert_eq!(net.runs_on("web"), ["gamma"]);
 }

@@ -32,8 +32,18 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
         &format!("{:?}", new.mode).to_lowercase(),
     );
     lines.value("maintenance", &old.maintenance, &new.maintenance);
-    let word = |off: bool| if off { "off" } else { "on" };
-    lines.value("fencing", &word(old.fencing.off), &word(new.fencing.off));
+    let word = |fencing: &Fencing| match (fencing.off, fencing.manual) {
+        (true, _) => "off",
+        (false, true) => "manual",
+        (false, false) => "on",
+    };
+    lines.value("fencing", &word(&old.fencing), &word(&new.fencing));
+    let patience = |fencing: &Fencing| ms(fencing.patience());
+    lines.value(
+        "fence_lost_after",
+        &patience(&old.fencing),
+        &patience(&new.fencing),
+    );
     lines.of("timing");
     timing(&mut lines, &old.timing, &new.timing);
     lines.map("node", &old.nodes, &new.nodes, (node_summary, node));
@@ -241,6 +251,12 @@ fn resource(lines: &mut Lines, old: &ResourceConfig, new: &ResourceConfig) {
         "on_stop_failure",
         &word(old.failure.fence_on_stop_failure),
         &word(new.failure.fence_on_stop_failure),
+    );
+    let word = |fencing: bool| if fencing { "fencing" } else { "lease" };
+    lines.value(
+        "requires",
+        &word(old.needs_fencing),
+        &word(new.needs_fencing),
     );
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | table | what it says |
 //! |---|---|
-//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing` |
+//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing`, `fence_lost_after_ms` |
 //! | `[timing]` | values that differ from the profile's |
 //! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
@@ -135,8 +135,16 @@ fn read_cluster(mut section: Section<'_>, report: &mut Report<'_>, config: &mut 
     let modes = [("active", Mode::Active), ("observe", Mode::Observe)];
     config.mode = section.choice(report, "mode", &modes).unwrap_or_default();
     config.maintenance = section.boolean(report, "maintenance").unwrap_or(false);
-    let words = [("on", false), ("off", true)];
-    config.fencing.off = section.choice(report, "fencing", &words).unwrap_or(false);
+    let words = [
+        ("on", (false, false)),
+        ("manual", (false, true)),
+        ("off", (true, false)),
+    ];
+    (config.fencing.off, config.fencing.manual) = section
+        .choice(report, "fencing", &words)
+        .unwrap_or((false, false));
+    let lost_after = section.millis(report, "fence_lost_after_ms", 0..=86_400_000);
+    config.fencing.lost_after = lost_after.map(|found| found.value);
     section.finish(report);
 }
 

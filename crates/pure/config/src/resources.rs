@@ -59,6 +59,8 @@ fn read_resource(
         names.maintained.insert(id.clone());
     }
     let failure = read_failure(&mut table, report);
+    let words = [("lease", false), ("fencing", true)];
+    let needs_fencing = table.choice(report, "requires", &words).unwrap_or(false);
     if !table.has("kind") && !table.misspelt(report, "kind") {
         table.missing(report, "kind");
     }
@@ -69,7 +71,11 @@ fn read_resource(
         Kind::Vip => ResourceKind::Vip(read_vip(&mut table, report, names)),
     };
     table.finish(report);
-    Some(ResourceConfig { kind, failure })
+    Some(ResourceConfig {
+        kind,
+        failure,
+        needs_fencing,
+    })
 }
 
 fn read_failure(table: &mut Section<'_>, report: &mut Report<'_>) -> FailurePolicy {

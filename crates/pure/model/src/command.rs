@@ -191,6 +191,9 @@ pub enum Change {
         why: String,
         /// It gets its power back once it is off.
         power_on: bool,
+        /// Because it is lost: not when it is back by then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lost: bool,
     },
     /// The executor of an act went away: another one goes on.
     FenceOrder {

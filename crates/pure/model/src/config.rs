@@ -168,6 +168,10 @@ pub struct ResourceConfig {
     pub kind: ResourceKind,
     /// What happens when it fails.
     pub failure: FailurePolicy,
+    /// Where its node is lost, the end of the lease is not enough: it is started elsewhere only when the node has been
+    /// fenced, or is back and says that it does not run it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_fencing: bool,
 }
 
 /// Kinds of resource.
@@ -285,7 +289,9 @@ impl ClusterConfig {
             ResourceKind::Process(process) => !process.secret_environment.is_empty(),
             ResourceKind::Vip(_) => false,
         };
-        let fences = |resource: &ResourceConfig| resource.failure.fence_on_stop_failure;
+        let fences = |resource: &ResourceConfig| {
+            resource.failure.fence_on_stop_failure || resource.needs_fencing
+        };
         if !self.fencing.is_empty() || self.resources.values().any(fences) {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {

@@ -73,6 +73,9 @@ pub enum Effect {
     WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
     /// Devices that this node could fence others with: they are asked whether they answer. Complete every time.
     WatchFences(Vec<(DeviceId, FenceDevice)>),
+    /// Devices that can fence this node: those that keep out whom they have fenced are to let it in. Answered by
+    /// `Unfenced`, each time that one has. Complete every time.
+    Unfence(Vec<(DeviceId, FenceDevice)>),
     /// Cut a machine's power. Answered by `Fenced`.
     Fence(Box<FenceOrder>),
     /// Answer a client.

@@ -3,7 +3,7 @@
 use crate::{
     fence_act::FenceResult,
     guards::GuardSupport,
-    id::{NodeId, ResourceId},
+    id::{DeviceId, NodeId, ResourceId},
     message::Message,
     plan::PlanNumber,
     request::{Request, Response},
@@ -70,6 +70,8 @@ pub enum Event {
     },
     /// An order to cut a machine's power was carried out, or could not be.
     Fenced(FenceResult),
+    /// Devices that let this node in, or need nothing for that.
+    Unfenced(Vec<DeviceId>),
     /// A client asks.
     Request {
         /// For the answer.

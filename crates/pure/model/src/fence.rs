@@ -15,6 +15,12 @@ pub struct Fencing {
     /// Switched off in so many words, although devices may be configured.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub off: bool,
+    /// Lost nodes are not fenced by themselves: only who is asked for, and who cannot stop something.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manual: bool,
+    /// A lost node is fenced when it has been lost for so long; see [`Fencing::patience`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_after: Option<Micros>,
     /// The devices.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub devices: BTreeMap<DeviceId, FenceDevice>,
@@ -51,6 +57,21 @@ impl Fencing {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
+    }
+
+    /// How long a node has been lost when it is fenced, unless the configuration says otherwise.
+    pub const PATIENCE: Micros = Micros::from_millis(10_000);
+
+    /// How long a node has been lost when it is fenced.
+    #[must_use]
+    pub fn patience(&self) -> Micros {
+        self.lost_after.unwrap_or(Self::PATIENCE)
+    }
+
+    /// Whether devices are there, and used.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.off && !self.devices.is_empty()
     }
 
     /// The levels of a node: those given, or else each device that can fence it by itself, by name. Empty when there is

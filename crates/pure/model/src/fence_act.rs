@@ -28,6 +28,9 @@ pub struct FenceAct {
     pub why: String,
     /// It gets its power back once it is off.
     pub power_on: bool,
+    /// It is fenced because it was lost: what has not begun yet is called off when it is back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// Devices, level after level, as configured when it began.
     pub levels: Vec<Vec<DeviceId>>,
     /// The level that is tried, from 0.
@@ -49,7 +52,7 @@ pub struct FenceAct {
 }
 
 /// What came of an act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FenceOutcome {
     /// Somebody carries it out.
@@ -60,6 +63,8 @@ pub enum FenceOutcome {
     Confirmed,
     /// No device of any level did it from any node. Nobody may take the machine for off.
     Failed,
+    /// The machine was lost and is back, and nobody had begun yet to cut its power, or could.
+    CalledOff,
     /// The machine was heard afterwards: it was not off, whatever a device or an operator said.
     Void,
 }
@@ -87,6 +92,8 @@ pub struct FenceOrder {
     pub turn: u32,
     /// The machine.
     pub node: NodeId,
+    /// It is fenced because it was lost.
+    pub lost: bool,
     /// All of them have to say "off".
     pub devices: Vec<(DeviceId, FenceDevice)>,
     /// Then it gets its power back.

@@ -1,6 +1,6 @@
 //! Which guards of a lease a machine offers, and what that does to the arithmetic.
 
-use crate::time::Micros;
+use crate::{config::ResourceKind, time::Micros};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,6 +51,16 @@ impl GuardSupport {
             realtime: true,
             missing: BTreeMap::new(),
             watchdog: None,
+        }
+    }
+
+    /// Whether something ends this kind of resource with its lease, whatever becomes of the agent. If nothing does, a
+    /// lease that is over says nothing. A process always has its keeper; how far that reaches is what the others say.
+    #[must_use]
+    pub const fn covers(&self, kind: &ResourceKind) -> bool {
+        match kind {
+            ResourceKind::Process(_) => true,
+            ResourceKind::Vip(_) => self.address || self.address_lifetime,
         }
     }
 

@@ -50,6 +50,12 @@ pub enum Planted {
     FenceNeverVoid,
     /// Everybody carries an act out, not only its executor.
     EverybodyFences,
+    /// A lost node is fenced although it is back.
+    FencedThoughBack,
+    /// A node that was fenced and is not back yet is fenced again: it never gets through its boot.
+    FencedAgain,
+    /// What needs fencing is started elsewhere when its lease is over.
+    ExpiredIsEnough,
     /// A node starts and stops things although the cluster only observes, or they are in maintenance.
     ObserverActs,
     /// Whoever was let in once is let in for ever.
@@ -64,7 +70,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -88,6 +94,9 @@ impl Planted {
         Self::FailedFenceReleases,
         Self::FenceNeverVoid,
         Self::EverybodyFences,
+        Self::FencedThoughBack,
+        Self::FencedAgain,
+        Self::ExpiredIsEnough,
         Self::ObserverActs,
         Self::RemovedLetIn,
         Self::LevelRaisedEarly,
@@ -127,6 +136,9 @@ impl Planted {
             Self::FailedFenceReleases => "failed-fence-releases",
             Self::FenceNeverVoid => "fence-never-void",
             Self::EverybodyFences => "everybody-fences",
+            Self::FencedThoughBack => "fenced-though-back",
+            Self::FencedAgain => "fenced-again",
+            Self::ExpiredIsEnough => "expired-is-enough",
             Self::ObserverActs => "observer-acts",
             Self::RemovedLetIn => "removed-let-in",
             Self::LevelRaisedEarly => "level-raised-early",

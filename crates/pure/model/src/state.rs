@@ -4,7 +4,7 @@
 use crate::{
     authority::Authorities,
     config::ClusterConfig,
-    fence_act::FenceAct,
+    fence_act::{FenceAct, FenceOutcome},
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Journal entries kept in the state; older ones are dropped.
 pub const JOURNAL_LIMIT: usize = 500;
+
+/// Feature level from which the end of a lease is not enough for everything.
+const FENCING_LEVEL: u32 = 3;
 
 /// Everything that the cluster agrees on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +80,9 @@ pub struct ClusterState {
     /// Acts of fencing, oldest first. At most one of them is under way for each node.
     #[serde(default)]
     pub fences: VecDeque<FenceAct>,
+    /// How many acts have ever come to each outcome. One that became void counts under both.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fence_totals: BTreeMap<FenceOutcome, u64>,
     /// What was decided, by whom and why; oldest first.
     pub journal: VecDeque<JournalEntry>,
 }
@@ -86,6 +92,29 @@ impl ClusterState {
     #[must_use]
     pub fn level(&self) -> u32 {
         self.feature_level.max(1)
+    }
+
+    /// Whether the end of a node's leases is not enough for a resource: it needs fencing, or no guard of that node ends it,
+    /// and the node is not known to be off.
+    #[must_use]
+    pub fn waits_for_fencing(&self, node: &NodeId, resource: &ResourceId) -> bool {
+        let Some(settings) = self.config.resources.get(resource) else {
+            return false;
+        };
+        let guards = self.nodes.get(node).map(|known| &known.report.guards);
+        let bare = guards.is_some_and(|guards| !guards.covers(&settings.kind));
+        self.level() >= FENCING_LEVEL && (settings.needs_fencing || bare) && !self.is_off(node)
+    }
+
+    /// Whether the run of a node's agent that is known last was fenced.
+    #[must_use]
+    pub fn is_off(&self, node: &NodeId) -> bool {
+        let Some(known) = self.nodes.get(node) else {
+            return false;
+        };
+        let of_it =
+            |act: &FenceAct| act.node == *node && act.incarnation == known.report.incarnation;
+        self.fences.iter().any(|act| of_it(act) && act.says_off())
     }
 }
 

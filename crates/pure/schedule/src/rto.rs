@@ -22,6 +22,9 @@ pub struct RtoFacts<'a> {
     pub stall: Micros,
     /// Measured: how long all members of the group together take to start.
     pub start: Micros,
+    /// How long the node has been lost when it is off, if something of the group needs fencing: as configured, and as the last
+    /// act took. Else zero.
+    pub fencing: Micros,
 }
 
 /// The prediction, with its parts.
@@ -33,12 +36,17 @@ pub fn predict(facts: &RtoFacts<'_>) -> RtoPrediction {
     let extra = facts.guards.extra_wait();
     // A decision is durable on the leader, then on a majority.
     let decide = facts.fsync.plus(facts.fsync).plus(ROUND);
-    let rest = facts.stall.plus(decide).plus(facts.start);
+    let rest = facts
+        .stall
+        .plus(decide)
+        .plus(facts.start)
+        .plus(facts.fencing);
 
     let mut parts = vec![(String::from("lease runs out"), lease)];
     let optional = [
         ("no kernel guard of the network", extra),
         ("longest stall of an agent", facts.stall),
+        ("fencing", facts.fencing),
         ("decision on disks", decide),
         ("start", facts.start),
     ];
@@ -78,6 +86,7 @@ mod tests {
             fsync: Micros::from_millis(5),
             stall: Micros::ZERO,
             start: Micros::from_millis(60),
+            fencing: Micros::ZERO,
         })
     }
 
@@ -110,6 +119,7 @@ mod tests {
             fsync: Micros::from_millis(40),
             stall: Micros::ZERO,
             start: Micros::ZERO,
+            fencing: Micros::ZERO,
         });
         // Election: 155 - 20 + 3 + 160 = 298 ms, the lease: 202.2 ms; then 81 ms to decide.
         assert_eq!(p.node_and_leader_lost, Micros::from_millis(379));

@@ -146,6 +146,7 @@ fn read_group(s: &mut Scenario, name: &str, settings: &[&str]) {
         let resource = ResourceConfig {
             kind: ResourceKind::Vip(VipConfig::default()),
             failure: FailurePolicy::default(),
+            needs_fencing: false,
         };
         s.config.resources.insert(member.clone(), resource);
     }

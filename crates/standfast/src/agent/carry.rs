@@ -14,7 +14,7 @@ use prost::Message as _;
 use standfast_api::ReplyHandle;
 use standfast_model::{
     config::ResourceKind,
-    effect::{Class, Effect, Level},
+    effect::{Class, Effect, Level, Start},
     id::{NodeId, ResourceId},
     message::Message,
     request::{RefusalKind, Response},
@@ -94,25 +94,7 @@ impl Edges {
             match effect {
                 Effect::Send { to, class, message } => self.send(&to, class, &message),
                 Effect::Persist(batch) => self.persist(*batch),
-                Effect::Start(start) => {
-                    let resource = start.resource;
-                    match start.kind {
-                        ResourceKind::Process(config) => {
-                            self.kinds.insert(resource.clone(), Kind::Process);
-                            self.processes
-                                .start(&resource, &config, start.since, start.deadline);
-                        }
-                        ResourceKind::Vip(config) => {
-                            self.kinds.insert(resource.clone(), Kind::Vip);
-                            let terms = Terms {
-                                since: start.since,
-                                deadline: start.deadline,
-                                fresh: start.fresh,
-                            };
-                            self.addresses.order(Order::Start(resource, config, terms));
-                        }
-                    }
-                }
+                Effect::Start(start) => self.start(*start),
                 Effect::Stop { resource, grace } => match self.kinds.get(&resource) {
                     Some(Kind::Vip) => self.addresses.order(Order::Stop(resource)),
                     Some(Kind::Process) | None => self.processes.stop(&resource, grace),
@@ -144,6 +126,7 @@ impl Edges {
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
+                Effect::Unfence(devices) => self.fencing.unfence(devices),
                 Effect::Fence(order) => self.fencing.carry_out(*order),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
                 Effect::RestartReady { .. } => {
@@ -159,6 +142,26 @@ impl Edges {
         }
         self.submit();
         ends
+    }
+
+    fn start(&mut self, start: Start) {
+        let resource = start.resource;
+        match start.kind {
+            ResourceKind::Process(config) => {
+                self.kinds.insert(resource.clone(), Kind::Process);
+                self.processes
+                    .start(&resource, &config, start.since, start.deadline);
+            }
+            ResourceKind::Vip(config) => {
+                self.kinds.insert(resource.clone(), Kind::Vip);
+                let terms = Terms {
+                    since: start.since,
+                    deadline: start.deadline,
+                    fresh: start.fresh,
+                };
+                self.addresses.order(Order::Start(resource, config, terms));
+            }
+        }
     }
 
     /// The agent ends. `idle`: nothing is left that addresses would have to be guarded for.

@@ -3,20 +3,24 @@
 //!
 //! Not for judging a device's answer (crate `fence`).
 
-use super::{input::Input, queue::Queue};
+use super::{input::Input, queue::Queue, unfencing::Unfencing};
+use crate::render::DeviceSeen;
 use standfast_fence::FenceError;
 use standfast_model::{
     event::Event,
     fence::FenceDevice,
     fence_act::{FenceOrder, FenceResult},
-    id::DeviceId,
+    id::{DeviceId, NodeId},
     time::Micros,
 };
 use std::{
     collections::BTreeMap,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Locked with the rest of the agent's memory, hence small.
@@ -28,36 +32,53 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Devices that this node could use.
 type Devices = Vec<(DeviceId, FenceDevice)>;
+/// What they said when they were asked last, for the metrics.
+pub(crate) type Seen = Arc<Mutex<BTreeMap<String, DeviceSeen>>>;
 
-/// The edge's handle. Dropped, its thread ends once no agent of a device is under way.
+/// The edge's handle. Dropped, its threads end once no agent of a device is under way.
 #[derive(Debug)]
 pub(crate) struct Fencing {
     devices: Sender<Devices>,
+    unfencing: Unfencing,
     inputs: Queue,
+    /// What devices said.
+    pub(crate) seen: Seen,
 }
 
 impl Fencing {
-    /// Starts the thread.
+    /// Starts the threads, on that node.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn start(inputs: Queue) -> std::io::Result<Self> {
+    pub(crate) fn start(inputs: &Queue, node: &str) -> std::io::Result<Self> {
         let (devices, changed) = channel();
         let watch = Watch {
             watched: BTreeMap::new(),
             inputs: inputs.clone(),
+            seen: Seen::default(),
         };
+        let seen = Arc::clone(&watch.seen);
         thread::Builder::new()
             .name("fencing".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || watch.run(&changed))?;
-        Ok(Self { devices, inputs })
+        Ok(Self {
+            devices,
+            unfencing: Unfencing::start(inputs.clone(), NodeId::from(node))?,
+            inputs: inputs.clone(),
+            seen,
+        })
     }
 
     /// These are watched from now on, and no others.
     pub(crate) fn watch(&self, devices: Devices) {
         // The thread lives as long as this value does.
         drop(self.devices.send(devices));
+    }
+
+    /// These are asked to let this node in, and no others.
+    pub(crate) fn unfence(&self, devices: Devices) {
+        self.unfencing.ask(devices);
     }
 
     /// Carries an order out, and tells the core what came of it. Repeated, it does no harm.
@@ -99,8 +120,6 @@ fn attempt(order: &FenceOrder) -> FenceResult {
         problem = "none of the devices is configured any more".to_owned();
     }
     for (id, device) in &order.devices {
-        // Of two machines that fence each other one is to be first.
-        thread::sleep(Duration::from_micros(device.delay.0));
         let off = |device: &FenceDevice| standfast_fence::power_off(device, &order.node);
         if let Err(error) = repeatedly(device, off) {
             problem = format!("{id}: {}", error.to_string().replace('\n', "; "));
@@ -161,6 +180,7 @@ struct Watched {
 struct Watch {
     watched: BTreeMap<DeviceId, Watched>,
     inputs: Queue,
+    seen: Seen,
 }
 
 impl Watch {
@@ -189,6 +209,10 @@ impl Watch {
             });
             self.watched.insert(id, watched);
         }
+        let known = |name: &String| self.watched.keys().any(|id| id.as_str() == name);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|name, _| known(name));
+        drop(seen);
         for (id, gone) in before {
             let known = self.watched.get_mut(&id);
             match known {
@@ -212,6 +236,7 @@ impl Watch {
                 continue;
             };
             let answer = standfast_fence::monitor(&watched.device);
+            note(&self.seen, &id, answer.is_ok());
             let said = watched.judge(&id, answer);
             if said != watched.told {
                 watched.told.clone_from(&said);
@@ -227,6 +252,16 @@ impl Watch {
         let topic = format!("fence:{id}");
         self.inputs
             .send(Input::Event(Event::Notice { topic, text }));
+    }
+}
+
+fn note(seen: &Seen, id: &DeviceId, up: bool) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = seen.entry(id.to_string()).or_default();
+    seen.up = up;
+    if up {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        seen.last_good = now.ok().map(|since| since.as_secs());
     }
 }
 

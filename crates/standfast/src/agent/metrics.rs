@@ -1,12 +1,13 @@
 //! Metrics of this agent: the HTTP server asks for the picture like any client, and renders it on its
 //! own thread.
 
-use super::{Options, input::Input, queue::Queue, setup::pki_dir};
+use super::{Options, fencing::Seen, input::Input, queue::Queue, setup::pki_dir};
 use crate::render::{Form, Local, metrics};
 use standfast_web::{Format, Server};
+use std::sync::PoisonError;
 
 /// Serves them. An address that is taken costs the metrics, never the agent.
-pub(super) fn serve(options: &Options, inputs: &Queue) -> Option<Server> {
+pub(super) fn serve(options: &Options, inputs: &Queue, seen: Seen) -> Option<Server> {
     let address = options.metrics?;
     let inputs = inputs.clone();
     let certificates = pki_dir(&options.state);
@@ -16,6 +17,7 @@ pub(super) fn serve(options: &Options, inputs: &Queue) -> Option<Server> {
         move |view, format| {
             let local = Local {
                 certificates: standfast_transport::pki::expiry(&certificates),
+                devices: seen.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             };
             let form = match format {
                 Format::Prometheus => Form::Prometheus,

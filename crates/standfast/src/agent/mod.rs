@@ -23,6 +23,7 @@ mod rotation;
 mod service;
 pub(crate) mod setup;
 mod shown;
+mod unfencing;
 mod watchdog;
 
 use crate::failure::Failure;
@@ -170,7 +171,7 @@ pub(crate) fn run(
             clients.send(Input::Client(incoming));
         })
         .map_err(|error| Failure::cannot("serve clients", &error))?;
-    let metrics = metrics::serve(options, &queue);
+    let metrics = metrics::serve(options, &queue, Arc::clone(&edges.fencing.seen));
     tracing::info!(node = %core.node, member = core.member.0, "agent started");
     let watchdog = Watchdog::start(options, &guards, &queue)
         .map_err(|error| Failure::cannot("start a thread", &error))?;
@@ -276,7 +277,7 @@ fn start_edges(
     })
     .map_err(|error| Failure::cannot("start the process driver", &error))?;
     let addresses = start_addresses(options, address, events)?;
-    let fencing = fencing::Fencing::start(inputs.clone())
+    let fencing = fencing::Fencing::start(inputs, &identity.node)
         .map_err(|error| Failure::cannot("start a thread", &error))?;
     // Last: until the core says who the peers are, whoever dials is turned away.
     let transport = Transport::start(config, Arc::new(sink))

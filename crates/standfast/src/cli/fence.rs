@@ -124,9 +124,10 @@ fn report(act: &FenceAct, json: bool) -> Result<(), Failure> {
     print(&text)?;
     match act.outcome {
         FenceOutcome::Off | FenceOutcome::Confirmed => Ok(()),
-        FenceOutcome::UnderWay | FenceOutcome::Failed | FenceOutcome::Void => {
-            Err(Failure::new(exit::UNAVAILABLE, ""))
-        }
+        FenceOutcome::UnderWay
+        | FenceOutcome::Failed
+        | FenceOutcome::CalledOff
+        | FenceOutcome::Void => Err(Failure::new(exit::UNAVAILABLE, "")),
     }
 }
 

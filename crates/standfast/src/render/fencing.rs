@@ -152,6 +152,7 @@ const fn word(outcome: FenceOutcome) -> (&'static str, Tone) {
         FenceOutcome::UnderWay => ("under way", Tone::Doubtful),
         FenceOutcome::Off => ("off", Tone::Good),
         FenceOutcome::Confirmed => ("confirmed", Tone::Good),
+        FenceOutcome::CalledOff => ("not done", Tone::Good),
         FenceOutcome::Failed => ("FAILED", Tone::Bad),
         FenceOutcome::Void => ("VOID", Tone::Bad),
     }
@@ -168,6 +169,7 @@ pub fn fence_act(act: &FenceAct) -> String {
         FenceOutcome::Off => format!("{node} is off, as its devices say."),
         FenceOutcome::Confirmed => format!("{node} counts as off, as an operator says."),
         FenceOutcome::UnderWay => format!("The fencing of {node} is under way."),
+        FenceOutcome::CalledOff => format!("{node} was lost and is back: it was not fenced."),
         FenceOutcome::Failed => format!(
             "The fencing of {node} failed: nobody knows whether it is off, and nothing is released by it. Switch it off by \
              hand; then `standfast fence confirm {node}`."
@@ -218,6 +220,15 @@ pub fn fence_history_json(view: &View) -> String {
     })
 }
 
+/// What came of the newest act for a node, if nobody can rely on it and the run of the agent that it was for is the last one known.
+pub(crate) fn unresolved(view: &View, node: &NodeId) -> Option<FenceOutcome> {
+    let mut acts = view.state.fences.iter().rev();
+    let last = acts.find(|act| act.node == *node)?;
+    let run = view.state.nodes.get(node)?.report.incarnation;
+    let bad = matches!(last.outcome, FenceOutcome::Failed | FenceOutcome::Void);
+    (bad && run == last.incarnation).then_some(last.outcome)
+}
+
 /// What is to be said in `status`: the newest act of each node, while it is under way, or while the run of the agent that it
 /// was for is the last one known. With each whether it makes the cluster less than it should be.
 pub(crate) fn alarms(view: &View) -> Vec<(String, bool)> {
@@ -254,7 +265,11 @@ pub(crate) fn alarms(view: &View) -> Vec<(String, bool)> {
                 ),
                 true,
             )),
-            FenceOutcome::Failed | FenceOutcome::Void | FenceOutcome::Off | FenceOutcome::Confirmed => None,
+            FenceOutcome::Failed
+            | FenceOutcome::Void
+            | FenceOutcome::Off
+            | FenceOutcome::CalledOff
+            | FenceOutcome::Confirmed => None,
         }
     });
     said.collect()
@@ -317,6 +332,7 @@ mod tests {
                 String::new()
             },
             power_on: true,
+            lost: id == 13,
             levels: vec![vec!["ipmi-beta".into()]],
             level: 0,
             executor: (outcome == FenceOutcome::UnderWay).then(|| "gamma".into()),
@@ -347,6 +363,12 @@ mod tests {
                 &["alpha was heard after it was said to be off"],
             ),
             act(12, "gamma", FenceOutcome::UnderWay, &[]),
+            act(
+                13,
+                "delta",
+                FenceOutcome::CalledOff,
+                &["level 1 (ipmi-delta) from alpha, 0 ms: delta is back"],
+            ),
         ]);
         let mut given = format!(
             "$ standfast fence history\n{}",

@@ -205,6 +205,11 @@ fn problem_of_member(view: &View, node: &NodeId, member: &ResourceId) -> String 
     }
     let mut holders = view.state.may_hold.get(member).into_iter().flatten();
     if let Some(holder) = holders.find(|holder| *holder != node) {
+        if let Some(until) = until_fenced(view, holder, member) {
+            return format!(
+                "{member} may still run on {holder}, and starts on {node} once {until}"
+            );
+        }
         return format!(
             "{member} may still run on {holder}, and starts on {node} once {holder} has released it or its lease is over"
         );
@@ -222,6 +227,17 @@ fn problem_of_member(view: &View, node: &NodeId, member: &ResourceId) -> String 
             format!("{member} is not started on {node} yet")
         }
     }
+}
+
+/// What a resource waits for that its lost holder's lease does not end.
+pub(crate) fn until_fenced(view: &View, holder: &NodeId, resource: &ResourceId) -> Option<String> {
+    let lost = view
+        .state
+        .nodes
+        .get(holder)
+        .is_none_or(|known| !known.online);
+    (lost && view.state.waits_for_fencing(holder, resource))
+        .then(|| format!("{holder} is fenced, or back"))
 }
 
 pub(crate) fn in_brackets(text: &str) -> String {

@@ -4,6 +4,7 @@
 //! that `status` would not say. Base units: seconds. One series with 0 or 1 for each value of a state.
 
 mod exposition;
+mod fencing;
 mod groups;
 mod nodes;
 
@@ -18,6 +19,17 @@ use std::collections::BTreeMap;
 pub(crate) struct Local {
     /// When each certificate of this node ends, seconds since 1970, by its file name.
     pub(crate) certificates: BTreeMap<String, i64>,
+    /// What each fence device said to this node, by its name.
+    pub(crate) devices: BTreeMap<String, DeviceSeen>,
+}
+
+/// How a fence device answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeviceSeen {
+    /// It did when it was asked last.
+    pub(crate) up: bool,
+    /// When it did last, seconds since 1970.
+    pub(crate) last_good: Option<u64>,
 }
 
 /// All metrics.
@@ -27,6 +39,7 @@ pub(crate) fn metrics(view: &View, local: &Local, form: Form) -> String {
     cluster(&mut out, view, &status);
     nodes::nodes(&mut out, view, &status);
     groups::groups(&mut out, view, &status);
+    fencing::fencing(&mut out, view, &status, local);
     let change = super::authority::line(view);
     let step = "standfast_ca_rotation_step";
     out.family(

@@ -42,7 +42,7 @@ pub use fencing::{
 pub use groups::running_on;
 pub use health::other_homes;
 pub use history::{history, history_json};
-pub(crate) use metrics::{Form, Local, metrics};
+pub(crate) use metrics::{DeviceSeen, Form, Local, metrics};
 pub use preview::{PreviewReport, how_to_apply, preview};
 pub use status::status;
 pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};

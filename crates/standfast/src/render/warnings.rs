@@ -2,7 +2,7 @@
 
 use super::{
     authority,
-    groups::in_brackets,
+    groups::{in_brackets, until_fenced},
     summary::NodeLine,
     text::{count, utc},
 };
@@ -80,6 +80,15 @@ fn holders(view: &View, warnings: &mut Vec<String>) {
         let names: Vec<&str> = holders.iter().map(|node| node.as_str()).collect();
         if names.len() > 1 {
             let names = names.join(" and ");
+            let mut waits = holders
+                .iter()
+                .filter_map(|holder| until_fenced(view, holder, resource));
+            if let Some(until) = waits.next() {
+                warnings.push(format!(
+                    "{resource} is being handed over between {names}: it requires fencing, and starts anew once {until}"
+                ));
+                continue;
+            }
             warnings.push(format!(
                 "{resource} is being handed over between {names}: it starts anew once the old one has released it or its lease is over"
             ));

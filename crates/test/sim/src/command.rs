@@ -19,6 +19,8 @@ const GIVE_UP_AFTER: usize = 5;
 const LINES: usize = 150;
 /// Runs of this many seeds have to hit every case.
 const ENOUGH_SEEDS: u64 = 200;
+/// Runs of this many seeds with fence devices have to hit every case of fencing.
+const ENOUGH_FENCING: u64 = 40;
 /// Seeds tried for one planted bug.
 const HUNT: u64 = 240;
 
@@ -273,6 +275,7 @@ impl Summary {
         for outcome in outcomes {
             coverage.add(&outcome.coverage);
         }
+        let fences = outcomes.iter().any(|outcome| outcome.fences);
         let simulated: u64 = outcomes.iter().map(|outcome| outcome.simulated).sum();
         let first = outcomes.iter().find(|outcome| outcome.violation.is_some());
         let failure = first.map(|outcome| {
@@ -285,8 +288,12 @@ impl Summary {
             }
         });
         Self {
-            holes: if wanted >= ENOUGH_SEEDS && failure.is_none() {
-                coverage.holes(outcomes.iter().any(|outcome| outcome.acts))
+            holes: if failure.is_some() {
+                Vec::new()
+            } else if wanted >= ENOUGH_SEEDS {
+                coverage.holes(outcomes.iter().any(|outcome| outcome.acts), fences)
+            } else if wanted >= ENOUGH_FENCING && fences {
+                coverage.holes_of_fencing()
             } else {
                 Vec::new()
             },

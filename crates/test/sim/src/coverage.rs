@@ -125,6 +125,17 @@ cases! {
     NewCommand = "18.command-that-older-programs-do-not-know",
     Unfit = "18.downgraded-program-ended",
     OldJoinerRefused = "18.join-with-older-program-refused",
+    FenceOff = "19.machine-off-as-its-devices-said",
+    FenceFailed = "19.fence-failed-on-every-device-from-every-node",
+    FenceVoid = "19.fence-void",
+    /// A device said "off", and its machine goes on.
+    FenceLied = "19.device-lied",
+    /// By the cluster itself.
+    FenceLost = "19.lost-node-fenced",
+    /// It was lost, and came back before anything was done to it.
+    FenceCalledOff = "19.fence-called-off",
+    /// What needs fencing was started elsewhere after its machine had lost its power.
+    StartAfterFence = "19.start-after-power-loss-of-what-needs-fencing",
     Converged = "7.converged",
     ConvergedAfterMove = "7.converged-with-work-left",
     MemberRejoined = "7.member-came-back-under-new-number",
@@ -143,6 +154,8 @@ impl Default for Coverage {
 
 /// What only operators' acts bring about.
 const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
+/// What only runs with fence devices bring about.
+const OF_FENCING: &str = "19.";
 
 impl Coverage {
     pub(crate) fn hit(&mut self, case: Case) {
@@ -162,13 +175,20 @@ impl Coverage {
     }
 
     /// Cases that were never hit, of those that can be.
-    pub(crate) fn holes(&self, acts: bool) -> Vec<&'static str> {
+    pub(crate) fn holes(&self, acts: bool, fences: bool) -> Vec<&'static str> {
         Case::ALL
             .iter()
             .filter(|case| self.of(**case) == 0)
             .map(|case| case.name())
             .filter(|name| acts || !OF_ACTS.iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|name| fences || !name.starts_with(OF_FENCING))
             .collect()
+    }
+
+    /// Cases of fencing that were never hit.
+    pub(crate) fn holes_of_fencing(&self) -> Vec<&'static str> {
+        let holes = self.holes(false, true).into_iter();
+        holes.filter(|name| name.starts_with(OF_FENCING)).collect()
     }
 
     /// By name.

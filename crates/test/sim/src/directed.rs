@@ -46,6 +46,9 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
         Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
         Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],
+        Planted::FencedThoughBack | Planted::FencedAgain | Planted::ExpiredIsEnough => {
+            &[Family::Partition, Family::Power]
+        }
         Planted::LevelRaisedEarly => &[Family::Process, Family::Partition],
         Planted::RemovedLetIn => &[Family::Process, Family::Partition],
         Planted::ObserverActs => &[Family::Resource, Family::Operator],

@@ -1,12 +1,17 @@
 //! Fencing in a run: devices that work, fail, are slow, lie or act on the wrong machine, and operators who use them.
-//! Seeds from a million on have devices, and so have the runs of planted bugs that are about fencing. Everything from a
-//! stream of random numbers of its own.
+//! Seeds from a million on have devices, and so have the runs of planted bugs that are about fencing. There the cluster fences
+//! lost nodes by itself, and some resources need it. Everything from a stream of random numbers of its own.
 
 use crate::{
     rng::{Rng, Stream},
     scenario::Scenario,
 };
-use standfast_model::{fence::FenceDevice, id::DeviceId, planted::Planted, time::Micros};
+use standfast_model::{
+    fence::FenceDevice,
+    id::{DeviceId, Incarnation},
+    planted::Planted,
+    time::Micros,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 const SECOND: u64 = 1_000_000;
@@ -39,13 +44,22 @@ pub(crate) struct Devices {
 pub(crate) struct Happened {
     /// Who carried each order out, by act and turn.
     pub(crate) executors: BTreeMap<(u64, u32), BTreeSet<usize>>,
+    /// The act with which the cluster by itself fenced each run of each machine.
+    pub(crate) by_cluster: BTreeMap<(usize, Incarnation), u64>,
+    /// Machines of which a device said "off" that had power then, with the time.
+    pub(crate) lied: BTreeMap<usize, u64>,
 }
 
 /// Whether a planted bug is about fencing: its runs all have devices.
 pub(crate) const fn is_about(planted: Planted) -> bool {
     matches!(
         planted,
-        Planted::FailedFenceReleases | Planted::FenceNeverVoid | Planted::EverybodyFences
+        Planted::FailedFenceReleases
+            | Planted::FenceNeverVoid
+            | Planted::EverybodyFences
+            | Planted::FencedThoughBack
+            | Planted::FencedAgain
+            | Planted::ExpiredIsEnough
     )
 }
 
@@ -68,7 +82,7 @@ pub(crate) fn add(scenario: &mut Scenario, always: bool) {
             (Device::WrongMachine, 1),
         ]);
         let id = DeviceId::from(format!("d{number}"));
-        let nodes = (0..scenario.founders).map(|node| (Scenario::node_name(node), None));
+        let nodes = (0..scenario.nodes).map(|node| (Scenario::node_name(node), None));
         let device = FenceDevice {
             agent: "fence_sim".to_owned(),
             parameters: BTreeMap::new(),
@@ -76,13 +90,24 @@ pub(crate) fn add(scenario: &mut Scenario, always: bool) {
             nodes: nodes.collect(),
             timeout: Micros(10 * SECOND),
             retries: 0,
-            delay: Micros::ZERO,
+            // Something may come back meanwhile.
+            delay: if rng.chance(500_000) {
+                Micros(rng.below(3 * SECOND))
+            } else {
+                Micros::ZERO
+            },
             monitor: Micros(60 * SECOND),
         };
         devices
             .behave
             .insert(id.clone(), behaviour.unwrap_or(Device::Works));
         scenario.config.fencing.devices.insert(id, device);
+    }
+    let fencing = &mut scenario.config.fencing;
+    fencing.manual = rng.chance(200_000);
+    fencing.lost_after = Some(Micros(rng.spread(SECOND / 10, 20 * SECOND)));
+    for resource in scenario.config.resources.values_mut() {
+        resource.needs_fencing = rng.chance(300_000);
     }
     // Everything about them is over before the run is to settle.
     let span = scenario.quiet_from.saturating_sub(150 * SECOND);

@@ -29,7 +29,11 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         | Planted::OldReportBelieved
         | Planted::FailedFenceReleases
         | Planted::FailedStopIsStop => &[1, 2, 4],
-        Planted::FenceNeverVoid | Planted::EverybodyFences => &[19],
+        Planted::FenceNeverVoid
+        | Planted::EverybodyFences
+        | Planted::FencedThoughBack
+        | Planted::FencedAgain
+        | Planted::ExpiredIsEnough => &[19],
         Planted::InactiveWithoutPromise => &[1, 2],
         Planted::LeaseFromReceipt | Planted::GuardReopened | Planted::RestartWithoutLease => {
             &[4, 1, 2]

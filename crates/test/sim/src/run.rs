@@ -24,6 +24,8 @@ pub(crate) struct Outcome {
     pub(crate) simulated: u64,
     /// Operators acted.
     pub(crate) acts: bool,
+    /// There were fence devices.
+    pub(crate) fences: bool,
     pub(crate) faults: usize,
     pub(crate) steps: u64,
     /// From healing to settling, microseconds.
@@ -81,6 +83,7 @@ impl Case {
             hash: world.hash.value(),
             simulated: world.time,
             acts: self.scenario.acts,
+            fences: !self.scenario.devices.behave.is_empty(),
             faults: self.faults.len(),
             steps: world.steps,
             settled: world.settling.took,

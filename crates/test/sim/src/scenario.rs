@@ -285,5 +285,6 @@ fn resource(number: u64, address: bool) -> ResourceConfig {
     ResourceConfig {
         kind,
         failure: FailurePolicy::default(),
+        needs_fencing: false,
     }
 }

@@ -70,6 +70,9 @@ pub(crate) fn sequence(
         | Planted::FenceNeverVoid
         | Planted::FedOn
         | Planted::EverybodyFences
+        | Planted::FencedThoughBack
+        | Planted::FencedAgain
+        | Planted::ExpiredIsEnough
         | Planted::Pair(_) => Vec::new(),
     }
 }

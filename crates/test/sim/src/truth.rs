@@ -93,6 +93,10 @@ pub(crate) struct Truth {
     pub(crate) nodes: Vec<OfNode>,
     /// For each resource: the machine on which it last ran, and until when.
     pub(crate) last_ran: Vec<Option<usize>>,
+    /// True time of its last start there.
+    pub(crate) ran_at: Vec<u64>,
+    /// True time at which each machine last lost its power.
+    pub(crate) lost_power: Vec<u64>,
     pub(crate) committed: BTreeMap<u64, Committed>,
     /// True time of the last of them.
     pub(crate) committed_at: u64,
@@ -317,6 +321,8 @@ impl Truth {
         Self {
             nodes: vec![OfNode::default(); nodes],
             last_ran: vec![None; resources],
+            ran_at: vec![0; resources],
+            lost_power: vec![0; nodes],
             ..Self::default()
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Net {
     pub(crate) touched: BTreeSet<(ResourceId, NodeId)>,
     /// Agents that may end, their restart grant being in force.
     pub(crate) may_end: BTreeSet<NodeId>,
+    /// Devices let nodes in that join.
+    pub(crate) lets_in: bool,
     /// Orders to fence, with who got them.
     pub(crate) orders: Vec<(NodeId, FenceOrder)>,
     disks: BTreeMap<NodeId, Restored>,
@@ -150,6 +152,7 @@ impl Net {
             steps: 0,
             touched: BTreeSet::new(),
             may_end: BTreeSet::new(),
+            lets_in: true,
             orders: Vec::new(),
             disks: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -308,6 +311,11 @@ impl Net {
                         .extend(resources.map(|resource| (resource, node.clone())));
                 }
                 Effect::WatchFences(_) => {}
+                Effect::Unfence(devices) => {
+                    let devices = devices.into_iter().map(|(id, _)| id);
+                    let event = Event::Unfenced(devices.filter(|_| self.lets_in).collect());
+                    self.schedule(self.now + DRIVER, node.clone(), event);
+                }
                 Effect::Fence(order) => self.orders.push((node.clone(), *order)),
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);

@@ -1,9 +1,10 @@
 //! Metrics of handmade views, and that the shipped alerts and dashboard name nothing that is not there.
 
 use super::{Phase, compare, healthy, instance, known, lose, set};
-use crate::render::{Form, Local, metrics};
+use crate::render::{DeviceSeen, Form, Local, metrics};
 use standfast_model::{
     authority::AuthorityStep,
+    fence_act::{FenceAct, FenceOutcome},
     outage::{Cause, Outage, Service, Totals},
     request::View,
     state::FailureRecord,
@@ -17,6 +18,16 @@ use std::{
 fn local() -> Local {
     Local {
         certificates: BTreeMap::from([(String::from("node.crt"), 1_826_811_886)]),
+        devices: BTreeMap::from([
+            (
+                String::from("ipmi-beta"),
+                DeviceSeen {
+                    up: true,
+                    last_good: Some(1_795_275_870),
+                },
+            ),
+            (String::from("pdu"), DeviceSeen::default()),
+        ]),
     }
 }
 
@@ -55,7 +66,32 @@ fn failed_over() -> View {
         last: VecDeque::from([outage]),
     };
     view.state.service.insert("site".into(), service);
+    fenced(&mut view);
     view
+}
+
+/// A fencing that failed, and nobody has confirmed yet.
+fn fenced(view: &mut View) {
+    let act = FenceAct {
+        id: 7,
+        node: "alpha".into(),
+        incarnation: known(view, "alpha").report.incarnation,
+        by: String::from("the cluster"),
+        why: String::new(),
+        power_on: true,
+        lost: true,
+        levels: Vec::new(),
+        level: 0,
+        executor: None,
+        turn: 1,
+        spent: BTreeSet::new(),
+        tries: Vec::new(),
+        outcome: FenceOutcome::Failed,
+        began_ms: 0,
+        ended_ms: 0,
+    };
+    view.state.fences.push_back(act);
+    view.state.fence_totals.insert(FenceOutcome::Failed, 1);
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Invariant 19: an act of fencing is carried out by one node at a time, comes to an end, and a machine that goes on
-//! after it was said to be off is noticed. (That a failed one releases nothing is invariants 1 and 2.)
+//! after it was said to be off is noticed. The cluster by itself fences each run once, and none that is back (judged in
+//! `world::fencing`). What needs fencing is started elsewhere only when its machine released it or has lost its power.
+//! (That a failed act releases nothing is invariants 1 and 2.)
 
 use crate::{
-    node::{Agent, Machine},
+    coverage::Case,
+    node::{Agent, Machine, Taint},
     world::World,
 };
+use standfast_model::{fence_act::FenceOutcome, plan::PlanNumber};
 
 /// Once everything is healed and has settled: what is left that should not be.
 pub(crate) fn left_over(world: &World) -> Option<String> {
@@ -30,4 +34,56 @@ pub(crate) fn left_over(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// How the acts that are remembered at the end came out.
+pub(crate) fn count(world: &mut World) {
+    let Some(core) = world
+        .leader()
+        .and_then(|leader| world.nodes[leader].core.as_ref())
+    else {
+        return;
+    };
+    let outcomes = core.inspect().state.fences.iter().map(|act| act.outcome);
+    let outcomes: Vec<FenceOutcome> = outcomes.collect();
+    for outcome in outcomes {
+        match outcome {
+            FenceOutcome::Off => world.hit(Case::FenceOff),
+            FenceOutcome::Failed => world.hit(Case::FenceFailed),
+            FenceOutcome::Void => world.hit(Case::FenceVoid),
+            FenceOutcome::CalledOff => world.hit(Case::FenceCalledOff),
+            FenceOutcome::Confirmed | FenceOutcome::UnderWay => {}
+        }
+    }
+}
+
+/// What needs fencing begins to run. A device that lies is more than what is claimed to be survived.
+pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: PlanNumber) {
+    let name = world.scenario.resources[resource].clone();
+    let settings = world.scenario.config.resources.get(&name);
+    if !settings.is_some_and(|settings| settings.needs_fencing) {
+        return;
+    }
+    let Some(last) = world.truth.last_ran[resource].filter(|last| *last != node) else {
+        return;
+    };
+    let ran_at = world.truth.ran_at[resource];
+    let holder = &world.nodes[last];
+    // What a machine that has lost its disk had promised is not known.
+    if holder.disk.durable.promise >= since || holder.disk_taint != Taint::None {
+        return;
+    }
+    if world.truth.lost_power[last] >= ran_at {
+        world.hit(Case::StartAfterFence);
+        return;
+    }
+    if world.was_lied_about(last, ran_at) {
+        return;
+    }
+    let text = format!(
+        "{name}, which needs fencing, starts on n{}, and n{} has not released it and was not without power since it ran there",
+        node + 1,
+        last + 1
+    );
+    world.broken(19, text);
 }

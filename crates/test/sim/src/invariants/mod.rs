@@ -43,7 +43,8 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
             "once faults stop, the cluster settles at the scheduler's placement within a bounded time"
         }
         19 => {
-            "a fence is carried out by one node at a time and ends; one that was said to work and did not is noticed"
+            "a fence is carried out by one node at a time and ends, one that was said to work and did not is noticed, none \
+             is begun for nothing, and what needs one waits for it"
         }
         16 => {
             "while the cluster only observes, or a group is in maintenance, nothing of it is started or stopped"
@@ -72,6 +73,7 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     one_active::on_start(world, node, resource);
     early_start::on_start(world, node, resource, since);
     stale::on_start(world, node, resource, since);
+    fencing::on_start(world, node, resource, since);
     removed::on_start(world, node, resource);
 }
 

@@ -300,6 +300,7 @@ impl World {
             self.unit_ends(number, resource);
         }
         self.nodes[number].machine = Machine::Off;
+        self.truth.lost_power[number] = self.time;
         self.note_at(number, || "power is lost".to_owned());
         if let Some(down) = down {
             self.later(down, Happening::Boot(number));

@@ -65,6 +65,7 @@ impl World {
         let work = unit.work_id;
         invariants::on_start(self, number, resource, start.since);
         self.truth.last_ran[resource] = Some(number);
+        self.truth.ran_at[resource] = self.time;
         let takes = self.scenario.takes[resource].0;
         let takes = self.draw_driver.range(takes / 2, takes) + troubles.start_slow;
         let (outcome, takes) = if troubles.start_hangs > 0 || takes > START_TIMEOUT {

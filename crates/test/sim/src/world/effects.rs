@@ -69,6 +69,7 @@ impl World {
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
             Effect::WatchFences(_) => {}
+            Effect::Unfence(devices) => self.unfence(number, devices),
             Effect::Fence(order) => self.fence(number, *order),
             Effect::Reply(reply) => self.reply(number, *reply),
             Effect::RestartReady { .. } => self.restart_ready(number),
@@ -145,6 +146,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Keys(_)
         | Effect::Reply(_)
         | Effect::WatchFences(_)
+        | Effect::Unfence(_)
         | Effect::Fence(_)
         | Effect::Log { .. }
         | Effect::RestartReady { .. }

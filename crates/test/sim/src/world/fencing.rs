@@ -2,13 +2,17 @@
 
 use super::{Happening, World, clients::Purpose};
 use crate::{
+    coverage::Case,
     fault::{Fault, Kind, Target},
     fencing::Device,
+    node::Machine,
     scenario::Scenario,
 };
 use standfast_model::{
     event::Event,
+    fence::FenceDevice,
     fence_act::{FenceOrder, FenceResult},
+    id::DeviceId,
     request::Request,
     time::Micros,
 };
@@ -36,8 +40,27 @@ impl World {
         self.ask_someone(someone, Purpose::Ordinary, request);
     }
 
+    /// Devices let a node in that has joined, after a moment.
+    pub(super) fn unfence(&mut self, number: usize, devices: Vec<(DeviceId, FenceDevice)>) {
+        let event = Event::Unfenced(devices.into_iter().map(|(id, _)| id).collect());
+        let delay = self.draw_fencing.spread(100 * MS, 3 * SECOND);
+        let epoch = self.nodes[number].epoch;
+        let event = Box::new(event);
+        self.later(
+            delay,
+            Happening::ToCore {
+                node: number,
+                epoch,
+                event,
+            },
+        );
+    }
+
     /// An agent begins to carry an order out.
     pub(super) fn fence(&mut self, number: usize, order: FenceOrder) {
+        if self.fenced_wrongly(number, &order) {
+            return;
+        }
         let key = (order.id, order.turn);
         let executors = self.fenced.executors.entry(key).or_default();
         executors.insert(number);
@@ -70,7 +93,50 @@ impl World {
         );
     }
 
-    fn behaviour(&self, id: &standfast_model::id::DeviceId) -> Device {
+    /// Whether an order is one that the cluster must not give by itself.
+    fn fenced_wrongly(&mut self, number: usize, order: &FenceOrder) -> bool {
+        let (Some(target), Some(core)) = (self.number_of(&order.node), &self.nodes[number].core)
+        else {
+            return false;
+        };
+        let state = core.inspect().state;
+        let back = state
+            .nodes
+            .get(&order.node)
+            .is_some_and(|known| known.online);
+        let act = state.fences.iter().find(|act| act.id == order.id);
+        let run = act.filter(|act| act.by == "the cluster");
+        let run = run.map(|act| act.incarnation);
+        if order.lost && back {
+            let text = format!(
+                "{} is fenced because it was lost, and n{} knows that it is back",
+                order.node,
+                number + 1
+            );
+            self.broken(19, text);
+            return true;
+        }
+        if order.lost {
+            self.hit(Case::FenceLost);
+        }
+        let Some(run) = run else { return false };
+        let first = *self
+            .fenced
+            .by_cluster
+            .entry((target, run))
+            .or_insert(order.id);
+        if first != order.id {
+            let text = format!(
+                "{} is fenced by the cluster once more, and has not been back since act {first}",
+                order.node
+            );
+            self.broken(19, text);
+            return true;
+        }
+        false
+    }
+
+    fn behaviour(&self, id: &DeviceId) -> Device {
         let devices = &self.scenario.devices.behave;
         devices.get(id).copied().unwrap_or(Device::Fails)
     }
@@ -98,6 +164,10 @@ impl World {
                 break;
             }
         }
+        if problem.is_empty() && self.nodes[target].machine != Machine::Off {
+            self.hit(Case::FenceLied);
+            self.fenced.lied.insert(target, self.time);
+        }
         if self.nodes[number].epoch != epoch {
             return;
         }
@@ -109,6 +179,12 @@ impl World {
             took: Micros(SECOND),
         };
         self.deliver(number, Event::Fenced(result));
+    }
+
+    /// Whether a device has said of a machine that it is off, although it was not, since then.
+    pub(crate) fn was_lied_about(&self, target: usize, since: u64) -> bool {
+        let lied = self.fenced.lied.get(&target);
+        lied.is_some_and(|at| *at >= since)
     }
 
     /// False: that would be more than what the design claims to survive; the device does not answer then.

@@ -121,6 +121,7 @@ impl World {
                     }
                     self.settling.took = Some(since - healed);
                     self.hit(Case::Converged);
+                    invariants::fencing::count(self);
                 }
             }
             _ => self.settling.since = Some((self.time, plan)),
