@@ -102,6 +102,11 @@ pub(crate) const STEPS: &[Step] = &[
                 "0..100",
                 "--acts",
             ]),
+            own(&[
+                "target/release/standfast-sim",
+                "--seeds",
+                "1000000..1000040",
+            ]),
             own(&["target/release/standfast-sim", "--planted", "all"]),
             own(&["target/release/standfast-pair-model"]),
             own(&["target/release/standfast-pair-model", "--planted"]),
@@ -112,6 +117,7 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Commands(&[
             own(&["target/release/standfast-lab", "lab"]),
             own(&["target/release/standfast-lab", "upgrade"]),
+            own(&["target/release/standfast-lab", "fencing"]),
         ]),
     },
     Step {

@@ -126,6 +126,12 @@ impl Host {
         })
     }
 
+    /// Its process 1, as the laboratory sees it; none while it has no power.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.power.as_ref().map(|power| power.init)
+    }
+
     /// Whether it has power: a fence agent may have taken it behind the laboratory's back.
     #[must_use]
     pub fn is_on(&self) -> bool {

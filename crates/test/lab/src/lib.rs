@@ -7,10 +7,11 @@
 //!   [`keepalived`] and [`pacemaker`].
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
-//!   they must not lose, and what happens in the middle of them. [`evidence`]: what is kept of a failure.
+//!   they must not lose, and what happens in the middle of them. [`fencing`]: real devices ([`bmc`]) that cut the power. [`evidence`]: what is kept of a failure.
 //!
 //! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
 
+pub mod bmc;
 pub mod check;
 pub mod command;
 mod crm_mon;
@@ -19,6 +20,7 @@ pub mod enclosure;
 pub mod error;
 pub mod evidence;
 pub mod fault;
+pub mod fencing;
 pub mod host;
 pub mod host_init;
 pub mod keepalived;

@@ -28,6 +28,12 @@ enum Command {
     Lab(run::LabOptions),
     /// Compare systems: every fault, several trials, idle and loaded, with memory and processor time.
     BenchFailover(run::BenchOptions),
+    /// Fence nodes with simulated management boards that speak real IPMI, and check what comes of it.
+    Fencing {
+        /// How to keep hosts apart; the strongest way that works when left out.
+        #[arg(long)]
+        mode: Option<Mode>,
+    },
     /// Upgrade a cluster of three nodes under way, and check what comes of it.
     Upgrade(upgrades::Options),
     /// The demonstration: a handful of faults in a script, with a table.
@@ -90,6 +96,7 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Upgrade(options) => {
             inside(options.mode, |enclosure| upgrades::run(&options, enclosure))
         }
+        Command::Fencing { mode } => inside(mode, run::fencing),
         Command::Demo {
             json,
             script,

@@ -1,4 +1,4 @@
-//! The subcommands `lab` and `bench-failover`: options, printing, files. Not for running trials.
+//! The subcommands `lab`, `bench-failover` and `fencing`: options, printing, files. Not for running trials.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use standfast_lab::check;
 use standfast_lab::enclosure::{self, Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
 use standfast_lab::fault::Fault;
+use standfast_lab::fencing as fences;
 use standfast_lab::report;
 use standfast_lab::session::{self, Plan};
 use standfast_lab::system::System;
@@ -99,6 +100,25 @@ fn deploy(names: &[String], enclosure: &Enclosure) -> Result<Vec<Box<dyn System>
         .zip(names)
         .map(|(number, name)| session::deploy(name, number, enclosure))
         .collect()
+}
+
+/// Fences for real. Exit code 1 when something was not as it should be.
+pub(crate) fn fencing(enclosure: &Enclosure) -> Result<u8> {
+    let mut out = std::io::stdout();
+    let failed = |error| LabError::system("print", error);
+    let all = fences::run(enclosure, 1)?;
+    for one in &all {
+        writeln!(
+            out,
+            "{}: {:.1} s until the machine was off and had its power back, {:.2} s without an answer",
+            one.what,
+            Duration::from_millis(one.took_ms).as_secs_f64(),
+            one.gap_ms / 1000.0
+        )
+        .map_err(failed)?;
+    }
+    writeln!(out, "fencing: {} passed, 0 failed, 0 skipped", all.len()).map_err(failed)?;
+    Ok(0)
 }
 
 /// Lists the faults.

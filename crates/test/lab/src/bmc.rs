@@ -1,0 +1,159 @@
+//! Management boards of the hosts: Debian's `ipmi_sim` speaks real IPMI on the client network, and what it is told to do with the power really
+//! happens to the host. Not for what is asked of them (`fencing`).
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::error::{LabError, Result};
+use crate::lab::Lab;
+
+/// Password of the boards.
+pub const PASSWORD: &str = "Geheim7";
+
+/// Port of the first host's board; the others follow.
+const FIRST_PORT: u16 = 9001;
+
+/// What a board runs to look at the power, and to switch it. "On" is only a wish: hosts are booted by [`Boards::tend`].
+const POWER: &str = r#"#!/bin/sh
+cd "${0%/*}" || exit 1
+is_on() { [ -s pid ] && grep -q '^State:.[^ZX]' "/proc/$(cat pid)/status"; }
+case "$2 $3 $4" in
+    "get power "*) if is_on; then echo power:1; else echo power:0; fi ;;
+    "set power 0") if is_on; then kill -KILL "$(cat pid)"; fi ;;
+    "set power 1") if ! is_on; then : >wanted; fi ;;
+esac </dev/null 2>/dev/null
+"#;
+
+/// One for each node. Dropped, they end.
+#[derive(Debug)]
+pub struct Boards {
+    folders: Vec<PathBuf>,
+    programs: Vec<Child>,
+}
+
+impl Boards {
+    /// Starts them in the client's network, at the gateway's address.
+    ///
+    /// # Errors
+    /// When the hosts have no networks of their own, or a board cannot be started.
+    pub fn start(lab: &Lab) -> Result<Self> {
+        let without = || LabError::Unexpected("boards need networks of their own".to_owned());
+        let network = lab.client_network()?.ok_or_else(without)?;
+        let inside = format!(
+            "--net=/proc/{}/fd/{}",
+            std::process::id(),
+            network.as_raw_fd()
+        );
+        let mut boards = Self {
+            folders: Vec::new(),
+            programs: Vec::new(),
+        };
+        for (index, host) in lab.nodes.iter().enumerate() {
+            let folder = host.folder().join("board");
+            write_files(&folder, host.name(), lab.gateway(), Self::port(index))?;
+            let program = Command::new("setpriv")
+                .args([
+                    "--pdeathsig",
+                    "KILL",
+                    "nsenter",
+                    &inside,
+                    "ipmi_sim",
+                    "-n",
+                    "-c",
+                ])
+                .arg(folder.join("lan.conf"))
+                .arg("-f")
+                .arg(folder.join("bmc.emu"))
+                .arg("-s")
+                .arg(folder.join("state"))
+                .current_dir(&folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .map_err(|error| LabError::system("start ipmi_sim", error))?;
+            boards.folders.push(folder);
+            boards.programs.push(program);
+        }
+        boards.note(lab)?;
+        Ok(boards)
+    }
+
+    /// UDP port of the board of node `index`.
+    #[must_use]
+    pub fn port(index: usize) -> u16 {
+        FIRST_PORT + u16::try_from(index).unwrap_or(u16::MAX - FIRST_PORT)
+    }
+
+    /// Writes down which process each host is.
+    fn note(&self, lab: &Lab) -> Result<()> {
+        for (folder, host) in self.folders.iter().zip(&lab.nodes) {
+            let number = host
+                .process()
+                .map_or_else(String::new, |pid| pid.to_string());
+            write(&folder.join("pid"), &number)?;
+        }
+        Ok(())
+    }
+
+    /// Boots the hosts that were told to have power again. True when there was one.
+    ///
+    /// # Errors
+    /// When a host cannot boot.
+    pub fn tend(&self, lab: &mut Lab) -> Result<bool> {
+        let mut booted = false;
+        for (index, folder) in self.folders.iter().enumerate() {
+            let wanted = folder.join("wanted");
+            if wanted.exists() {
+                // Its process is dead already; what the laboratory has of it goes, too.
+                lab.power_off(&[index])?;
+                lab.boot_all()?;
+                self.note(lab)?;
+                fs::remove_file(&wanted)
+                    .map_err(|error| LabError::file("remove", &wanted, error))?;
+                booted = true;
+            }
+        }
+        Ok(booted)
+    }
+}
+
+impl Drop for Boards {
+    fn drop(&mut self) {
+        for program in &mut self.programs {
+            drop(program.kill());
+            drop(program.wait());
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|error| LabError::file("write", path, error))
+}
+
+fn write_files(folder: &Path, name: &str, address: Ipv4Addr, port: u16) -> Result<()> {
+    let state = folder.join("state");
+    fs::create_dir_all(&state).map_err(|error| LabError::file("create", &state, error))?;
+    let power = folder.join("power");
+    write(&power, POWER)?;
+    fs::set_permissions(&power, fs::Permissions::from_mode(0o755))
+        .map_err(|error| LabError::file("make executable", &power, error))?;
+    let lan = format!(
+        "name \"{name}\"\nset_working_mc 0x20\n  startlan 1\n    addr {address} {port}\n    priv_limit admin\n    \
+         allowed_auths_callback none md2 md5 straight\n    allowed_auths_user none md2 md5 straight\n    \
+         allowed_auths_operator none md2 md5 straight\n    allowed_auths_admin none md2 md5 straight\n    \
+         guid a123456789abcdefa123456789abcdef\n  endlan\n  chassis_control \"{} 0x20\"\n  \
+         user 1 true \"\" \"test\" user 10 none md2 md5 straight\n  \
+         user 2 true \"admin\" \"{PASSWORD}\" admin 10 none md2 md5 straight\n",
+        power.display()
+    );
+    write(&folder.join("lan.conf"), &lan)?;
+    write(
+        &folder.join("bmc.emu"),
+        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n",
+    )
+}
