@@ -36,6 +36,8 @@ pub(crate) struct Fencing {
     pub(crate) lost: BTreeMap<NodeId, (Incarnation, Now)>,
     /// Nodes that this run of the agent has had a link to.
     pub(crate) met: BTreeSet<NodeId>,
+    /// The commit index in the last round of a leader that this run has heard.
+    pub(crate) leader_commit: Option<u64>,
     /// When this agent first looked.
     pub(crate) began: Option<Now>,
     /// Devices that can fence this node, and those of them that let it in.
@@ -135,6 +137,24 @@ impl Core {
         }
     }
 
+    /// Whether this node's state is the cluster's: it hears a leader, has applied something of that leader's term, and
+    /// what the leader had committed. One that has just started, or is cut off, may see orders that were carried out
+    /// long ago by itself.
+    fn is_in_step(&self, now: Now) -> bool {
+        let timing = self.timing();
+        let three = Micros(timing.heartbeat.0.saturating_mul(3));
+        let heard = match &self.lead {
+            Some(lead) => lead.rules(now, &timing).is_some(),
+            None => {
+                let heard = self.holder.leader_heard;
+                heard.is_some_and(|at| now.waited_since(at) < three)
+            }
+        };
+        let commit = self.fencing.leader_commit;
+        let applied = commit.is_some_and(|commit| self.state.applied >= commit);
+        heard && applied && self.applied_term == self.consensus.term()
+    }
+
     /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost.
     fn pursue(&mut self, now: Now, key: (u64, u32), order: FenceOrder) {
         let back = order.lost
@@ -144,6 +164,7 @@ impl Core {
                 .get(&order.node)
                 .is_some_and(|known| known.online);
         let back = back && !self.planted(Planted::FencedThoughBack);
+        let in_step = self.is_in_step(now);
         let known = self.fencing.orders.entry(key).or_insert(Order {
             since: now,
             given: false,
@@ -162,7 +183,7 @@ impl Core {
                 note: String::new(),
                 took: Micros::ZERO,
             });
-        } else if now.waited_since(known.since) >= delay.unwrap_or_default() {
+        } else if in_step && now.waited_since(known.since) >= delay.unwrap_or_default() {
             known.given = true;
             self.out.push(Effect::Fence(Box::new(order)));
         }

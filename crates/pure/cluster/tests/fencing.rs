@@ -543,3 +543,31 @@ fn what_needs_fencing_is_not_started_where_a_device_keeps_the_node_out() {
     net.run(1000);
     assert_eq!(net.runs_on("web"), ["gamma"]);
 }
+
+#[test]
+fn an_executor_that_restarts_does_not_carry_out_again_what_has_ended() {
+    let mut net = cluster();
+    net.ask("gamma", fence("beta"));
+    net.run(500);
+    net.crash("beta");
+    let (node, id, turn, _) = last(&net);
+    assert_eq!(node, "alpha");
+    let result = FenceResult {
+        id,
+        turn,
+        problem: String::new(),
+        note: String::new(),
+        took: Micros::ZERO,
+    };
+    net.deliver(&NodeId::from("alpha"), Event::Fenced(result));
+    while act(&net, "alpha").outcome != FenceOutcome::Off {
+        net.run(1);
+    }
+    // That the result is committed is not on its disk yet.
+    net.crash("alpha");
+    net.start_agent("alpha", standfast_model::id::MemberId(1));
+    assert!(act(&net, "alpha").is_under_way());
+    net.run(20_000);
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::Off);
+    assert_eq!(net.orders.len(), 1);
+}
