@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,12 +41,7 @@ impl Boards {
     /// When the hosts have no networks of their own, or a board cannot be started.
     pub fn start(lab: &Lab) -> Result<Self> {
         let without = || LabError::Unexpected("boards need networks of their own".to_owned());
-        let network = lab.client_network()?.ok_or_else(without)?;
-        let inside = format!(
-            "--net=/proc/{}/fd/{}",
-            std::process::id(),
-            network.as_raw_fd()
-        );
+        let client = lab.client_process().ok_or_else(without)?.to_string();
         let mut boards = Self {
             folders: Vec::new(),
             programs: Vec::new(),
@@ -60,7 +54,9 @@ impl Boards {
                     "--pdeathsig",
                     "KILL",
                     "nsenter",
-                    &inside,
+                    "-n",
+                    "-t",
+                    &client,
                     "ipmi_sim",
                     "-n",
                     "-c",

@@ -172,15 +172,12 @@ impl Lab {
             .try_for_each(|nic| network.cut(&nic.port, cut))
     }
 
-    /// The client's network, for programs that are to be reached by every node and by no cut; none on loopback.
-    ///
-    /// # Errors
-    /// When the client is off.
-    pub fn client_network(&self) -> Result<Option<std::fs::File>> {
-        if self.mode == Mode::Loopback {
-            return Ok(None);
-        }
-        self.client.network_namespace()
+    /// A process in the client's network, for programs that are to be reached by every node and by no cut; none on loopback.
+    #[must_use]
+    pub fn client_process(&self) -> Option<u32> {
+        self.client
+            .process()
+            .filter(|_| self.mode != Mode::Loopback)
     }
 
     /// Starts asking the service.
