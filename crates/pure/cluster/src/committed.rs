@@ -40,7 +40,7 @@ impl Core {
             {
                 self.state = state;
                 self.state.applied = snapshot.index;
-                self.applied_term = snapshot.term;
+                self.fencing.applied_term = snapshot.term;
                 self.check_fitness();
                 self.after_apply(now);
             }
@@ -102,7 +102,7 @@ impl Core {
 
     fn on_committed(&mut self, now: Now, index: u64, term: u64, data: &[u8]) {
         self.state.applied = index;
-        self.applied_term = term;
+        self.fencing.applied_term = term;
         if let Some(lead) = &mut self.lead
             && lead.term == term
             && !lead.caught_up

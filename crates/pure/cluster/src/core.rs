@@ -61,8 +61,6 @@ pub struct Core {
 
     pub(crate) state: ClusterState,
     pub(crate) consensus: Consensus,
-    /// Term of the last entry that was applied.
-    pub(crate) applied_term: u64,
     /// Term and last index on disk when this agent started.
     pub(crate) restored_at: (u64, u64),
     pub(crate) last_tick: Now,
@@ -152,8 +150,6 @@ impl Core {
             .and_then(read_state)
             .unwrap_or_default();
         let (consensus, broken) = start_consensus(&init, &state);
-        let snapshot = init.restored.snapshot.as_ref();
-        let applied_term = snapshot.map_or(0, |snapshot| snapshot.term);
         let mut core = Self {
             node: init.node,
             member: init.member,
@@ -167,7 +163,6 @@ impl Core {
             restored_at: (init.restored.hard_state.term, last),
             state,
             consensus,
-            applied_term,
             last_tick: now,
             candidate: None,
             disk: Disk::default(),
@@ -199,7 +194,7 @@ impl Core {
             level: init.level,
             watched: Vec::new(),
             devices: Vec::new(),
-            fencing: Fencing::default(),
+            fencing: Fencing::of(&init.restored),
             peers: init.peers,
             keys: BTreeMap::new(),
             authorities: AuthorityOrders::default(),

@@ -8,6 +8,7 @@ use crate::{apply::settle_holders, core::Core, fences};
 use standfast_model::{
     command::Change,
     effect::{Effect, Level},
+    event::Restored,
     fence::FenceDevice,
     fence_act::{FenceAct, FenceOrder, FenceOutcome, FenceResult},
     id::{DeviceId, Incarnation, NodeId},
@@ -36,6 +37,8 @@ pub(crate) struct Fencing {
     pub(crate) lost: BTreeMap<NodeId, (Incarnation, Now)>,
     /// Nodes that this run of the agent has had a link to.
     pub(crate) met: BTreeSet<NodeId>,
+    /// Term of the last entry that was applied.
+    pub(crate) applied_term: u64,
     /// The commit index in the last round of a leader that this run has heard.
     pub(crate) leader_commit: Option<u64>,
     /// When this agent first looked.
@@ -43,6 +46,17 @@ pub(crate) struct Fencing {
     /// Devices that can fence this node, and those of them that let it in.
     own: Vec<(DeviceId, FenceDevice)>,
     let_in_by: Vec<DeviceId>,
+}
+
+impl Fencing {
+    /// As an agent starts that its disk gave this.
+    pub(crate) fn of(restored: &Restored) -> Self {
+        let snapshot = restored.snapshot.as_ref();
+        Self {
+            applied_term: snapshot.map_or(0, |snapshot| snapshot.term),
+            ..Self::default()
+        }
+    }
 }
 
 /// An order to this node.
@@ -152,7 +166,7 @@ impl Core {
         };
         let commit = self.fencing.leader_commit;
         let applied = commit.is_some_and(|commit| self.state.applied >= commit);
-        heard && applied && self.applied_term == self.consensus.term()
+        heard && applied && self.fencing.applied_term == self.consensus.term()
     }
 
     /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost.

@@ -41,7 +41,9 @@ impl Core {
     /// Has nodes fenced that have been lost for long enough. Each run of an agent once.
     pub(crate) fn fence_lost(&mut self, now: Now) {
         let config = &self.state.config;
-        if config.fencing.manual || config.observes() || config.maintenance {
+        // A pair's own protocol fences the other one.
+        let spared = config.observes() || config.maintenance || self.paired.is_some();
+        if config.fencing.manual || spared {
             return;
         }
         let patience = config.fencing.patience();

@@ -77,6 +77,7 @@ impl Core {
             id: PAIR_ORDERS | (self.incarnation.0 >> 1),
             turn: fence.turn,
             node: paired.peer.clone(),
+            lost: false,
             devices: named
                 .iter()
                 .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))

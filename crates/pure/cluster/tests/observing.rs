@@ -34,6 +34,7 @@ fn apply(net: &mut Net, mode: Mode, prefer: &str) {
         let resource = ResourceConfig {
             kind: ResourceKind::Vip(vip),
             failure: FailurePolicy::default(),
+            needs_fencing: false,
         };
         config.resources.insert(ip.clone(), resource);
         let site = config.groups.get_mut(&GroupId::from("site")).unwrap();

@@ -82,6 +82,7 @@ fn pair(arbiter: Arbiter) -> Net {
     let web = ResourceConfig {
         kind: ResourceKind::Process(ProcessConfig::default()),
         failure: Default::default(),
+        needs_fencing: false,
     };
     config.resources.insert(ResourceId::from("web"), web);
     let group = GroupConfig {

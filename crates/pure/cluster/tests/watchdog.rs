@@ -20,6 +20,7 @@ fn cluster() -> Net {
     let web = ResourceConfig {
         kind: ResourceKind::Process(ProcessConfig::default()),
         failure: standfast_model::config::FailurePolicy::default(),
+        needs_fencing: false,
     };
     config.resources.insert(ResourceId::from("web"), web);
     let group = GroupConfig {

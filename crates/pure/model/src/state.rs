@@ -95,7 +95,7 @@ impl ClusterState {
     }
 
     /// Whether the end of a node's leases is not enough for a resource: it needs fencing, or no guard of that node ends it,
-    /// and the node is not known to be off.
+    /// and the node is not known to be off. Not in a pair, whose arbiter has decided before anybody goes on alone.
     #[must_use]
     pub fn waits_for_fencing(&self, node: &NodeId, resource: &ResourceId) -> bool {
         let Some(settings) = self.config.resources.get(resource) else {
@@ -103,7 +103,8 @@ impl ClusterState {
         };
         let guards = self.nodes.get(node).map(|known| &known.report.guards);
         let bare = guards.is_some_and(|guards| !guards.covers(&settings.kind));
-        self.level() >= FENCING_LEVEL && (settings.needs_fencing || bare) && !self.is_off(node)
+        let asks = self.config.pair.is_none() && self.level() >= FENCING_LEVEL;
+        asks && (settings.needs_fencing || bare) && !self.is_off(node)
     }
 
     /// Whether the run of a node's agent that is known last was fenced.

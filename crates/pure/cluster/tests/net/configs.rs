@@ -48,6 +48,7 @@ pub(crate) fn process(name: &str) -> ResourceConfig {
     ResourceConfig {
         kind: ResourceKind::Process(process),
         failure: FailurePolicy::default(),
+        needs_fencing: false,
     }
 }
 

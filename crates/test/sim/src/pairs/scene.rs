@@ -83,6 +83,7 @@ pub(super) fn config(rng: &mut Rng, arbiter: Arbiter) -> ClusterConfig {
                 ..ProcessConfig::default()
             }),
             failure: FailurePolicy::default(),
+            needs_fencing: false,
         };
         config.resources.insert(ResourceId::from(name), resource);
         let group = GroupConfig {

@@ -428,7 +428,8 @@ impl World {
             | Effect::Authorities(_)
             | Effect::Peers(_)
             | Effect::WatchNetworks(_)
-            | Effect::WatchFences(_) => {}
+            | Effect::WatchFences(_)
+            | Effect::Unfence(_) => {}
         }
     }
 
