@@ -290,10 +290,7 @@ impl Core {
                     ),
                 );
             }
-            Event::Guards(guards) => {
-                self.guards = guards;
-                self.look = true;
-            }
+            Event::Guards(guards) => self.on_guards(guards),
             Event::Certificate(certificate) => {
                 self.certificate = certificate;
                 self.look = true;

@@ -10,6 +10,7 @@ use crate::{
 use standfast_model::{
     config::{ResourceKind, VipConfig},
     effect::{Batch, Class},
+    guards::GuardSupport,
     id::ResourceId,
     message::{Body, Report},
     plan::PlanNumber,
@@ -41,6 +42,12 @@ impl Core {
             );
             self.out.extend(effect);
         }
+    }
+
+    /// What this machine's kernel offers has changed: it is told.
+    pub(crate) fn on_guards(&mut self, guards: GuardSupport) {
+        self.guards = guards;
+        self.look = true;
     }
 
     pub(crate) fn update_report(&mut self) {
