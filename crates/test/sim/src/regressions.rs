@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 6] = [
+const FOUND: [(u64, &str); 9] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -27,6 +27,15 @@ const FOUND: [(u64, &str); 6] = [
     (
         842,
         "an extension was decided and not yet carried out when the guard closed: the simulator took it for a lapse",
+    ),
+    (
+        2042,
+        "a learner was promoted, which no disk knew as committed when all lost their power: nobody had a majority",
+    ),
+    (1_000_007, "the same, after three lost disks"),
+    (
+        1_000_022,
+        "what was in no group for a while is released by the promise of the plan without it: the simulator asked for more",
     ),
 ];
 

@@ -95,6 +95,8 @@ pub(crate) struct Truth {
     pub(crate) last_ran: Vec<Option<usize>>,
     /// True time of its last start there.
     pub(crate) ran_at: Vec<u64>,
+    /// The instance that was started there.
+    pub(crate) ran_since: Vec<PlanNumber>,
     /// True time at which each machine last lost its power.
     pub(crate) lost_power: Vec<u64>,
     pub(crate) committed: BTreeMap<u64, Committed>,
@@ -322,6 +324,7 @@ impl Truth {
             nodes: vec![OfNode::default(); nodes],
             last_ran: vec![None; resources],
             ran_at: vec![0; resources],
+            ran_since: vec![PlanNumber::default(); resources],
             lost_power: vec![0; nodes],
             ..Self::default()
         }

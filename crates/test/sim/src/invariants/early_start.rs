@@ -10,7 +10,7 @@ use crate::{
     truth::place,
     world::World,
 };
-use standfast_model::plan::PlanNumber;
+use standfast_model::{id::ResourceId, plan::PlanNumber};
 
 pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: PlanNumber) {
     let name = world.scenario.resources[resource].clone();
@@ -21,20 +21,11 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
         }
         let boot = holder.boot.read(world.time);
         let promise = holder.disk.durable.promise;
-        let promised = world
-            .truth
-            .plan_at(promise)
-            .and_then(|plan| place(plan, &name));
-        let refused = |since: PlanNumber| {
-            let gives =
-                promised.is_some_and(|(_, owner, of)| owner == Some(&holder.name) && of == since);
-            promise > since && !gives
-        };
         let open = world.truth.nodes[other].leases.iter().find(|lease| {
             lease.resource == resource
                 && lease.incarnation == holder.incarnation
                 && lease.ends > boot
-                && !refused(lease.since)
+                && !refuses(world, other, &name, lease.since)
         });
         if let Some(lease) = open {
             let text = format!(
@@ -58,4 +49,16 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     } else {
         Case::StartAfterExpiry
     });
+}
+
+/// Whether the disk of a node has the promise that it starts nothing of that instance any more.
+pub(crate) fn refuses(world: &World, node: usize, name: &ResourceId, since: PlanNumber) -> bool {
+    let holder = &world.nodes[node];
+    let promise = holder.disk.durable.promise;
+    let gives = world
+        .truth
+        .plan_at(promise)
+        .and_then(|plan| place(plan, name))
+        .is_some_and(|(_, owner, of)| owner == Some(&holder.name) && of == since);
+    promise > since && !gives
 }

@@ -5,6 +5,7 @@
 
 use crate::{
     coverage::Case,
+    invariants::early_start,
     node::{Agent, Machine, Taint},
     world::World,
 };
@@ -71,6 +72,10 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     let holder = &world.nodes[last];
     // What a machine that has lost its disk had promised is not known.
     if holder.disk.durable.promise >= since || holder.disk_taint != Taint::None {
+        return;
+    }
+    // It was in no group for a while: the plan without it is what was promised.
+    if early_start::refuses(world, last, &name, world.truth.ran_since[resource]) {
         return;
     }
     if world.truth.lost_power[last] >= ran_at {

@@ -66,6 +66,7 @@ impl World {
         invariants::on_start(self, number, resource, start.since);
         self.truth.last_ran[resource] = Some(number);
         self.truth.ran_at[resource] = self.time;
+        self.truth.ran_since[resource] = start.since;
         let takes = self.scenario.takes[resource].0;
         let takes = self.draw_driver.range(takes / 2, takes) + troubles.start_slow;
         let (outcome, takes) = if troubles.start_hangs > 0 || takes > START_TIMEOUT {
