@@ -7,7 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::backends::InMemoryBackend;
+use redb::{
+    ReadableDatabase, ReadableTable, StorageBackend as _, Table, TableDefinition, WriteTransaction,
+};
 
 use crate::backend::{ReservedFile, SyncFailed};
 use crate::codec;
@@ -55,11 +58,25 @@ impl Database {
             let (restored, summary) = database.load()?;
             Ok((database, restored, summary))
         }));
-        opened.unwrap_or_else(|_| {
-            Err(ReadError::Damaged(
-                "the file's structure is damaged".to_owned(),
-            ))
-        })
+        opened.unwrap_or_else(|_| Err(structure_is_damaged()))
+    }
+
+    /// Reads a file that is not to be trusted, and does not write to it: opening it for good would repair it on the disk, with
+    /// references to what is in the page cache only.
+    pub(crate) fn read(path: &Path) -> Result<(Restored, Summary), ReadError> {
+        let bytes = std::fs::read(path).map_err(ReadError::Io)?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let copy = InMemoryBackend::new();
+            copy.set_len(length).map_err(ReadError::Io)?;
+            copy.write(0, &bytes).map_err(ReadError::Io)?;
+            let database = redb::Builder::new()
+                .set_check_integrity_on_open(true)
+                .create_with_backend(copy)
+                .map_err(redb::Error::from)?;
+            Self(database).load()
+        }));
+        opened.unwrap_or_else(|_| Err(structure_is_damaged()))
     }
 
     /// Writes a new database that holds `content`, durably.
@@ -204,6 +221,10 @@ impl Database {
         check_ends(&restored, &summary)?;
         Ok((restored, summary))
     }
+}
+
+fn structure_is_damaged() -> ReadError {
+    ReadError::Damaged("the file's structure is damaged".to_owned())
 }
 
 /// What a new database file starts with.

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -107,7 +107,22 @@ impl Folder {
         file.write_all(&serde_json::to_vec_pretty(identity)?)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        self.sync()
+        self.sync()?;
+        self.sync_way()
+    }
+
+    /// The folder itself may be new, and those that it is in: whoever made them, their names are durable after this. Stops
+    /// where another file system begins: what that is mounted on was there before.
+    fn sync_way(&self) -> io::Result<()> {
+        let dir = self.dir.canonicalize()?;
+        let device = dir.metadata()?.dev();
+        for above in dir.ancestors().skip(1) {
+            if above.metadata()?.dev() != device {
+                break;
+            }
+            File::open(above)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Replaces the marker by the prepared one.

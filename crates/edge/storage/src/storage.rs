@@ -286,9 +286,7 @@ impl Storage {
 
     /// Copies everything to a new file and puts that in the old one's place.
     fn rewrite(&mut self) -> Result<(), PersistError> {
-        let (database, restored, summary) =
-            Database::open(&self.folder.database(), &self.sync_failed)?;
-        drop(database);
+        let (restored, summary) = Database::read(&self.folder.database())?;
         let Some(identity) = &restored.identity else {
             return Err(PersistError::Corrupt(
                 "it does not say whose it is".to_owned(),

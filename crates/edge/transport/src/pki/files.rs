@@ -65,13 +65,14 @@ pub(super) fn rename(dir: &Path, from: &str, to: &str) -> Result<(), PkiError> {
     result.map_err(|source| io_error(&to, source))
 }
 
-/// Makes `dir` (mode 0700) when it is not there.
+/// Makes `dir` (mode 0700) when it is not there, so that its name outlives a power cut. What it is in is the storage's.
 pub(super) fn make_directory(dir: &Path) -> Result<(), PkiError> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
+        .and_then(|()| File::open(dir.join(".."))?.sync_all())
         .map_err(|source| io_error(dir, source))
 }
 
