@@ -1,5 +1,6 @@
 //! The checks, each a function that says in a few words what it has seen.
 
+mod guards;
 mod watchdog;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     /// What it is about.
     pub(crate) what: &'static str,
-    /// Part of `make test`, and a part of what the others show.
+    /// Part of `make test`.
     pub(crate) short: bool,
     /// Does it.
     pub(crate) run: fn(&Place) -> Result<String>,
@@ -37,6 +38,12 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "a watchdog survives a killed agent, and resets a machine whose agent is stopped",
         short: true,
         run: watchdog::short,
+    },
+    Check {
+        name: "guards",
+        what: "with agent and keepers stopped, the kernel shuts a service and its addresses by the end of the lease",
+        short: false,
+        run: guards::guards,
     },
     Check {
         name: "agent-stopped",

@@ -26,6 +26,7 @@ const MODULES: &[&str] = &[
     "i6300esb",
     "nf_tables",
     "nft_fib_inet",
+    "veth",
 ];
 
 /// What a machine is started from.

@@ -19,7 +19,7 @@ const EMULATOR: &str = "qemu-system-x86_64";
 /// From power on to the first command, by plain emulation on a busy machine.
 const BOOT: Duration = Duration::from_secs(300);
 /// For a command, in the same case.
-const COMMAND: Duration = Duration::from_secs(90);
+const COMMAND: Duration = Duration::from_secs(180);
 
 /// The processor's own virtualisation where there is one: a `/dev/kvm` without it is slower than plain emulation.
 pub(crate) fn accelerator() -> &'static str {

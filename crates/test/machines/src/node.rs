@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// For things that take an agent some seconds, by plain emulation on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The machine and the program on it.
 #[derive(Debug)]
@@ -73,18 +73,57 @@ impl Node {
             .map(drop)
     }
 
+    /// Starts a program that goes on by itself.
+    pub(crate) fn in_background(&mut self, command: &str) -> Result<()> {
+        let start = format!("setsid {command} </dev/null >>/run/out 2>&1 &");
+        self.machine.ok(&start).map(drop)
+    }
+
     /// Makes a cluster of this node alone with one service, and waits until that runs.
     pub(crate) fn serve_alone(&mut self, agent: &str, service: &[&str]) -> Result<()> {
+        self.serve_alone_with(agent, service, &[])
+    }
+
+    /// The same for a service with these addresses.
+    pub(crate) fn serve_alone_with(
+        &mut self,
+        agent: &str,
+        service: &[&str],
+        addresses: &[&str],
+    ) -> Result<()> {
         self.ok("init --name alpha --address 127.0.0.1:7400 --cluster machines")?;
         self.start_agent(agent)?;
+        let (members, vip) = match addresses {
+            [] => ("\"web\"", String::new()),
+            some => (
+                "\"ip\", \"web\"",
+                format!("[resources.ip]\nkind = \"vip\"\naddresses = {some:?}\n"),
+            ),
+        };
         let text = format!(
             "[cluster]\nname = \"machines\"\nprofile = \"wan\"\n[nodes.alpha]\naddresses = [\"127.0.0.1:7400\"]\n\
-             [groups.site]\nmembers = [\"web\"]\n[resources.web]\nkind = \"process\"\ncommand = {service:?}\n"
+             [groups.site]\nmembers = [{members}]\n{vip}[resources.web]\nkind = \"process\"\ncommand = {service:?}\n"
         );
-        self.write("/run/cluster.toml", &text)?;
-        let apply = self.standfast("apply /run/cluster.toml 2>&1");
-        self.machine.until(&apply, PATIENCE)?;
+        self.apply(&text)?;
         self.until_status("All well")
+    }
+
+    /// Puts a configuration in force.
+    pub(crate) fn apply(&mut self, text: &str) -> Result<()> {
+        self.write("/run/cluster.toml", text)?;
+        let apply = self.standfast("apply /run/cluster.toml 2>&1");
+        self.machine.until(&apply, PATIENCE).map(drop)
+    }
+
+    /// Milliseconds since the machine was switched on, by its own clock.
+    pub(crate) fn uptime(&mut self) -> Result<u64> {
+        let text = self.machine.ok("cat /proc/uptime")?;
+        let seconds = text.split_whitespace().next().unwrap_or_default();
+        // Always with two digits after the point.
+        let hundredths = seconds.replace('.', "").parse::<u64>();
+        hundredths
+            .map(|hundredths| hundredths * 10)
+            .or_else(|_| unexpected(format!("/proc/uptime says {text}")))
     }
 
     /// The process ids of what has this command line.
