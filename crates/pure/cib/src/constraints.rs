@@ -3,7 +3,8 @@
 //! Not for sets: see `sets`.
 
 use standfast_scheduler::input::{
-    Colocation, Constraint, Location, Order, OrderEnd, OrderKind, Symmetry, TicketConstraint,
+    Attributes, Colocation, Constraint, Location, Order, OrderEnd, OrderKind, Symmetry,
+    TicketConstraint,
 };
 use standfast_scheduler::score::{self, INFINITY, truth};
 
@@ -109,10 +110,16 @@ impl<'a> Reader<'a> {
                 .attribute("role")
                 .map(str::to_owned)
                 .or_else(|| base.role.clone());
-            let parameters = self.parameters(&base.resource, "instance_attributes");
-            let meta = self.parameters(&base.resource, "meta_attributes");
+            let has_source = |part: &Xml<'a>| part.attribute("value-source").is_some();
+            let looks_up = rule.descendants().any(|part| has_source(&part));
             let mut scores = Vec::new();
             for (name, attributes) in &self.node_attributes {
+                // Parameters may have rules of their own, about the node.
+                let own = |kind| match looks_up {
+                    true => self.own_values(&base.resource, kind, attributes),
+                    false => Attributes::new(),
+                };
+                let (parameters, meta) = (own("instance_attributes"), own("meta_attributes"));
                 let about = About {
                     node: Some(attributes),
                     role: role.as_deref(),
@@ -134,10 +141,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn parameters(&self, id: &str, kind: &'a str) -> standfast_scheduler::input::Attributes {
+    fn own_values(&self, id: &str, kind: &'a str, node: &Attributes) -> Attributes {
         let element = self.by_id.get(id).copied();
-        let sources: Vec<Xml<'a>> = element.into_iter().collect();
-        self.values(&sources, kind, About::default())
+        let sources = element.map(|element| self.sources(element));
+        let sources = sources.unwrap_or_default();
+        let about = About {
+            node: Some(node),
+            ..About::default()
+        };
+        self.values(&sources, kind, about)
     }
 
     fn colocation(&self, element: Xml<'a>, all: &mut Vec<Constraint>) {
@@ -149,6 +161,10 @@ impl<'a> Reader<'a> {
         else {
             return;
         };
+        // Two names that stand for many cannot be colocated: the constraint counts for nothing.
+        if self.many.contains_key(dependent) && self.many.contains_key(primary) {
+            return;
+        }
         let text = |name: &str| element.attribute(name).map(str::to_owned);
         let base = Colocation {
             id: element.attribute("id").unwrap_or_default().to_owned(),

@@ -100,7 +100,11 @@ pub fn read(text: &str, when: When) -> Result<Cluster, Error> {
         }
     };
     let elements = configuration.descendants().filter(Xml::is_element);
+    // Members of sets and tags have the id of what they mean.
+    let means_another =
+        |node: &Xml<'_>| matches!(node.tag_name().name(), "resource_ref" | "obj_ref");
     let by_id = elements
+        .filter(|node| !means_another(node))
         .filter_map(|node| Some((node.attribute("id")?, node)))
         .collect();
     let mut reader = Reader {

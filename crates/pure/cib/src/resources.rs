@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A resource's element and that of its template; blocks of the resource count first.
-    fn sources(&self, element: Xml<'a>) -> Vec<Xml<'a>> {
+    pub(crate) fn sources(&self, element: Xml<'a>) -> Vec<Xml<'a>> {
         let template = element
             .attribute("template")
             .and_then(|id| self.by_id.get(id));

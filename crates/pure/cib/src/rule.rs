@@ -197,13 +197,17 @@ fn decide(operation: &str, kind: Option<&str>, have: Option<&str>, wanted: Optio
 
 fn compare(kind: &str, have: &str, wanted: &str) -> Ordering {
     match kind {
-        "integer" => {
-            let number = |text: &str| leading_integer(text).unwrap_or(0);
-            number(have).cmp(&number(wanted))
-        }
+        // What is no number is compared as a text, together with its counterpart.
+        "integer" => match (leading_integer(have), leading_integer(wanted)) {
+            (Some(have), Some(wanted)) => have.cmp(&wanted),
+            _ => compare("string", have, wanted),
+        },
         "number" => {
-            let number = |text: &str| text.trim().parse::<f64>().unwrap_or(0.0);
-            number(have).total_cmp(&number(wanted))
+            let number = |text: &str| text.trim().parse::<f64>().ok();
+            match (number(have), number(wanted)) {
+                (Some(have), Some(wanted)) => have.total_cmp(&wanted),
+                _ => compare("string", have, wanted),
+            }
         }
         "version" => compare_versions(have, wanted),
         _ => have.to_ascii_lowercase().cmp(&wanted.to_ascii_lowercase()),

@@ -22,12 +22,10 @@ impl<'a> Reader<'a> {
     fn sets(&self, element: Xml<'a>) -> Vec<Set> {
         let sets = children(element, "resource_set").map(|set| self.resolve(set));
         let read = |set: Xml<'a>| {
-            let mut sequential = truth(set.attribute("sequential")).unwrap_or(true);
+            let sequential = truth(set.attribute("sequential")).unwrap_or(true);
             let mut members = Vec::new();
             for member in children(set, "resource_ref") {
                 let id = member.attribute("id").unwrap_or_default();
-                // A tag in a set makes it a set without an order.
-                sequential &= !self.many.contains_key(id);
                 members.extend(self.members(id));
             }
             let text = |name: &str| set.attribute(name).map(str::to_owned);

@@ -69,6 +69,10 @@ impl<'a> Reader<'a> {
             resource: id.to_owned(),
             agent: [text("class"), text("provider"), text("type")],
             container: resource.attribute("container").map(str::to_owned),
+            locked: resource
+                .attribute("shutdown-lock")
+                .and_then(|time| time.trim().parse().ok())
+                .filter(|time| *time != 0),
             operations: operations.collect(),
         })
     }

@@ -50,6 +50,7 @@ pub(crate) fn build<'a>(input: &'a Cluster, states: &'a [NodeState]) -> Work<'a>
     let mut top = std::mem::take(&mut work.top);
     top.sort_by_key(|rsc| std::cmp::Reverse(work.rscs[*rsc].priority));
     work.top = top;
+    work.link_containers();
     work.link_remotes();
     work
 }
@@ -171,6 +172,19 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Ties resources to those that they run inside.
+    fn link_containers(&mut self) {
+        for rsc in self.rscs.ids() {
+            let me = &self.rscs[rsc];
+            let named = me.spec.config.meta.get("container");
+            let named = named.filter(|id| **id != me.id && self.is_primitive(rsc));
+            if let Some(container) = named.and_then(|id| self.find(id)) {
+                self.rscs[rsc].container = Some(container);
+                self.rscs[container].fillers.push(rsc);
+            }
+        }
+    }
+
     /// Ties connection resources to the nodes that they make.
     fn link_remotes(&mut self) {
         for rsc in self.rscs.ids() {
@@ -181,10 +195,7 @@ impl<'a> Work<'a> {
                 continue;
             };
             self.nodes[node].remote_resource = Some(rsc);
-            let container = self.rscs[rsc].spec.config.meta.get("container").cloned();
-            if let Some(container) = container.and_then(|id| self.find(&id)) {
-                self.rscs[rsc].container = Some(container);
-                self.rscs[container].fillers.push(rsc);
+            if self.rscs[rsc].container.is_some() {
                 let kind = ("#kind".to_owned(), "container".to_owned());
                 self.nodes[node].attributes.extend([kind]);
             } else {
@@ -302,6 +313,7 @@ fn fresh<'a>(
         assigned_score: 0,
         dangling: Vec::new(),
         partial: None,
+        no_promotion_ticket: false,
         container: None,
         fillers: Vec::new(),
         actions: Vec::new(),

@@ -364,8 +364,6 @@ impl Work<'_> {
         }
     }
 
-    fn unpack_ticket(&mut self, _ticket: &input::TicketConstraint) {}
-
     /// Everything that depends on single nodes: health, locks, locations, stickiness, failures.
     pub(crate) fn apply_node_criteria(&mut self) {
         self.apply_shutdown_locks();

@@ -65,11 +65,16 @@ pub(crate) fn sorted(history: &History) -> Vec<&Record> {
 
 impl Work<'_> {
     pub(crate) fn unpack_history(&mut self, node: NodeId, history: &History) {
-        if history.operations.is_empty() {
+        let nothing = history.operations.is_empty();
+        if nothing && !self.options.shutdown_lock {
             return;
         }
         let found = self.resource_of(node, &history.resource);
+        if nothing && found.is_none() {
+            return;
+        }
         let rsc = found.unwrap_or_else(|| self.add_orphan(history));
+        self.unpack_shutdown_lock(rsc, node, history);
         let before = std::mem::replace(&mut self.rscs[rsc].role, Role::Unknown);
         let mut seen = Seen::default();
         for record in sorted(history) {
@@ -84,6 +89,15 @@ impl Work<'_> {
         }
         if before > self.rscs[rsc].role {
             self.rscs[rsc].role = before;
+        }
+    }
+
+    /// A resource of a node that was shut down cleanly waits for it, for as long as is configured.
+    fn unpack_shutdown_lock(&mut self, rsc: RscId, node: NodeId, history: &History) {
+        let limit = self.options.shutdown_lock_limit_s;
+        let holds = |since: i64| limit == 0 || self.input.now <= since.saturating_add(limit);
+        if self.options.shutdown_lock && history.locked.is_some_and(holds) {
+            self.rscs[rsc].lock_node = Some(node);
         }
     }
 

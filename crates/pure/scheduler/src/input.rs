@@ -298,6 +298,9 @@ pub struct History {
     pub agent: [String; 3],
     /// Container, for what ran in one.
     pub container: Option<String>,
+    /// Seconds since 1970 since when it waits for this node to come back.
+    #[serde(default)]
+    pub locked: Option<i64>,
     /// Results in the order of recording.
     pub operations: Vec<Record>,
 }

@@ -44,6 +44,7 @@ mod settings;
 mod simulate;
 mod slots;
 pub mod sort;
+mod tickets;
 mod transitions;
 mod utilization;
 mod work;

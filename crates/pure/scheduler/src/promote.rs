@@ -218,6 +218,9 @@ impl Work<'_> {
             }
         }
         self.add_promotion_wishes(clone);
+        if self.rscs[clone].no_promotion_ticket {
+            self.locate(clone, None, -INFINITY, false);
+        }
         for child in self.rscs[clone].children.clone() {
             let node = self.location(child, Place::Assigned);
             let unmanaged = !self.rscs[child].managed;

@@ -43,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) stop_orphans: bool,
     pub(crate) maintenance: bool,
     pub(crate) shutdown_lock: bool,
+    /// Zero for as long as it takes.
+    pub(crate) shutdown_lock_limit_s: i64,
     pub(crate) concurrent_fencing: bool,
     pub(crate) watchdog: bool,
     pub(crate) unfencing: bool,
@@ -75,6 +77,7 @@ impl Options {
             stop_orphans: flag("stop-orphan-resources", true),
             maintenance: flag("maintenance-mode", false),
             shutdown_lock: flag("shutdown-lock", false),
+            shutdown_lock_limit_s: seconds(get("shutdown-lock-limit")),
             concurrent_fencing: flag("concurrent-fencing", true),
             watchdog: flag("have-watchdog", false),
             unfencing: cluster.unfencing,

@@ -102,6 +102,8 @@ pub(crate) struct Rsc<'a> {
     pub(crate) assigned_score: i32,
     pub(crate) dangling: Vec<NodeId>,
     pub(crate) partial: Option<(NodeId, NodeId)>,
+    /// A ticket is missing without which nothing of it is promoted.
+    pub(crate) no_promotion_ticket: bool,
     pub(crate) container: Option<RscId>,
     pub(crate) fillers: Vec<RscId>,
     /// Its actions but for probes, of which there are many; oldest first.

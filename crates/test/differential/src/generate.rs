@@ -92,6 +92,7 @@ impl Making {
             configuration = configuration.with(Element::new("rsc_defaults", &[]).with_all(block));
         }
         let states = history::states(self);
+        let tickets = self.tickets();
         let quorum = if quorum { "1" } else { "0" };
         Element::new(
             "cib",
@@ -106,7 +107,7 @@ impl Making {
             ],
         )
         .with(configuration)
-        .with(Element::new("status", &[]).with_all(states))
+        .with(Element::new("status", &[]).with_all(states.into_iter().chain(tickets)))
     }
 
     fn score(&mut self) -> String {

@@ -85,7 +85,7 @@ knobs! {
 }
 
 /// The features by name, with the chances that differ from the usual.
-pub const FEATURES: [(&str, &str); 33] = [
+pub const FEATURES: [(&str, &str); 34] = [
     ("simple", ""),
     ("location", "location=90"),
     ("rules", "location=80 rules=80"),
@@ -148,6 +148,10 @@ pub const FEATURES: [(&str, &str); 33] = [
     ),
     ("multiple", "multiple=50 groups=25"),
     ("orphans", "orphans=80 clones=40 groups=15"),
+    (
+        "tickets",
+        "tickets=70 groups=20 clones=30 promotable=50 location=30 colocation=20 unclean=20 no_quorum=5",
+    ),
     (
         "stacks",
         "stacks=80 groups=35 clones=40 promotable=50 location=30 stickiness=30",

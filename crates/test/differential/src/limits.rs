@@ -44,6 +44,10 @@ impl Making {
             let set = self.set_constraint();
             all.extend(set);
         }
+        if self.knobs.tickets > 0 {
+            let tickets = self.needs_tickets();
+            all.extend(tickets);
+        }
         all
     }
 
@@ -75,6 +79,48 @@ impl Making {
             together.set("rsc-role", "Promoted");
         }
         [together, after]
+    }
+
+    fn needs_tickets(&mut self) -> Vec<Element> {
+        let mut all = Vec::new();
+        for (name, promotable) in self.names.clone() {
+            if !self.random.percent(self.knobs.tickets) {
+                continue;
+            }
+            let id = self.id("t");
+            let ticket = self.random.pick(&["east", "west", "nowhere"]);
+            let mut need = Element::new(
+                "rsc_ticket",
+                &[("id", &id), ("rsc", &name), ("ticket", ticket)],
+            );
+            if promotable && self.random.percent(60) {
+                need.set("rsc-role", "Promoted");
+            }
+            if self.random.percent(70) {
+                let policy = self.random.pick(&["stop", "demote", "fence", "freeze"]);
+                need.set("loss-policy", policy);
+            }
+            all.push(need);
+        }
+        all
+    }
+
+    /// What is known of tickets; nothing of some.
+    pub(crate) fn tickets(&mut self) -> Option<Element> {
+        if self.knobs.tickets == 0 {
+            return None;
+        }
+        let mut states = Vec::new();
+        for ticket in ["east", "west"] {
+            let granted = self.random.percent(50).to_string();
+            let mut state = Element::new("ticket_state", &[("id", ticket), ("granted", &granted)]);
+            if self.random.percent(40) {
+                let asleep = self.random.percent(60).to_string();
+                state.set("standby", &asleep);
+            }
+            states.push(state);
+        }
+        Some(Element::new("tickets", &[]).with_all(states))
     }
 
     fn location(&mut self, name: &(String, bool)) -> Element {
