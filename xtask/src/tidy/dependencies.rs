@@ -64,8 +64,11 @@ const RAFT: &[&str] = &[
 /// numbers from a seed, and is built without them.
 const SWITCHED_ON: (&str, &str) = ("rand_core", "getrandom");
 
-/// The one edge that may use another: the keeper arms the guard's lease word.
-const EDGE_TO_EDGE: &[(&str, &str)] = &[("standfast-process", "standfast-guard")];
+/// The one edge that may use others: keepers are started by it, and what it has keepers start.
+const EDGE_TO_EDGE: &[(&str, &str)] = &[
+    ("standfast-process", "standfast-guard"),
+    ("standfast-process", "standfast-ocf"),
+];
 
 /// Where a package of the workspace belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,15 @@ pub fn find_hierarchy() -> Result<PathBuf, String> {
     found.ok_or_else(|| "no cgroup2 file system is mounted".to_owned())
 }
 
+/// The folder of the group that this process is in, if it can be found.
+#[must_use]
+pub fn own() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let group = find_hierarchy().ok()?.join(path);
+    group.join("cgroup.procs").exists().then_some(group)
+}
+
 /// The mount point in a line of mountinfo (proc(5)) whose type is cgroup2.
 fn cgroup2_mount_point(line: &[u8]) -> Option<PathBuf> {
     let mut fields = line.split(|byte| *byte == b' ');

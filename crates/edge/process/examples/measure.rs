@@ -91,6 +91,7 @@ impl Bench {
             node: "alpha".to_owned(),
             network_guard: true,
             keeper: KeeperProgram::default(),
+            agents: PathBuf::from("/usr/lib/ocf"),
         };
         fs::create_dir(&folder).unwrap();
         let (sender, changes) = channel();

@@ -9,6 +9,7 @@ use standfast_model::{
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     thread,
     time::{Duration, Instant},
@@ -16,6 +17,9 @@ use std::{
 
 /// Locked with the rest of the agent's memory, hence small; name lookups need most of it.
 const STACK_BYTES: usize = 256 * 1024;
+
+/// After a monitor's time is over, its runner may take so long to say it.
+const RUNNER_LATE: Duration = Duration::from_millis(1000);
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) start_timeout: Duration,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: Option<String>,
+    /// Where an agent's runner is asked.
+    pub(crate) run_dir: PathBuf,
     /// Who check commands run as; the agent's own user when empty.
     pub(crate) user: Option<String>,
 }
@@ -162,6 +168,13 @@ impl Asking {
             CheckKind::Exec(command) => self.execute(command, timeout),
             CheckKind::Tcp(address) => http::connect(address, timeout).map(drop),
             CheckKind::Http(url) => http::check(url, timeout),
+            CheckKind::Agent => {
+                // The runner itself ends what takes too long, and says so.
+                let timeout = timeout.saturating_add(RUNNER_LATE).min(longest);
+                let stopped = &self.stopped;
+                let wanted = || matches!(stopped.try_recv(), Err(TryRecvError::Empty));
+                standfast_ocf::ask(&self.plan.run_dir, timeout, &wanted)
+            }
         }
     }
 

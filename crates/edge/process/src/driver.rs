@@ -32,8 +32,10 @@ pub struct ProcessSettings {
     pub node: String,
     /// Whether the network guard is attached.
     pub network_guard: bool,
-    /// How a keeper is executed.
+    /// How a keeper is executed. The same program with `ocf-runner` runs resource agents.
     pub keeper: KeeperProgram,
+    /// Where resource agents are.
+    pub agents: PathBuf,
 }
 
 /// The driver. Dropping it ends its thread and its checks, and leaves what runs to its keepers.

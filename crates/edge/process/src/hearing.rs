@@ -72,6 +72,7 @@ impl Worker {
             start_timeout,
             environment: spec::environment_of_checks(running.handle.spec()),
             directory: config.directory.clone(),
+            run_dir: running.handle.spec().run_dir.clone(),
             user: config.user.clone(),
         };
         let (orders, name, serial) = (self.orders.clone(), resource.clone(), running.serial);

@@ -141,6 +141,11 @@ impl Running {
         let why = match reason {
             Reason::LeaseExpired if !starting => return InstanceChange::LeaseEnded,
             Reason::LeaseExpired => "its lease ended before it was ready".to_owned(),
+            Reason::Exited if self.config.agent.is_some() => match self.reason_of_runner() {
+                Some(why) if starting => return InstanceChange::StartFailed(why),
+                Some(why) => return InstanceChange::Exited(why),
+                None => "the runner of its agent ended".to_owned(),
+            },
             Reason::Exited => match exit {
                 Some(Exit::Code(code)) => format!("exited with code {code}"),
                 Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
@@ -157,6 +162,12 @@ impl Running {
         } else {
             InstanceChange::Exited(why)
         }
+    }
+
+    /// What an agent's runner said before it ended by itself.
+    fn reason_of_runner(&self) -> Option<String> {
+        let why = standfast_ocf::reason(&self.handle.spec().run_dir)?;
+        Some(secret::hide(self, &why))
     }
 
     /// Whether its guards let it run at this instant.

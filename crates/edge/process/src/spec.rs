@@ -3,12 +3,15 @@
 use crate::{driver::ProcessSettings, secret};
 use standfast_guard::{KeeperSpec, Output, StopRequest};
 use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
+use standfast_ocf::Order;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Kept output of each resource, twice at most.
 const OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
 /// After a kill the tree may take this long to be gone before the stop counts as not confirmed.
 pub(crate) const CONFIRM_MS: u64 = 1000;
+/// A monitor has this long where no health is asked for.
+const MONITOR_MS: u64 = 30_000;
 /// The plan that an instance was started under, kept with the keeper (in the environment, where
 /// nothing of it can be lost) for the next agent.
 const SINCE: &str = "STANDFAST_SINCE";
@@ -16,7 +19,7 @@ const SINCE: &str = "STANDFAST_SINCE";
 /// What the keeper is asked to run.
 ///
 /// # Errors
-/// A secret file that cannot be read.
+/// A secret file that cannot be read, or an agent that is not installed.
 pub(crate) fn keeper_spec(
     settings: &ProcessSettings,
     resource: &ResourceId,
@@ -26,10 +29,23 @@ pub(crate) fn keeper_spec(
     let mut environment = environment(settings, resource, config);
     environment.extend(secret::read(config)?);
     environment.insert(SINCE.to_owned(), since.to_string());
+    let command = match &config.agent {
+        None => config.command.clone(),
+        Some(agent) => {
+            let given = standfast_ocf::environment(
+                &settings.agents,
+                &settings.node,
+                resource.as_str(),
+                agent,
+            );
+            environment.extend(given);
+            runner(settings, resource, config, &agent.name)?
+        }
+    };
     Ok(KeeperSpec {
         name: resource.to_string(),
         run_dir: run_dir(settings, resource),
-        command: config.command.clone(),
+        command,
         environment,
         working_directory: config.directory.as_ref().map(PathBuf::from),
         user: config.user.clone(),
@@ -47,6 +63,29 @@ pub(crate) fn keeper_spec(
         },
         confirm_ms: CONFIRM_MS,
     })
+}
+
+/// The command line of an agent's runner.
+fn runner(
+    settings: &ProcessSettings,
+    resource: &ResourceId,
+    config: &ProcessConfig,
+    agent: &str,
+) -> Result<Vec<String>, String> {
+    let health = config.health.as_ref();
+    let order = Order {
+        name: agent.to_owned(),
+        program: standfast_ocf::find(&settings.agents, agent)?,
+        run_dir: run_dir(settings, resource),
+        start_ms: millis(config.start_timeout),
+        stop_ms: millis(config.stop_timeout),
+        monitor_ms: health.map_or(MONITOR_MS, |health| millis(health.timeout)),
+        interval_ms: health.map_or(0, |health| millis(health.interval)),
+    };
+    let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
+    // Where the keeper executes its own program, so does the runner.
+    let program = settings.keeper.path.display().to_string();
+    Ok(vec![program, "ocf-runner".to_owned(), order])
 }
 
 /// A small clean environment, who it is, and what the configuration adds.

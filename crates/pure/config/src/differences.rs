@@ -3,7 +3,7 @@
 use crate::timing::{ms, percent};
 use standfast_model::{
     config::{
-        CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
+        AgentConfig, CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
     fence::{FenceDevice, Fencing},
@@ -217,7 +217,10 @@ fn score(value: i64) -> String {
 
 fn resource_summary(resource: &ResourceConfig) -> String {
     match &resource.kind {
-        ResourceKind::Process(process) => format!("process {}", process.command.join(" ")),
+        ResourceKind::Process(process) => match &process.agent {
+            Some(agent) => format!("agent {}", agent.name),
+            None => format!("process {}", process.command.join(" ")),
+        },
         ResourceKind::Vip(vip) => format!("vip {}", vip.addresses.join(" ")),
     }
 }
@@ -274,7 +277,21 @@ fn vip(lines: &mut Lines, old: &VipConfig, new: &VipConfig) {
     );
 }
 
+fn agent(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
+    let none = AgentConfig::default();
+    let (old, new) = (old.agent.as_deref(), new.agent.as_deref());
+    let name = |agent: Option<&AgentConfig>| option(agent.map(|agent| &agent.name));
+    lines.value("agent", &name(old), &name(new));
+    let (old, new) = (old.unwrap_or(&none), new.unwrap_or(&none));
+    let names: BTreeSet<&String> = old.parameters.keys().chain(new.parameters.keys()).collect();
+    for name in names {
+        let value = |agent: &AgentConfig| option(agent.parameters.get(name));
+        lines.value(&format!("parameter {name}"), &value(old), &value(new));
+    }
+}
+
 fn process(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
+    agent(lines, old, new);
     lines.value("command", &list(&old.command), &list(&new.command));
     lines.value(
         "user",
@@ -338,6 +355,7 @@ fn check(check: Option<&CheckConfig>) -> String {
         CheckKind::Exec(command) => format!("exec {}", list(command)),
         CheckKind::Tcp(target) => format!("tcp {target}"),
         CheckKind::Http(url) => format!("http {url}"),
+        CheckKind::Agent => "monitor".to_owned(),
     };
     let (interval, timeout) = (ms(check.interval), ms(check.timeout));
     format!(

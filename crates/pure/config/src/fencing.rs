@@ -4,22 +4,20 @@
 
 use crate::{
     mistake::{Mistake, Report},
-    process::read_secret_file,
-    section::{Found, Section, check_name, string_of, strings_of, wrong_type},
+    parameters,
+    section::{Found, Section, check_name, strings_of, wrong_type},
 };
 use standfast_model::{
     config::NodeConfig,
-    fence::{FenceDevice, RESERVED, is_parameter, is_secret},
+    fence::{FenceDevice, RESERVED, is_parameter},
     id::{DeviceId, NodeId},
     time::Micros,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use toml::{Spanned, de::DeValue};
+use toml::de::DeValue;
 
 /// Most devices of a cluster: two for each node, and some to spare.
 const MAX_DEVICES: usize = 64;
-/// Most parameters of a device.
-const MAX_PARAMETERS: usize = 64;
 /// Most levels of a node.
 const MAX_LEVELS: usize = 9;
 
@@ -76,7 +74,8 @@ fn read_device(mut table: Section<'_>, report: &mut Report<'_>, nodes: &Nodes) -
         device.agent = agent.value;
     }
     if let Some(parameters) = table.section(report, "parameters") {
-        read_parameters(&parameters, report, &mut device);
+        (device.parameters, device.secret_parameters) =
+            parameters::read(&parameters, report, &wrong_name);
     }
     read_nodes(&mut table, report, nodes, &mut device);
     if let Some(found) = table.millis(report, "timeout_ms", 1000..=600_000) {
@@ -95,35 +94,6 @@ fn read_device(mut table: Section<'_>, report: &mut Report<'_>, nodes: &Nodes) -
     device
 }
 
-/// Parameters by value, and parameters by file: `ip = "10.0.0.9"`, `password = { secret_file = "/path" }`.
-fn read_parameters(section: &Section<'_>, report: &mut Report<'_>, device: &mut FenceDevice) {
-    const WANTED: &str = "a text, a whole number, true, false, or { secret_file = \"/path\" }";
-    let mut count = 0_usize;
-    for (name, value) in section.entries() {
-        count += 1;
-        if let Some(mistake) = wrong_name(&name) {
-            report.mistake(name.at, mistake);
-            continue;
-        }
-        if let DeValue::Table(_) = value.get_ref() {
-            if let Some(file) = read_secret_file(value, &name, report) {
-                device.secret_parameters.insert(name.value, file);
-            }
-        } else if is_secret(&name.value) {
-            let problem = "is a secret, and would be on every node's disk";
-            let mistake = Mistake::new(&name.path, problem);
-            report.mistake(value.span(), mistake.allowed("{ secret_file = \"/path\" }"));
-        } else if let Some(text) = read_value(value, &name, report, WANTED) {
-            device.parameters.insert(name.value, text);
-        }
-    }
-    if count > MAX_PARAMETERS {
-        let mistake = Mistake::new(&section.path, format!("has {count} parameters"));
-        let allowed = format!("at most {MAX_PARAMETERS}");
-        report.mistake(section.at.clone(), mistake.allowed(allowed));
-    }
-}
-
 fn wrong_name(name: &Found<String>) -> Option<Mistake> {
     if !is_parameter(&name.value) {
         let mistake = Mistake::new(&name.path, "is no name of a parameter");
@@ -136,31 +106,6 @@ fn wrong_name(name: &Found<String>) -> Option<Mistake> {
         &name.path,
         format!("cannot be given: {instead}"),
     ))
-}
-
-fn read_value(
-    value: &Spanned<DeValue<'_>>,
-    name: &Found<String>,
-    report: &mut Report<'_>,
-    wanted: &str,
-) -> Option<String> {
-    match value.get_ref() {
-        DeValue::Boolean(value) => Some(value.to_string()),
-        DeValue::Integer(written) => {
-            let number = i64::from_str_radix(written.as_str(), written.radix()).ok();
-            number.map(|number| number.to_string())
-        }
-        DeValue::String(text) if text.contains(['\n', '\r']) => {
-            let mistake = Mistake::new(&name.path, "has more than one line");
-            report.mistake(value.span(), mistake.allowed("one line"));
-            None
-        }
-        DeValue::String(_) => string_of(value, name.path.clone(), report).map(|found| found.value),
-        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            wrong_type(report, value, &name.path, wanted);
-            None
-        }
-    }
 }
 
 /// Either a list of nodes, or a table with what the device calls each.
@@ -185,7 +130,12 @@ fn read_nodes(
         DeValue::Table(_) => {
             let section = Section::of(value, path.clone(), report);
             for (name, value) in section.iter().flat_map(Section::entries) {
-                let plug = read_value(value, &name, report, "a text in quotes, or a whole number");
+                let plug = parameters::read_value(
+                    value,
+                    &name,
+                    report,
+                    "a text in quotes, or a whole number",
+                );
                 if plug.is_some() {
                     add_node(name, plug, report, nodes, device);
                 }

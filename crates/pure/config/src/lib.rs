@@ -9,7 +9,7 @@
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
 //! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
-//! | `[resources.NAME]` | `kind` (`process` or `vip`) with its settings, failure policy, `maintenance` |
+//! | `[resources.NAME]` | `kind` (`process`, `vip` or `ocf`) with its settings, failure policy, `maintenance` |
 //!
 //! A resource that no group names gets a group of its own name. `maintenance = true` on a resource
 //! puts its whole group into maintenance: members of a group start and stop together.
@@ -31,7 +31,10 @@ mod fencing;
 mod mistake;
 mod node;
 mod nodes;
+mod ocf;
 mod pair;
+mod parameters;
+mod place;
 mod process;
 mod references;
 mod resources;
@@ -43,6 +46,7 @@ pub use addresses_file::{MAX_ADDRESSES, parse_addresses};
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
 pub use node::{AccessSettings, NodeSettings, WatchdogSettings, parse_node};
+pub use place::{mistake_at, warning_at};
 pub use text::{HIDDEN, completed, redacted};
 
 use mistake::Report;

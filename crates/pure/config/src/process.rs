@@ -22,7 +22,7 @@ const SIGNALS: [(&str, i32); 7] = [
     ("WINCH", 28),
 ];
 
-const DAY_MS: u32 = 86_400_000;
+pub(crate) const DAY_MS: u32 = 86_400_000;
 
 pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessConfig {
     let mut process = ProcessConfig {

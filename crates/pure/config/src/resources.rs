@@ -1,9 +1,9 @@
-//! `[resources.NAME]`: what every kind shares, and addresses. Processes have a module of their own.
+//! `[resources.NAME]`: what every kind shares, and addresses. Processes and agents have modules of their own.
 
 use crate::{
     address,
     mistake::{Mistake, Report},
-    process,
+    ocf, process,
     references::Found as Names,
     section::{Section, check_name},
 };
@@ -19,6 +19,7 @@ const MAX_RESOURCES: usize = 500;
 #[derive(Clone, Copy)]
 enum Kind {
     Process,
+    Ocf,
     Vip,
 }
 
@@ -64,10 +65,15 @@ fn read_resource(
     if !table.has("kind") && !table.misspelt(report, "kind") {
         table.missing(report, "kind");
     }
-    let kinds = [("process", Kind::Process), ("vip", Kind::Vip)];
+    let kinds = [
+        ("process", Kind::Process),
+        ("vip", Kind::Vip),
+        ("ocf", Kind::Ocf),
+    ];
     // Without a kind nobody knows which keys are right: only the kind is reported.
     let kind = match table.choice(report, "kind", &kinds)? {
         Kind::Process => ResourceKind::Process(process::read(&mut table, report)),
+        Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report)),
         Kind::Vip => ResourceKind::Vip(read_vip(&mut table, report, names)),
     };
     table.finish(report);

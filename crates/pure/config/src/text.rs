@@ -31,7 +31,8 @@ pub fn redacted(text: &str) -> String {
 }
 
 fn secret_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
-    let mut places = fence_places(root);
+    let mut places = parameter_places(root, "fence");
+    places.extend(parameter_places(root, "resources"));
     let Some(DeValue::Table(resources)) = root.get("resources").map(toml::Spanned::get_ref) else {
         return places;
     };
@@ -53,17 +54,17 @@ fn secret_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
     places
 }
 
-/// Secrets of fence devices: a text that has one is refused, but may be shown before it is read.
-fn fence_places(root: &DeTable<'_>) -> Vec<Range<usize>> {
+/// Secrets of fence devices and resource agents: a text that has one is refused, but may be shown before it is read.
+fn parameter_places(root: &DeTable<'_>, tables: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
-    let Some(DeValue::Table(devices)) = root.get("fence").map(toml::Spanned::get_ref) else {
+    let Some(DeValue::Table(tables)) = root.get(tables).map(toml::Spanned::get_ref) else {
         return places;
     };
-    for device in devices.values() {
-        let DeValue::Table(device) = device.get_ref() else {
+    for table in tables.values() {
+        let DeValue::Table(table) = table.get_ref() else {
             continue;
         };
-        let parameters = device.get("parameters").map(toml::Spanned::get_ref);
+        let parameters = table.get("parameters").map(toml::Spanned::get_ref);
         let Some(DeValue::Table(parameters)) = parameters else {
             continue;
         };

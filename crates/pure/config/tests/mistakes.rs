@@ -50,6 +50,10 @@ zzzz = 1
 kind = "vip"
 addresses = ["10.0.0.100/24"]
 zzzz = 1
+[resources.ocf]
+kind = "ocf"
+agent = "ocf:heartbeat:nginx"
+zzzz = 1
 "#;
 
 /// The same for the file of one machine.

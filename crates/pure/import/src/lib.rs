@@ -22,6 +22,7 @@ mod groups;
 mod names;
 mod nodes;
 mod notes;
+mod ocf;
 mod process;
 mod properties;
 mod resources;

@@ -1,6 +1,6 @@
 //! Commands that stay in the foreground: the agent `anything`.
 //!
-//! Not for agents that know one certain service: there is no kind for those yet.
+//! Not for agents that know one certain service (`ocf`).
 
 use standfast_scheduler::input::Resource;
 

@@ -9,7 +9,7 @@ use standfast_scheduler::{
 
 use crate::{
     draft::{Draft, Group, Resource as Made, renamed},
-    process,
+    ocf, process,
     source::{Source, Xml, agent, children},
     vip, write,
 };
@@ -203,9 +203,15 @@ fn read_primitive(source: &Source<'_>, resource: &Resource, draft: &mut Draft) -
             ("vip", vip::read(resource, draft)?)
         }
         ("ocf", "heartbeat", "anything") => ("process", process::read(source, resource, draft)?),
+        _ if ocf::runs(resource) => ("ocf", ocf::read(source, resource, draft)),
         _ => {
             let what = format!("{} {}", resource.id, agent(resource));
-            draft.not_expressed(&what, no_kind(resource));
+            let reason = no_kind(resource).map(str::to_owned);
+            let reason = reason.or_else(|| ocf::why_not(resource));
+            draft.not_expressed(
+                &what,
+                reason.as_deref().unwrap_or("there is no kind for it yet"),
+            );
             return None;
         }
     };
@@ -229,24 +235,18 @@ fn read_primitive(source: &Source<'_>, resource: &Resource, draft: &mut Draft) -
     Some(name)
 }
 
-fn no_kind(resource: &Resource) -> &'static str {
+/// What is known better than the agent's name says.
+fn no_kind(resource: &Resource) -> Option<&'static str> {
     let [class, _, kind] = &resource.agent;
     match (class.as_str(), kind.as_str()) {
-        (_, "ping" | "pingd" | "ethmonitor") => {
-            "there is no kind for it; `gateway` of a vip moves a group away from a node that is cut off"
-        }
-        (_, "remote") => "every node here runs an agent of its own",
-        (_, "Filesystem" | "LVM" | "LVM-activate" | "drbd") => {
-            "there is no kind for it yet, and shared disks are not promised"
-        }
-        ("systemd" | "service" | "lsb" | "upstart", _) => {
-            "there is no kind for it yet; a program that can stay in the foreground is kind = \"process\""
-        }
-        (
-            _,
-            "nginx" | "apache" | "haproxy" | "squid" | "named" | "postfix" | "tomcat" | "Xinetd",
-        ) => "there is no kind for it yet; run the program in the foreground as kind = \"process\"",
-        _ => "there is no kind for it yet",
+        (_, "ping" | "pingd" | "ethmonitor") => Some(
+            "there is no kind for it; `gateway` of a vip moves a group away from a node that is cut off",
+        ),
+        (_, "remote") => Some("every node here runs an agent of its own"),
+        ("systemd" | "service" | "lsb" | "upstart", _) => Some(
+            "there is no kind for it yet; a program that can stay in the foreground is kind = \"process\"",
+        ),
+        _ => None,
     }
 }
 
@@ -320,10 +320,11 @@ fn note_operations(resource: &Resource, kind: &str, draft: &mut Draft) {
                     "the kernel tells at once when a process ends; `health` asks for more",
                 );
             }
+            ("monitor", "ocf") => ocf::note_monitor(resource, operation, draft),
             ("monitor", _) => {
                 draft.not_needed(&what, "the kernel tells at once when an address is gone")
             }
-            ("start" | "stop", "process") => {}
+            ("start" | "stop", "process" | "ocf") => {}
             ("start" | "stop", _) => {
                 let what = format!("{} timeout of {name}", resource.id);
                 draft.not_needed(&what, "an address comes and goes at once");

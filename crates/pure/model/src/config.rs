@@ -211,6 +211,19 @@ pub struct ProcessConfig {
     pub stop_signal: i32,
     /// Runs in a process-id namespace of its own, so that nothing of it survives the keeper.
     pub private_pids: bool,
+    /// An OCF resource agent starts, stops and checks it: there is no command then, and the checks ask the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<AgentConfig>>,
+}
+
+/// An OCF resource agent with what it is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// `ocf:PROVIDER:TYPE`.
+    pub name: String,
+    /// Its parameters, by name. Those in `secret_environment` come on top, under `OCF_RESKEY_NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// A check of a process.
@@ -236,6 +249,8 @@ pub enum CheckKind {
     Tcp(String),
     /// An HTTP URL (`http://host:port/path`) that answers 200 to 399.
     Http(String),
+    /// The resource's agent, asked for `monitor` once its start is over.
+    Agent,
 }
 
 /// Addresses that follow the lease.
@@ -282,7 +297,7 @@ impl ClusterConfig {
     }
 
     /// The feature level of what is in it. An older program would leave out what it does not know: act
-    /// where it is to observe, start a command without its password, fence nobody.
+    /// where it is to observe, start a command without its password or no agent at all, fence nobody.
     #[must_use]
     pub fn level(&self) -> u32 {
         let has_secrets = |resource: &ResourceConfig| match &resource.kind {
@@ -292,7 +307,12 @@ impl ClusterConfig {
         let fences = |resource: &ResourceConfig| {
             resource.failure.fence_on_stop_failure || resource.needs_fencing
         };
-        if !self.fencing.is_empty() || self.resources.values().any(fences) {
+        let has_agent = |resource: &ResourceConfig| match &resource.kind {
+            ResourceKind::Process(process) => process.agent.is_some(),
+            ResourceKind::Vip(_) => false,
+        };
+        let new = |resource: &ResourceConfig| fences(resource) || has_agent(resource);
+        if !self.fencing.is_empty() || self.resources.values().any(new) {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {
             2

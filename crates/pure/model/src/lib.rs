@@ -10,6 +10,7 @@
 )]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod authority;
 pub mod command;
 pub mod config;
@@ -37,5 +38,5 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal |
+/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal; resource agents |
 pub const FEATURE_LEVEL: u32 = 3;

@@ -267,6 +267,7 @@ fn start_edges(
         run_dir: options.run.join("keepers"),
         output_dir: options.state.join("output"),
         keeper: standfast_guard::KeeperProgram::default(),
+        agents: PathBuf::from(standfast_ocf::ROOT),
         cgroup_parent: options.cgroup.clone(),
         node: identity.node.clone(),
         network_guard: guards.network,

@@ -2,7 +2,7 @@
 //! and the editor come through here as well.
 
 use super::{
-    ApplyArgs, PlanArgs,
+    ApplyArgs, PlanArgs, agents,
     ask::{Agent, look_at_state, unexpected},
     config_args::HowArgs,
     exit, print,
@@ -208,8 +208,12 @@ pub(super) fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), F
 pub(super) fn check(text: &str, name: &str, json: bool) -> Result<ClusterConfig, Failure> {
     match standfast_config::parse(text, name) {
         Ok((config, warnings)) => {
-            for warning in warnings {
+            let found = agents::judge(&config, (text, name));
+            for warning in warnings.iter().chain(&found.warnings) {
                 writeln!(io::stderr(), "{warning}").ok();
+            }
+            if !found.mistakes.is_empty() {
+                return Err(refuse(&found.mistakes, json));
             }
             Ok(config)
         }

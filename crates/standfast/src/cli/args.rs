@@ -148,6 +148,12 @@ pub enum Command {
     /// Keep one resource (started by the agent)
     #[command(hide = true)]
     Keeper(KeeperArgs),
+    /// Run a resource agent (started by a keeper)
+    #[command(hide = true)]
+    OcfRunner {
+        /// What to run, as the agent wrote it
+        order: String,
+    },
     /// Write manual pages and shell completions into a folder (what the package is made with)
     #[command(hide = true)]
     Pages(PagesArgs),

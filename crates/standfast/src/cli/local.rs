@@ -89,6 +89,16 @@ pub(super) fn keeper(args: &KeeperArgs) -> std::process::ExitCode {
     standfast_guard::keeper::run(&args.folder)
 }
 
+/// What a keeper runs in the place of a command when an agent does the work.
+pub(super) fn ocf_runner(order: &str) -> std::process::ExitCode {
+    let Ok(order) = serde_json::from_str(order) else {
+        // Only a keeper starts this, with what this very program has written.
+        return std::process::ExitCode::from(super::exit::USAGE);
+    };
+    let group = standfast_guard::cgroup::own();
+    std::process::ExitCode::from(standfast_ocf::run(order, group.as_deref()))
+}
+
 pub(super) fn token(socket: &Path) -> Result<(), Failure> {
     match Agent::connect(socket)?.ask(&Request::Token)? {
         Response::Token { token } => print(&format!("{token}\n")),

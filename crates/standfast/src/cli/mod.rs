@@ -3,6 +3,7 @@
 //! Every command gives `Ok` or a `Failure` with its exit code; [`run`] is the only place that turns
 //! one into the other. Nothing here decides: the agent answers, `render` says it.
 
+mod agents;
 mod apply;
 mod archive;
 mod args;
@@ -69,8 +70,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
-    if let Command::Keeper(args) = &cli.command {
-        return local::keeper(args);
+    match &cli.command {
+        Command::Keeper(args) => return local::keeper(args),
+        Command::OcfRunner { order } => return local::ocf_runner(order),
+        _ => {}
     }
     finish(defaults::check(&cli).and_then(|()| dispatch(&cli)))
 }
@@ -96,8 +99,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Token => local::token(socket),
         Command::Join(args) => set_up::join(args, false),
         Command::Witness(args) => set_up::join(args, true),
-        // Has its own exit code, and has been dealt with.
-        Command::Keeper(_) => Ok(()),
+        // They have their own exit codes, and have been dealt with.
+        Command::Keeper(_) | Command::OcfRunner { .. } => Ok(()),
         Command::Pages(args) => pages::write(&args.folder),
         Command::Demo(args) => crate::demo::run(args),
         Command::Apply(args) => apply::apply(socket, args),

@@ -85,9 +85,14 @@ fn resource_lines(
 ) -> Vec<ResourceLine> {
     let state = &view.state;
     let kind = match state.config.resources.get(resource).map(|r| &r.kind) {
+        Some(ResourceKind::Process(process)) if process.agent.is_some() => "ocf",
         Some(ResourceKind::Process(_)) => "process",
         Some(ResourceKind::Vip(_)) => "vip",
         None => "",
+    };
+    let agent = match state.config.resources.get(resource).map(|r| &r.kind) {
+        Some(ResourceKind::Process(process)) => process.agent.as_ref().map(|a| a.name.clone()),
+        Some(ResourceKind::Vip(_)) | None => None,
     };
     let home = assignment.and_then(|a| a.node.as_ref());
     let mut lines = Vec::new();
@@ -95,6 +100,7 @@ fn resource_lines(
         lines.push(ResourceLine {
             name: resource.to_string(),
             kind,
+            agent: agent.clone(),
             node: node.map(ToString::to_string),
             phase,
         });

@@ -176,7 +176,7 @@ fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> 
     vec![
         Cell::from(of_group(group.name.clone())),
         Cell::from(line.name.as_str()),
-        Cell::from(line.kind),
+        Cell::from(line.agent.as_deref().unwrap_or(line.kind)),
         Cell::from(line.node.as_deref().unwrap_or("-")),
         Cell::new(tone, line.phase.as_str()),
         Cell::from(of_group(group.since_ms.map_or_else(dash, utc))),

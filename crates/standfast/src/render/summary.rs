@@ -139,8 +139,11 @@ pub struct GroupLine {
 pub struct ResourceLine {
     /// Its name.
     pub name: String,
-    /// `process` or `vip`.
+    /// `process`, `ocf` or `vip`.
     pub kind: &'static str,
+    /// The resource agent of an `ocf` resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// The node, if it belongs or is anywhere.
     pub node: Option<String>,
     /// What it is doing there; `unknown` where nobody can tell.

@@ -184,6 +184,7 @@ fn start_driver(
         cgroup_parent: PathBuf::from(group),
         node: "alpha".to_owned(),
         network_guard: true,
+        agents: folder.join("ocf"),
         keeper: KeeperProgram {
             path: PathBuf::from(PROGRAM),
             arguments: vec!["keeper".to_owned()],

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["keeper", run_dir] => return standfast_guard::keeper::run(Path::new(run_dir)),
+        ["ocf-runner", order] => return run_agent(order),
         ["beat", file] => beat(file),
         ["describe", file] => describe(file),
         ["describe-and-stay", file] => describe(file).map(|()| thread::sleep(Duration::MAX)),
@@ -28,6 +29,14 @@ fn main() -> ExitCode {
             writeln!(io::stderr(), "{error}").ok();
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run_agent(order: &str) -> ExitCode {
+    let group = standfast_guard::cgroup::own();
+    match serde_json::from_str(order) {
+        Ok(order) => ExitCode::from(standfast_ocf::run(order, group.as_deref())),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -1,0 +1,46 @@
+//! Finding an agent's program. Not for what it says.
+
+use rustix::process::geteuid;
+use standfast_model::agent::parts;
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+/// Where the agents are, below `resource.d`, and what they share.
+pub const ROOT: &str = "/usr/lib/ocf";
+
+/// The program of an agent (`ocf:PROVIDER:TYPE`).
+///
+/// # Errors
+/// It is not installed, may not be executed, or could be changed by somebody else than root; as a sentence.
+pub fn find(root: &Path, name: &str) -> Result<PathBuf, String> {
+    let (provider, kind) =
+        parts(name).ok_or_else(|| format!("{name:?} is no resource agent (ocf:PROVIDER:TYPE)"))?;
+    let path = root.join("resource.d").join(provider).join(kind);
+    let metadata = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Err(format!("{} is no program", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(match provider {
+                "heartbeat" => {
+                    format!("{name} is not installed here (Debian: package resource-agents)")
+                }
+                _ => format!(
+                    "{name} is not installed here: there is no {}",
+                    path.display()
+                ),
+            });
+        }
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    if metadata.mode() & 0o111 == 0 {
+        return Err(format!("{} may not be executed", path.display()));
+    }
+    let own = geteuid().as_raw();
+    if metadata.mode() & 0o022 != 0 || (metadata.uid() != 0 && metadata.uid() != own) {
+        let text = "can be changed by others than root; it would be run as root";
+        return Err(format!("{} {text}", path.display()));
+    }
+    Ok(path)
+}

@@ -1,0 +1,35 @@
+//! OCF resource agents: what they are called and where they are, what they say of themselves, what they are given, what
+//! their exit codes mean; and the runner, which lives under a keeper and runs one agent's actions.
+//!
+//! | | who calls it |
+//! |---|---|
+//! | [`find`], [`metadata`], [`problems`] | whoever checks a configuration |
+//! | [`environment`], [`Order`] | the process driver, before it has a keeper started |
+//! | [`run`] | the program that the keeper starts |
+//! | [`ask`], [`reason`] | the process driver's checks, and the driver when it has ended |
+//!
+//! Everything that an agent starts lives under the keeper, with the runner, and is killed with it: this crate ends
+//! no lease. It decides nothing: not whether something is started again, and not where.
+
+mod ask;
+mod check;
+mod code;
+mod enclose;
+mod environment;
+mod find;
+mod metadata;
+mod output;
+mod runner;
+mod spawn;
+
+pub use ask::{ask, reason};
+pub use check::{Problem, problems, repeated};
+pub use environment::{PREFIX, environment};
+pub use find::{ROOT, find};
+pub use metadata::{Kind, Metadata, Parameter, metadata};
+pub use runner::{Order, run};
+
+/// The runner's socket in its run folder.
+const SOCKET: &str = "agent";
+/// Why the runner ended by itself, in its run folder.
+const REASON: &str = "reason";

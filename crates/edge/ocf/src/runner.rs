@@ -1,0 +1,482 @@
+//! The runner: the first program under a keeper whose resource is an agent. It starts, answers who asks, and stops.
+//!
+//! Everything that the agent starts is its descendant or its namespace's, in the keeper's control group. It ends no lease
+//! and restarts nothing. One thread, which waits for one thing only: [`Runner::turn`].
+
+use crate::{
+    REASON, SOCKET, code,
+    enclose::enclose,
+    output::Output,
+    spawn::{Action, Group},
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, test_kill_process, wait},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A killed action may take this long to be gone before it is left behind.
+const DIES_WITHIN: Duration = Duration::from_millis(200);
+/// Between two looks because a process of the service ended.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// More who ask at once than there are.
+const MAX_ASKING: usize = 16;
+/// Ended processes of nobody's that are remembered.
+const MAX_GONE: usize = 256;
+/// Numbers below are given out again too soon, and by the kernel to its own.
+const FIRST_PID: u32 = 1000;
+
+/// What a runner is told, in its one argument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// `ocf:PROVIDER:TYPE`.
+    pub name: String,
+    /// The agent's program.
+    pub program: PathBuf,
+    /// The keeper's run folder, where the runner is asked.
+    pub run_dir: PathBuf,
+    /// How long a start may take, milliseconds; whoever ordered it sees to that.
+    pub start_ms: u64,
+    /// The same for a stop; the keeper sees to that.
+    pub stop_ms: u64,
+    /// A `monitor` that takes longer is killed, milliseconds.
+    pub monitor_ms: u64,
+    /// Between two of them, milliseconds.
+    pub interval_ms: u64,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    Code(i32),
+    Signal(i32),
+    TimedOut,
+    /// A stop was asked for meanwhile.
+    Interrupted,
+    NotStarted(String),
+}
+
+/// An action that is over, with what it said.
+#[derive(Clone, Debug)]
+struct Finished {
+    ended: Ended,
+    said: String,
+}
+
+/// Runs an agent until its resource is to be stopped or has failed; returns the exit code. `group` is the control group
+/// of this process, if there is one.
+#[must_use]
+pub fn run(order: Order, group: Option<&Path>) -> u8 {
+    match Runner::new(order, group) {
+        Ok(runner) => runner.live(),
+        Err(error) => {
+            say(&format!("the agent's runner cannot begin: {error}"));
+            1
+        }
+    }
+}
+
+fn say(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+struct Runner {
+    order: Order,
+    group: Option<Group>,
+    listener: UnixListener,
+    terminations: UnixStream,
+    deaths: UnixStream,
+    /// Who waits for a `monitor`.
+    asking: Vec<UnixStream>,
+    /// The action under way, for those who ask; `nothing` between two.
+    doing: &'static str,
+    /// A stop was asked for.
+    ending: bool,
+    /// Processes that ended and were not looked at yet.
+    gone: Vec<(Pid, WaitStatus)>,
+    /// What the start left running, by number.
+    daemons: BTreeSet<i32>,
+    /// Pipes of actions that are over and whose other end is still open: what they started writes there.
+    outputs: Vec<Output>,
+    /// A `monitor` that was killed and is not gone.
+    stuck: Option<Pid>,
+}
+
+impl Runner {
+    fn new(order: Order, group: Option<&Path>) -> io::Result<Self> {
+        // Orphans come to this process, which hears of their end.
+        set_child_subreaper(Some(rustix::process::getpid()))?;
+        let pipe = |signal| -> io::Result<UnixStream> {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            signal_hook::low_level::pipe::register(signal, write)?;
+            Ok(read)
+        };
+        let (terminations, deaths) = (
+            pipe(signal_hook::consts::SIGTERM)?,
+            pipe(signal_hook::consts::SIGCHLD)?,
+        );
+        for name in [SOCKET, REASON] {
+            match fs::remove_file(order.run_dir.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let listener = UnixListener::bind(order.run_dir.join(SOCKET))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            group: Group::below(group),
+            order,
+            listener,
+            terminations,
+            deaths,
+            asking: Vec::new(),
+            doing: "start",
+            ending: false,
+            gone: Vec::new(),
+            daemons: BTreeSet::new(),
+            outputs: Vec::new(),
+            stuck: None,
+        })
+    }
+
+    fn live(mut self) -> u8 {
+        skip_old_numbers();
+        if let Err(why) = enclose() {
+            self.give_reason(&why);
+            return 1;
+        }
+        make_temporary_folder();
+        self.clean();
+        if !self.ending {
+            let start = self.act("start");
+            if !self.ending && start.ended != Ended::Code(code::SUCCESS) {
+                let why = self.describe("start", &start);
+                return self.fail(&why);
+            }
+        }
+        self.serve()
+    }
+
+    /// Asks whether it is cleanly stopped, and stops it if it is anything else: remains of an earlier run.
+    fn clean(&mut self) {
+        let probe = self.act("probe");
+        if self.ending || probe.ended == Ended::Code(code::NOT_RUNNING) {
+            return;
+        }
+        let found = self.describe("monitor before the start", &probe);
+        say(&format!("{found}; stopping it first"));
+        let stop = self.act("stop");
+        if stop.ended != Ended::Code(code::SUCCESS) && !self.ending {
+            say(&self.describe("stop before the start", &stop));
+        }
+    }
+
+    /// Answers until a stop is asked for, or until the service has ended.
+    fn serve(mut self) -> u8 {
+        let mut known = false;
+        let (mut suspicious, mut next_look) = (false, Instant::now());
+        while !self.ending {
+            suspicious |= self.has_died();
+            let look = suspicious && Instant::now() >= next_look;
+            if !look && self.asking.is_empty() {
+                self.doing = "nothing";
+                self.turn(suspicious.then_some(next_look));
+                continue;
+            }
+            // Whoever asks from here on gets a newer answer.
+            let asking = std::mem::take(&mut self.asking);
+            let found = self.act("monitor");
+            let healthy = matches!(found.ended, Ended::Code(code) if code::runs(code));
+            let why = self.describe("monitor", &found);
+            for mut one in asking {
+                let line = if healthy {
+                    "ok\n".to_owned()
+                } else {
+                    format!("failed {why}\n")
+                };
+                // Whoever does not wait any more need not know.
+                one.write_all(line.as_bytes()).ok();
+            }
+            if self.ending {
+                break;
+            }
+            if healthy && !known {
+                known = true;
+                self.daemons = children();
+            }
+            if look {
+                if !healthy {
+                    // The keeper ends what is left, and the next start cleans up first.
+                    self.give_reason(&format!("{why}, after a process of it ended"));
+                    return 1;
+                }
+                (suspicious, next_look) = (false, Instant::now() + BETWEEN_LOOKS);
+            }
+        }
+        let stop = self.act("stop");
+        if stop.ended == Ended::Code(code::SUCCESS) {
+            return 0;
+        }
+        say(&self.describe("stop", &stop));
+        1
+    }
+
+    /// Stops what may be left, and says why it ends.
+    fn fail(&mut self, why: &str) -> u8 {
+        // Before the stop, which may take until somebody's patience is over.
+        self.give_reason(why);
+        let stop = self.act("stop");
+        if stop.ended != Ended::Code(code::SUCCESS) {
+            say(&self.describe("stop", &stop));
+        }
+        1
+    }
+
+    fn give_reason(&self, why: &str) {
+        say(why);
+        if let Err(error) = fs::write(self.order.run_dir.join(REASON), why) {
+            say(&format!("the reason cannot be kept: {error}"));
+        }
+    }
+
+    /// Whether something ended that the start had left running. Forgets all others.
+    fn has_died(&mut self) -> bool {
+        let daemons = &mut self.daemons;
+        let ended = self.gone.drain(..);
+        ended.fold(false, |died, (pid, _)| {
+            daemons.remove(&pid.as_raw_nonzero().get()) | died
+        })
+    }
+
+    /// Runs one action to its end. `probe` is a `monitor` that does not recur. Starts and monitors are interrupted by a
+    /// stop, and monitors have an end in time.
+    fn act(&mut self, task: &'static str) -> Finished {
+        let action = if task == "probe" { "monitor" } else { task };
+        let monitors = action == "monitor";
+        if let Some(why) = self.is_stuck().filter(|_| monitors) {
+            return Finished {
+                ended: Ended::NotStarted(why),
+                said: String::new(),
+            };
+        }
+        self.doing = if self.doing == "start" && task != "monitor" {
+            "start"
+        } else {
+            task
+        };
+        let group = self.group.clone().filter(|_| monitors);
+        let variables = self.variables(task, action);
+        let mut action = match Action::start(&self.order.program, action, &variables, group) {
+            Ok(action) => action,
+            Err(error) => {
+                return Finished {
+                    ended: Ended::NotStarted(error.to_string()),
+                    said: String::new(),
+                };
+            }
+        };
+        let until = monitors.then(|| Instant::now() + Duration::from_millis(self.order.monitor_ms));
+        let ended = loop {
+            self.turn_with(&mut action, until);
+            if let Some(ended) = self.end_of(action.pid) {
+                break ended;
+            }
+            if self.ending && task != "stop" {
+                break self.end(&mut action, Ended::Interrupted);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break self.end(&mut action, Ended::TimedOut);
+            }
+        };
+        let open = !action.output.read();
+        let well = matches!(ended, Ended::Code(code::SUCCESS | code::NOT_RUNNING));
+        if !well {
+            action.output.pass_on();
+        }
+        let said = action.output.reason();
+        if open {
+            self.outputs.push(action.output);
+        }
+        Finished { ended, said }
+    }
+
+    fn is_stuck(&mut self) -> Option<String> {
+        let pid = self.stuck?;
+        let gone = |pid| test_kill_process(pid).is_err();
+        let over = self
+            .group
+            .as_ref()
+            .map_or_else(|| gone(pid), |group| !group.is_populated());
+        if over {
+            self.stuck = None;
+            return None;
+        }
+        Some("its last run was killed but does not die".to_owned())
+    }
+
+    /// What is special about one action; the rest is in this process's own environment.
+    fn variables(&self, task: &str, action: &str) -> Vec<(&'static str, String)> {
+        let (timeout, interval) = match task {
+            "start" => (self.order.start_ms, 0),
+            "stop" => (self.order.stop_ms, 0),
+            "monitor" => (self.order.monitor_ms, self.order.interval_ms),
+            _ => (self.order.monitor_ms, 0),
+        };
+        vec![
+            ("OCF_RESKEY_CRM_meta_name", action.to_owned()),
+            ("OCF_RESKEY_CRM_meta_timeout", timeout.to_string()),
+            ("OCF_RESKEY_CRM_meta_interval", interval.to_string()),
+        ]
+    }
+
+    fn end(&mut self, action: &mut Action, how: Ended) -> Ended {
+        action.kill();
+        let until = Instant::now() + DIES_WITHIN;
+        while Instant::now() < until {
+            self.turn_with(action, Some(until));
+            if self.end_of(action.pid).is_some() {
+                return how;
+            }
+        }
+        self.stuck = Some(action.pid);
+        how
+    }
+
+    fn end_of(&mut self, pid: Pid) -> Option<Ended> {
+        let at = self.gone.iter().position(|(gone, _)| *gone == pid)?;
+        let (_, status) = self.gone.remove(at);
+        let signal = || Ended::Signal(status.terminating_signal().unwrap_or_default());
+        Some(status.exit_status().map_or_else(signal, Ended::Code))
+    }
+
+    fn turn_with(&mut self, action: &mut Action, until: Option<Instant>) {
+        self.wait(Some(&action.output), until);
+        action.output.read();
+        self.look();
+    }
+
+    fn turn(&mut self, until: Option<Instant>) {
+        self.wait(None, until);
+        self.look();
+    }
+
+    /// Until anything happens, or until then.
+    fn wait(&self, output: Option<&Output>, until: Option<Instant>) {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        });
+        let mut watched = vec![
+            PollFd::new(&self.terminations, PollFlags::IN),
+            PollFd::new(&self.deaths, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
+        let outputs: Vec<_> = self
+            .outputs
+            .iter()
+            .chain(output)
+            .filter_map(Output::fd)
+            .collect();
+        watched.extend(outputs.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        // Interrupted or not: everything is looked at again.
+        let _ready = poll(&mut watched, left.as_ref());
+    }
+
+    fn look(&mut self) {
+        self.ending |= has_bytes(&mut self.terminations);
+        has_bytes(&mut self.deaths);
+        while let Ok(Some(ended)) = wait(WaitOptions::NOHANG) {
+            if self.gone.len() < MAX_GONE || self.daemons.contains(&ended.0.as_raw_nonzero().get())
+            {
+                self.gone.push(ended);
+            }
+        }
+        self.outputs.retain_mut(|output| !output.read());
+        while let Ok((mut asking, _)) = self.listener.accept() {
+            let line = format!("wait {}\n", self.doing);
+            let told = asking.set_nonblocking(true);
+            if told
+                .and_then(|()| asking.write_all(line.as_bytes()))
+                .is_ok()
+                && self.asking.len() < MAX_ASKING
+            {
+                self.asking.push(asking);
+            }
+        }
+    }
+
+    /// How an action ended, for an operator.
+    fn describe(&self, action: &str, finished: &Finished) -> String {
+        let how = match &finished.ended {
+            Ended::Code(code) => format!("{} ({code})", code::name(*code)),
+            Ended::Signal(signal) => format!("killed by signal {signal}"),
+            Ended::TimedOut => format!("no end within {} ms; killed", self.order.monitor_ms),
+            Ended::Interrupted => "interrupted by a stop".to_owned(),
+            Ended::NotStarted(why) => why.clone(),
+        };
+        let colon = if finished.said.is_empty() { "" } else { ": " };
+        format!(
+            "{} {action}: {how}{colon}{}",
+            self.order.name, finished.said
+        )
+    }
+}
+
+/// Whether a signal has come. Forgets it.
+fn has_bytes(pipe: &mut UnixStream) -> bool {
+    let mut buffer = [0; 64];
+    let mut any = false;
+    while matches!(pipe.read(&mut buffer), Ok(length) if length > 0) {
+        any = true;
+    }
+    any
+}
+
+/// The numbers of this process's children.
+fn children() -> BTreeSet<i32> {
+    let text = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect()
+}
+
+/// In a process-id namespace of its own this process has one of the first numbers, and what it starts gets nearly the
+/// same numbers every time. A file that an earlier run left would name a process of this one. So the numbers go on
+/// from a place that differs. Where that cannot be done it is as likely as with every container.
+fn skip_old_numbers() {
+    if std::process::id() >= FIRST_PID {
+        return;
+    }
+    let most = fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+    let most: u32 = most
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(32_768);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = since.map_or(0, |since| since.subsec_micros());
+    let span = (most / 2).max(1);
+    let next = FIRST_PID + nanos.wrapping_mul(7919) % span;
+    fs::write("/proc/sys/kernel/ns_last_pid", next.to_string()).ok();
+}
+
+/// Where agents keep their marks: made at boot by their package, but not before it is installed.
+fn make_temporary_folder() {
+    let Some(folder) = std::env::var_os("HA_RSCTMP").map(PathBuf::from) else {
+        return;
+    };
+    if fs::create_dir(&folder).is_ok() {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1755)).ok();
+    }
+}

@@ -1,0 +1,235 @@
+//! Settings of resources of kind `ocf`: a resource agent in the place of a command.
+//!
+//! What an agent's name says about it is judged here. Whether it is installed, and whether the parameters fit it, only
+//! a machine that has it can know: the crate `ocf` asks there.
+
+use crate::{
+    mistake::{Mistake, Report},
+    parameters,
+    process::DAY_MS,
+    section::{Found, Section},
+};
+use standfast_model::{
+    agent::{Effects, effects, parts},
+    config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig},
+    time::Micros,
+};
+
+/// What the values of secret parameters are called in the agent's environment.
+pub(crate) const PREFIX: &str = "OCF_RESKEY_";
+/// Providers are many, but an agent that is given without one is nearly always this one's.
+const USUAL: &str = "ocf:heartbeat:";
+
+pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessConfig {
+    let agent = table.required_string(report, "agent");
+    let promise = table.choice(report, "effects", &[("processes", ())]);
+    let mut config = AgentConfig::default();
+    if let Some(agent) = agent {
+        judge(&agent, promise.is_some(), report);
+        config.name = agent.value;
+    }
+    let mut process = ProcessConfig {
+        start_timeout: Micros::from_millis(60_000),
+        stop_timeout: Micros::from_millis(60_000),
+        stop_signal: 15,
+        // What leaves the control group (by a session of its own) dies with the namespace all the same.
+        private_pids: true,
+        ..ProcessConfig::default()
+    };
+    if let Some(section) = table.section(report, "parameters") {
+        let (values, files) = parameters::read(&section, report, &wrong_name);
+        config.parameters = values;
+        let files = files.into_iter();
+        process.secret_environment = files
+            .map(|(name, file)| (format!("{PREFIX}{name}"), file))
+            .collect();
+    }
+    if let Some(found) = table.millis(report, "start_timeout_ms", 1..=DAY_MS) {
+        process.start_timeout = found.value;
+    }
+    if let Some(found) = table.millis(report, "stop_timeout_ms", 1..=DAY_MS) {
+        process.stop_timeout = found.value;
+    }
+    let mut health = CheckConfig {
+        probe: CheckKind::Agent,
+        interval: Micros::from_millis(10_000),
+        timeout: Micros::from_millis(30_000),
+        failures: 1,
+    };
+    if let Some(found) = table.millis(report, "monitor_interval_ms", 100..=DAY_MS) {
+        health.interval = found.value;
+    }
+    if let Some(found) = table.millis(report, "monitor_timeout_ms", 1..=DAY_MS) {
+        health.timeout = found.value;
+    }
+    if let Some(found) = table.integer(report, "monitor_failures", 1..=1000) {
+        health.failures = u32::try_from(found.value).unwrap_or(health.failures);
+    }
+    process.readiness = Some(CheckConfig {
+        interval: Micros::from_millis(50),
+        // It waits for the end of the start.
+        timeout: process.start_timeout,
+        failures: 1,
+        ..health.clone()
+    });
+    process.health = Some(health);
+    process.agent = Some(Box::new(config));
+    process
+}
+
+fn judge(agent: &Found<String>, promised: bool, report: &mut Report<'_>) {
+    let name = agent.value.as_str();
+    let mistake = |problem: String| Mistake::new(&agent.path, problem);
+    let found = if parts(name).is_none() {
+        let mut mistake = mistake(format!("\"{name}\" is no resource agent"))
+            .allowed("\"ocf:PROVIDER:TYPE\", such as \"ocf:heartbeat:nginx\"");
+        let bare = name.rsplit(':').next().unwrap_or(name);
+        let whole = format!("{USUAL}{bare}");
+        mistake.nearest = parts(&whole).is_some().then_some(whole);
+        mistake
+    } else {
+        match effects(name) {
+            Effects::Processes => return,
+            Effects::Unknown if promised => return,
+            Effects::Unknown => {
+                let problem = format!(
+                    "it is not known whether everything that {name} does ends with its processes; a lease is ended by \
+                     killing them"
+                );
+                mistake(problem).allowed(
+                    "an agent of the list in the guide, or effects = \"processes\" beside it, which promises it",
+                )
+            }
+            Effects::Outlive { what, instead } => {
+                let problem = format!(
+                    "{name} cannot be ended by killing its processes: {what}, so two nodes could have it at once"
+                );
+                mistake(problem).allowed(instead)
+            }
+        }
+    };
+    report.mistake(agent.at.clone(), found);
+}
+
+/// Names end up as names of variables.
+fn wrong_name(name: &Found<String>) -> Option<Mistake> {
+    let text = name.value.as_str();
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(letter) {
+        let mistake = Mistake::new(&name.path, "is no name of a parameter");
+        return Some(mistake.allowed("1 to 64 letters, digits and _"));
+    }
+    let meta = text.starts_with("CRM_meta_") || text == "crm_feature_set";
+    meta.then(|| {
+        Mistake::new(
+            &name.path,
+            "cannot be given: the cluster says it to the agent",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+    use standfast_model::{
+        config::{CheckKind, ProcessConfig, ResourceKind},
+        time::Micros,
+    };
+
+    fn text(keys: &str) -> String {
+        format!(
+            "[cluster]\nname = \"demo\"\n[nodes.alpha]\naddresses = [\"10.0.0.1:7400\"]\n\
+             [resources.web]\nkind = \"ocf\"\n{keys}\n"
+        )
+    }
+
+    fn read(keys: &str) -> ProcessConfig {
+        let (config, _) = parse(&text(keys), "x").expect("no mistakes");
+        assert_eq!(config.level(), 3, "older programs would start nothing");
+        match config
+            .resources
+            .values()
+            .next()
+            .map(|found| found.kind.clone())
+        {
+            Some(ResourceKind::Process(process)) => process,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn mistakes(keys: &str) -> Vec<String> {
+        let found = parse(&text(keys), "x").expect_err("a mistake");
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_agent_is_a_process_without_a_command() {
+        let process = read(
+            "agent = \"ocf:heartbeat:nginx\"\nmonitor_interval_ms = 5000\nstart_timeout_ms = 40000\n\
+             parameters = { configfile = \"/etc/a\", port = 80, monitor_password = { secret_file = \"/etc/p\" } }",
+        );
+        let agent = process.agent.expect("an agent");
+        assert_eq!(agent.name, "ocf:heartbeat:nginx");
+        assert_eq!(agent.parameters.get("port").map(String::as_str), Some("80"));
+        assert_eq!(agent.parameters.len(), 2);
+        let file = process
+            .secret_environment
+            .get("OCF_RESKEY_monitor_password");
+        assert_eq!(file.map(String::as_str), Some("/etc/p"));
+        assert!(process.command.is_empty() && process.private_pids);
+        let (ready, health) = (
+            process.readiness.expect("one"),
+            process.health.expect("one"),
+        );
+        assert_eq!(
+            (ready.probe, ready.timeout),
+            (CheckKind::Agent, Micros::from_millis(40_000))
+        );
+        assert_eq!(
+            (health.probe, health.interval),
+            (CheckKind::Agent, Micros::from_millis(5000))
+        );
+    }
+
+    #[test]
+    fn what_outlives_its_processes_is_refused_whatever_is_promised() {
+        let promised = "agent = \"ocf:heartbeat:IPaddr2\"\neffects = \"processes\"";
+        assert_eq!(
+            mistakes(promised),
+            [
+                "x:7:9: resources.web.agent: ocf:heartbeat:IPaddr2 cannot be ended by killing its processes: \
+              addresses stay on the interface, so two nodes could have it at once; \
+              allowed: kind = \"vip\" holds addresses and takes them away in time"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_agent_that_nobody_knows_needs_a_promise() {
+        let unknown = "agent = \"ocf:ours:billing\"";
+        assert!(mistakes(unknown)[0].contains("effects = \"processes\" beside it"));
+        read(&format!("{unknown}\neffects = \"processes\""));
+        let wrong = mistakes(&format!("{unknown}\neffects = \"none\""));
+        assert!(
+            wrong.len() == 2 && wrong[1].contains("unknown effects"),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_say_what_is_allowed() {
+        assert_eq!(
+            mistakes("agent = \"nginx\""),
+            [
+                "x:7:9: resources.web.agent: \"nginx\" is no resource agent; \
+              allowed: \"ocf:PROVIDER:TYPE\", such as \"ocf:heartbeat:nginx\"; \
+              did you mean \"ocf:heartbeat:nginx\"?"
+            ]
+        );
+        assert_eq!(mistakes(""), ["x:5:1: resources.web.agent: is missing"]);
+        let keys = "agent = \"ocf:heartbeat:nginx\"\nparameters = { a-b = 1, passwd = \"x\", CRM_meta_x = 1 }";
+        assert_eq!(mistakes(keys).len(), 3, "{:?}", mistakes(keys));
+        let keys = "agent = \"ocf:heartbeat:nginx\"\ncommand = [\"/bin/x\"]";
+        assert!(mistakes(keys)[0].contains("resources.web.command: unknown key"));
+    }
+}

@@ -1,0 +1,257 @@
+//! What is known of OCF resource agents by their names: whether all that one does ends with its processes.
+//!
+//! A lease is kept by ending processes. So an agent whose effect outlives them (a mount, an address, an export)
+//! cannot run a resource here, and one that is on no list needs the administrator's word. Not for what an agent
+//! says of itself: the crate `ocf` asks it.
+
+/// What ending all processes of a resource ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    /// Everything that it does: it consists of processes.
+    Processes,
+    /// Not everything.
+    Outlive {
+        /// What is left.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Nobody has looked.
+    Unknown,
+}
+
+/// Agents of `resource-agents` that start programs and do nothing else that lasts. Files that they leave behind
+/// (process numbers, marks) mean nothing to other machines.
+const PROCESSES: [&str; 35] = [
+    "Delay",
+    "Dummy",
+    "Pure-FTPd",
+    "SphinxSearchDaemon",
+    "Squid",
+    "anything",
+    "apache",
+    "asterisk",
+    "dhcpd",
+    "dovecot",
+    "fio",
+    "garbd",
+    "jboss",
+    "jira",
+    "kamailio",
+    "mariadb",
+    "minio",
+    "mysql",
+    "mysql-proxy",
+    "nagios",
+    "named",
+    "nginx",
+    "pgagent",
+    "pgsql",
+    "postfix",
+    "pound",
+    "proftpd",
+    "redis",
+    "rsyncd",
+    "rsyslog",
+    "slapd",
+    "syslog-ng",
+    "varnish",
+    "vsftpd",
+    "zabbixserver",
+];
+
+const ADDRESS: (&str, &str) = (
+    "addresses stay on the interface",
+    "kind = \"vip\" holds addresses and takes them away in time",
+);
+const ROUTING: (&str, &str) = (
+    "what it changes in the kernel's network stays",
+    "set it up on every node, outside of the cluster",
+);
+const STORAGE: (&str, &str) = (
+    "a disk that is mounted, active or assembled stays so, and may be written to",
+    "no kind does this yet: keep such a service out of this cluster",
+);
+const EXPORT: (&str, &str) = (
+    "the kernel goes on serving it",
+    "no kind does this yet: keep such a service out of this cluster",
+);
+const CONTAINER: (&str, &str) = (
+    "another daemon holds its processes, out of the keeper's reach",
+    "kind = \"process\" with the program that is in it",
+);
+const CLOUD: (&str, &str) = (
+    "a setting at the provider stays",
+    "no kind does this yet: keep such a service out of this cluster",
+);
+
+/// Agents whose effect outlives their processes, by what it is.
+const OUTLIVING: [(&[&str], (&str, &str)); 6] = [
+    (
+        &[
+            "IPaddr", "IPaddr2", "IPv6addr", "SendArp", "VIPArip", "ocivip",
+        ],
+        ADDRESS,
+    ),
+    (
+        &[
+            "IPsrcaddr",
+            "Route",
+            "conntrackd",
+            "iface-bridge",
+            "iface-macvlan",
+            "iface-vlan",
+            "ipsec",
+            "ldirectord",
+            "portblock",
+        ],
+        ROUTING,
+    ),
+    (
+        &[
+            "AoEtarget",
+            "EvmsSCC",
+            "Evmsd",
+            "Filesystem",
+            "LVM",
+            "LVM-activate",
+            "LinuxSCSI",
+            "ManageRAID",
+            "Raid1",
+            "ServeRAID",
+            "ZFS",
+            "clvm",
+            "crypt",
+            "drbd",
+            "gcp-pd-move",
+            "iscsi",
+            "lvmlockd",
+            "mdraid",
+            "mpathpersist",
+            "o2cb",
+            "openstack-cinder-volume",
+            "scsi2reservation",
+            "sfex",
+            "sg_persist",
+            "symlink",
+            "vdo-vol",
+        ],
+        STORAGE,
+    ),
+    (
+        &[
+            "CTDB",
+            "exportfs",
+            "iSCSILogicalUnit",
+            "iSCSITarget",
+            "nfsnotify",
+            "nfsserver",
+            "nvmet-namespace",
+            "nvmet-port",
+            "nvmet-subsystem",
+            "smb-share",
+        ],
+        EXPORT,
+    ),
+    (
+        &[
+            "ManageVE",
+            "VirtualDomain",
+            "Xen",
+            "Xinetd",
+            "docker",
+            "docker-compose",
+            "lxc",
+            "podman",
+            "rkt",
+            "vmware",
+        ],
+        CONTAINER,
+    ),
+    (
+        &[
+            "aliyun-vpc-move-ip",
+            "aws-vpc-move-ip",
+            "aws-vpc-route53",
+            "awseip",
+            "awsvip",
+            "azure-events",
+            "azure-events-az",
+            "azure-lb",
+            "dnsupdate",
+            "gcp-ilb",
+            "gcp-vpc-move-ip",
+            "gcp-vpc-move-route",
+            "gcp-vpc-move-vip",
+            "openstack-floating-ip",
+            "openstack-virtual-ip",
+        ],
+        CLOUD,
+    ),
+];
+
+/// The parts of `ocf:PROVIDER:TYPE`, if it is such a name. Each is a file's name, and nothing that leads elsewhere.
+#[must_use]
+pub fn parts(name: &str) -> Option<(&str, &str)> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
+    let is_part = |part: &str| {
+        (1..=64).contains(&part.len()) && !part.starts_with('.') && part.chars().all(letter)
+    };
+    let (provider, kind) = name.strip_prefix("ocf:")?.split_once(':')?;
+    (is_part(provider) && is_part(kind)).then_some((provider, kind))
+}
+
+/// What is known of an agent, by `ocf:PROVIDER:TYPE`. What is dangerous is so whoever provides it.
+#[must_use]
+pub fn effects(name: &str) -> Effects {
+    let Some((provider, kind)) = parts(name) else {
+        return Effects::Unknown;
+    };
+    let mut outliving = OUTLIVING.iter();
+    if let Some((_, (what, instead))) = outliving.find(|(names, _)| names.contains(&kind)) {
+        return Effects::Outlive { what, instead };
+    }
+    if provider == "heartbeat" && PROCESSES.contains(&kind) {
+        Effects::Processes
+    } else {
+        Effects::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_what_its_list_says() {
+        assert_eq!(effects("ocf:heartbeat:nginx"), Effects::Processes);
+        assert_eq!(effects("ocf:ours:nginx"), Effects::Unknown);
+        assert_eq!(effects("ocf:heartbeat:ours"), Effects::Unknown);
+        for name in ["ocf:heartbeat:Filesystem", "ocf:linbit:drbd"] {
+            assert!(matches!(effects(name), Effects::Outlive { .. }), "{name}");
+        }
+        let both = |kind: &&str| OUTLIVING.iter().any(|(names, _)| names.contains(kind));
+        assert_eq!(PROCESSES.iter().find(|kind| both(kind)), None);
+    }
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        assert_eq!(
+            parts("ocf:heartbeat:Pure-FTPd"),
+            Some(("heartbeat", "Pure-FTPd"))
+        );
+        for name in [
+            "nginx",
+            "ocf:nginx",
+            "ocf::nginx",
+            "ocf:a:",
+            "ocf:a:../b",
+            "ocf:..:b",
+            "ocf:a:b:c",
+            "ocf:a/b:c",
+            "lsb:a:b",
+        ] {
+            assert_eq!(parts(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Resource agents of a proposed configuration, as far as this machine can judge them: what their own descriptions say of
+//! the parameters. Before anything starts.
+//!
+//! Not for agents that are not installed here: every node judges those that it has (`agent/agents.rs`).
+
+use standfast_config::{Mistake, Warning, mistake_at, warning_at};
+use standfast_model::{
+    config::{ClusterConfig, ProcessConfig, ResourceKind},
+    id::ResourceId,
+    time::Micros,
+};
+use standfast_ocf::{Metadata, Problem, ROOT, metadata, problems, repeated};
+use std::{collections::BTreeMap, path::Path};
+
+/// What was found in a text.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Judges all agents of a configuration. `text` is what it was read from, with the file's name.
+pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
+    let mut found = Found::default();
+    let mut described: BTreeMap<&str, Result<Metadata, String>> = BTreeMap::new();
+    let mut before: Vec<(&ResourceId, &ProcessConfig)> = Vec::new();
+    for (id, resource) in &config.resources {
+        let ResourceKind::Process(process) = &resource.kind else {
+            continue;
+        };
+        let Some(agent) = &process.agent else {
+            continue;
+        };
+        let answer = described
+            .entry(&agent.name)
+            .or_insert_with(|| metadata(Path::new(ROOT), &agent.name));
+        match answer {
+            Ok(metadata) => {
+                let mut all = problems(process, metadata);
+                all.extend(
+                    before.iter().flat_map(|(name, other)| {
+                        repeated((other, name.as_str()), process, metadata)
+                    }),
+                );
+                let mistakes = all.iter().map(|problem| mistake(text, id, problem));
+                found.mistakes.extend(mistakes);
+                found.warnings.extend(short(text, id, process, metadata));
+            }
+            Err(why) => {
+                let what = format!(
+                    "{why}; its parameters are not checked here, but on every node that has it"
+                );
+                let path = ["resources", id.as_str(), "agent"];
+                found.warnings.extend(warning_at(text, &path, &what));
+            }
+        }
+        before.push((id, process));
+    }
+    found
+        .mistakes
+        .sort_by_key(|mistake| (mistake.line, mistake.column));
+    found
+}
+
+fn mistake(text: (&str, &str), id: &ResourceId, problem: &Problem) -> Mistake {
+    let mut path = vec!["resources", id.as_str()];
+    match &problem.parameter {
+        Some(parameter) => path.extend(["parameters", parameter.as_str()]),
+        None => path.push("agent"),
+    }
+    let what = (problem.problem.as_str(), problem.allowed.as_str());
+    mistake_at(text, &path, what, problem.nearest.clone())
+}
+
+/// Time limits below what the agent recommends.
+fn short(
+    text: (&str, &str),
+    id: &ResourceId,
+    process: &ProcessConfig,
+    metadata: &Metadata,
+) -> Vec<Warning> {
+    let monitor = process.health.as_ref().map(|health| health.timeout);
+    let limits = [
+        ("start", "start_timeout_ms", Some(process.start_timeout)),
+        ("stop", "stop_timeout_ms", Some(process.stop_timeout)),
+        ("monitor", "monitor_timeout_ms", monitor),
+    ];
+    let short = limits.iter().filter_map(|(action, key, limit)| {
+        let (recommended, limit) = (metadata.timeout(action)?, (*limit)?);
+        (limit < Micros::from_millis(recommended)).then_some((key, limit, recommended))
+    });
+    let warnings = short.filter_map(|(key, limit, recommended)| {
+        let limit = limit.as_millis_ceil();
+        let what = format!("{limit} is less than the {recommended} that the agent recommends");
+        warning_at(text, &["resources", id.as_str(), key], &what)
+    });
+    warnings.collect()
+}

@@ -1,0 +1,139 @@
+//! A real agent with a resource that Debian's own resource agent runs: nginx is started, comes back when it crashes, is
+//! left alone by a restart of the agent, and stops. What does not fit is refused before anything starts.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    time::Duration,
+};
+use support::{Node, run};
+
+/// An nginx of its own on a port that was free a moment ago.
+struct Nginx {
+    address: String,
+    config: String,
+    resource: String,
+}
+
+fn nginx(node: &Node) -> Nginx {
+    let free = TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = free.local_addr().expect("address").to_string();
+    drop(free);
+    let folder = node.folder.path().display().to_string();
+    let text = format!(
+        "pid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nworker_processes 1;\nuser root;\n\
+         events {{ }}\nhttp {{\naccess_log off;\n\
+         client_body_temp_path {folder}/b;\nproxy_temp_path {folder}/p;\nfastcgi_temp_path {folder}/f;\n\
+         uwsgi_temp_path {folder}/u;\nscgi_temp_path {folder}/s;\n\
+         server {{ listen {address}; location / {{ return 200 \"here\"; }} }}\n}}\n"
+    );
+    let file = node.path("nginx.conf");
+    fs::write(&file, text).expect("file");
+    Nginx {
+        address,
+        config: file.clone(),
+        resource: format!(
+            "[groups.site]\nmembers = [\"web\"]\n[resources.web]\nkind = \"ocf\"\nagent = \"ocf:heartbeat:nginx\"\n\
+             parameters = {{ configfile = \"{file}\" }}\n"
+        ),
+    }
+}
+
+impl Nginx {
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(&self.address) else {
+            return false;
+        };
+        let mut text = String::new();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .is_ok()
+            && stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok()
+            && stream.read_to_string(&mut text).is_ok()
+            && text.ends_with("here")
+    }
+
+    /// Its oldest process, as it is called outside of its namespace; empty while there is none.
+    fn pid(&self) -> String {
+        let pattern = format!("nginx: master process .*{}", self.config);
+        let found = Command::new("pgrep")
+            .args(["--oldest", "--full", &pattern])
+            .output();
+        let text = String::from_utf8(found.expect("pgrep").stdout).expect("a number");
+        text.trim().to_owned()
+    }
+}
+
+#[test]
+fn a_resource_agent_of_debian_runs_a_service() {
+    let mut node = Node::new("ocf");
+    let nginx = nginx(&node);
+    node.start();
+    let wrong = nginx.resource.replace("configfile =", "configfil =");
+    let said = node.ask(&["apply", &node.write("wrong.toml", &wrong)]);
+    assert_eq!(said.code, 78, "{said:?}");
+    let expected = "resources.web.parameters.configfil: ocf:heartbeat:nginx has no such parameter";
+    assert!(said.err.contains("wrong.toml:10:16: "), "{said:?}");
+    assert!(said.err.contains(expected), "{said:?}");
+    assert!(
+        said.err.contains("did you mean \"configfile\"?"),
+        "{said:?}"
+    );
+
+    node.ok(&["apply", &node.write("good.toml", &nginx.resource)]);
+    node.wait_for("nginx", |node| {
+        let out = node.ask(&["status"]).out;
+        out.contains("site   web       ocf:heartbeat:nginx  alpha  active") && nginx.answers()
+    });
+    let json = node.ok(&["status", "--json"]);
+    assert!(json.contains("\"ocf:heartbeat:nginx\""), "{json}");
+
+    let before = nginx.pid();
+    let killed = Command::new("kill").args(["-9", &before]).status();
+    assert!(killed.expect("kill").success());
+    node.wait_for("nginx again", |_| {
+        let now = nginx.pid();
+        !now.is_empty() && now != before && nginx.answers()
+    });
+    let history = node.ok(&["history"]);
+    assert!(
+        history.contains("ocf:heartbeat:nginx monitor: "),
+        "{history}"
+    );
+
+    let before = nginx.pid();
+    let mut agent = node.agent.take().expect("agent");
+    agent.kill().expect("killed");
+    agent.wait().expect("ended");
+    node.start();
+    node.wait_for("the same nginx", |node| {
+        node.ask(&["status"]).out.contains("alpha  active")
+    });
+    assert_eq!(nginx.pid(), before);
+    assert!(nginx.answers());
+
+    node.ok(&["apply", &node.write("without.toml", "")]);
+    node.wait_for("no nginx", |_| !nginx.answers());
+    assert_eq!(nginx.pid(), "", "its agent stopped it");
+}
+
+#[test]
+fn what_cannot_be_ended_is_refused_with_what_to_do_instead() {
+    let node = Node::new("ocf-refused");
+    let address =
+        "kind = \"ocf\"\nagent = \"ocf:heartbeat:IPaddr2\"\nparameters = { ip = \"10.0.0.1\" }\n";
+    let file = node.write("x.toml", &format!("[resources.ip]\n{address}"));
+    let said = run(&["plan", &file]);
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(
+        said.err
+            .contains("cannot be ended by killing its processes"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("kind = \"vip\""), "{said:?}");
+}
