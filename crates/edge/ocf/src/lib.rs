@@ -3,10 +3,10 @@
 //!
 //! | | who calls it |
 //! |---|---|
-//! | [`find`], [`metadata`], [`problems`] | whoever checks a configuration |
-//! | [`environment`], [`Order`] | the process driver, before it has a keeper started |
-//! | [`run`] | the program that the keeper starts |
-//! | [`ask`], [`reason`] | the process driver's checks, and the driver when it has ended |
+//! | [`find()`], [`metadata()`], [`problems()`] | whoever checks a configuration |
+//! | [`environment()`], [`Order`] | the process driver, before it has a keeper started |
+//! | [`run()`] | the program that the keeper starts |
+//! | [`ask()`], [`reason()`] | the process driver's checks, and the driver when it has ended |
 //!
 //! Everything that an agent starts lives under the keeper, with the runner, and is killed with it: this crate ends
 //! no lease. It decides nothing: not whether something is started again, and not where.
