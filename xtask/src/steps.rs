@@ -119,6 +119,16 @@ pub(crate) const STEPS: &[Step] = &[
             own(&["target/release/standfast-lab", "lab"]),
             own(&["target/release/standfast-lab", "upgrade"]),
             own(&["target/release/standfast-lab", "fencing"]),
+            own(&[
+                "target/release/standfast-lab",
+                "lab",
+                "--system",
+                "pair",
+                "--fault",
+                "power-loss",
+                "--fault",
+                "silent-partition",
+            ]),
         ]),
     },
     Step {

@@ -9,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::error::{LabError, Result};
 use crate::lab::Lab;
+use crate::processes;
 
 /// Password of the boards.
-pub const PASSWORD: &str = "Geheim7";
+const PASSWORD: &str = "Geheim7";
 
 /// Port of the first host's board; the others follow.
 const FIRST_PORT: u16 = 9001;
@@ -19,10 +20,14 @@ const FIRST_PORT: u16 = 9001;
 /// What a board runs to look at the power, and to switch it. "On" is only a wish: hosts are booted by [`Boards::tend`].
 const POWER: &str = r#"#!/bin/sh
 cd "${0%/*}" || exit 1
-is_on() { [ -s pid ] && grep -q '^State:.[^ZX]' "/proc/$(cat pid)/status"; }
+# Field 3 is the state, field 22 the start: another process may have got the number since.
+is_on() {
+    read -r pid began <pid && set -- $(cat "/proc/$pid/stat") && [ "$began" = "${22}" ] &&
+        case $3 in Z | X) false ;; esac
+}
 case "$2 $3 $4" in
     "get power "*) if is_on; then echo power:1; else echo power:0; fi ;;
-    "set power 0") if is_on; then kill -KILL "$(cat pid)"; fi ;;
+    "set power 0") if is_on; then kill -KILL "$pid"; fi ;;
     "set power 1") if ! is_on; then : >wanted; fi ;;
 esac </dev/null 2>/dev/null
 "#;
@@ -85,15 +90,45 @@ impl Boards {
         FIRST_PORT + u16::try_from(index).unwrap_or(u16::MAX - FIRST_PORT)
     }
 
-    /// Writes down which process each host is.
-    fn note(&self, lab: &Lab) -> Result<()> {
+    /// Writes down which process each host is, after one has booted.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note(&self, lab: &Lab) -> Result<()> {
         for (folder, host) in self.folders.iter().zip(&lab.nodes) {
-            let number = host
-                .process()
-                .map_or_else(String::new, |pid| pid.to_string());
-            write(&folder.join("pid"), &number)?;
+            let process = host.process().map_or_else(String::new, |pid| {
+                format!("{pid} {}\n", processes::began(pid).unwrap_or_default())
+            });
+            // Whole or not at all: a board may be reading.
+            write(&folder.join("pid.new"), &process)?;
+            let file = folder.join("pid");
+            fs::rename(folder.join("pid.new"), &file)
+                .map_err(|error| LabError::file("write", &file, error))?;
         }
         Ok(())
+    }
+
+    /// The devices as a part of a configuration, with their password in a file on every node.
+    ///
+    /// # Errors
+    /// When the password cannot be written.
+    pub fn configuration(&self, lab: &Lab) -> Result<String> {
+        let mut text = String::new();
+        for (index, host) in lab.nodes.iter().enumerate() {
+            let name = host.name();
+            text.push_str(&format!(
+                "[fence.ipmi-{name}]\nagent = \"fence_ipmilan\"\nnodes = [\"{name}\"]\n\
+                 parameters = {{ ip = \"{}\", ipport = {}, username = \"admin\", lanplus = true, cipher = 3, power_wait = 0, \
+                 password = {{ secret_file = \"/etc/standfast/ipmi\" }} }}\n",
+                lab.gateway(),
+                Self::port(index)
+            ));
+            let secret = host.folder().join("etc/standfast/ipmi");
+            write(&secret, PASSWORD)?;
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
+                .map_err(|error| LabError::file("protect", &secret, error))?;
+        }
+        Ok(text)
     }
 
     /// Boots the hosts that were told to have power again. True when there was one.
@@ -105,13 +140,13 @@ impl Boards {
         for (index, folder) in self.folders.iter().enumerate() {
             let wanted = folder.join("wanted");
             if wanted.exists() {
-                // Its process is dead already; what the laboratory has of it goes, too.
-                lab.power_off(&[index])?;
-                lab.boot_all()?;
-                self.note(lab)?;
                 fs::remove_file(&wanted)
                     .map_err(|error| LabError::file("remove", &wanted, error))?;
-                booted = true;
+                // Somebody else may have given it its power back.
+                if lab.boot(index)? {
+                    self.note(lab)?;
+                    booted = true;
+                }
             }
         }
         Ok(booted)

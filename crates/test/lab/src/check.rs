@@ -19,6 +19,12 @@ const ALL_LOST_MS: f64 = 15_000.0;
 /// Longest time without an answer in a planned switchover. Published: at most 100 ms.
 const SWITCHOVER_MS: f64 = 400.0;
 
+/// Of a pair: what is configured to be waited for before the secondary fences. Its device's own time comes on top of every limit.
+const PAIR_DELAY_MS: f64 = 2000.0;
+
+/// The same in a pair, whose new primary begins a log of its own in between.
+const PAIR_SWAP_MS: f64 = 1200.0;
+
 /// After a healed partition every client is answered within this time.
 const HEALED_MS: f64 = 1000.0;
 
@@ -30,7 +36,14 @@ const LEASE_MS: f64 = 1500.0;
 pub fn problems(trial: &Trial) -> Vec<String> {
     let mut found = Vec::new();
     let dual = trial.owners_healed.dual_owner_ms;
-    if trial.fault.expected() == Expected::TwoOwners {
+    let pair = is_pair(trial);
+    let expected = if pair {
+        fenced(trial, &mut found);
+        trial.fault.expected_of_a_pair()
+    } else {
+        trial.fault.expected()
+    };
+    if expected == Expected::TwoOwners {
         if dual <= 0.0 {
             found.push("the watcher did not see the two owners that there were: its other results mean nothing".to_owned());
         }
@@ -45,7 +58,7 @@ pub fn problems(trial: &Trial) -> Vec<String> {
     if trial.fault == Fault::PrimaryLeaderLost && trial.leader != trial.client.old_node {
         found.push("the leader was not on the primary: not the fault it says".to_owned());
     }
-    match trial.fault.expected() {
+    match expected {
         Expected::Moves => moves(trial, &mut found),
         Expected::Returns => returns(trial, &mut found),
         Expected::Unaffected => unaffected(trial, &mut found),
@@ -53,6 +66,22 @@ pub fn problems(trial: &Trial) -> Vec<String> {
         Expected::TwoOwners => {}
     }
     found
+}
+
+fn is_pair(trial: &Trial) -> bool {
+    trial.system.starts_with("standfast pair")
+}
+
+/// In a pair a machine is fenced when it has to be, and never otherwise; and it gets its power back.
+fn fenced(trial: &Trial, found: &mut Vec<String>) {
+    match (trial.fault.has_a_pair_fence(), &trial.fence) {
+        (true, None) => found.push("nobody was fenced".to_owned()),
+        (false, Some(_)) => found.push("a machine was fenced for nothing".to_owned()),
+        (true, Some(seen)) if !seen.power_back => {
+            found.push("the fenced machine did not get its power back".to_owned());
+        }
+        (true, Some(_)) | (false, None) => {}
+    }
 }
 
 /// What no system that is set up rightly fails at: a baseline that does is not measured, but broken.
@@ -87,13 +116,21 @@ fn moves(trial: &Trial, found: &mut Vec<String>) {
     if client.new_node.is_none() || client.new_node == client.old_node {
         found.push("the service did not move".to_owned());
     }
-    limit(found, "the new owner answered", client.rto_ms, MOVES_MS);
+    let fence = trial.fence.map_or(0.0, |seen| {
+        seen.took_ms + if seen.already { 0.0 } else { PAIR_DELAY_MS }
+    });
+    let most = fence + MOVES_MS;
+    limit(found, "the new owner answered", client.rto_ms, most);
     if trial.fault == Fault::Switchover {
         limit(
             found,
             "longest gap",
             Some(client.longest_gap_ms),
-            SWITCHOVER_MS,
+            if is_pair(trial) {
+                PAIR_SWAP_MS
+            } else {
+                SWITCHOVER_MS
+            },
         );
     }
 }
@@ -157,6 +194,7 @@ fn ends(trial: &Trial, found: &mut Vec<String>) {
 pub(crate) mod tests {
     use super::*;
     use crate::measure::{ClientView, OwnerView};
+    use crate::system::FenceSeen;
 
     pub(crate) fn good() -> Trial {
         let owners = OwnerView {
@@ -184,6 +222,7 @@ pub(crate) mod tests {
             injection_ms: 1.0,
             watched_ms: 3000.0,
             leader: None,
+            fence: None,
             status: String::new(),
         }
     }
@@ -208,6 +247,28 @@ pub(crate) mod tests {
         assert_eq!(baseline_problems(&trial).len(), 1);
         trial.fault = Fault::SilentPartition;
         assert_eq!(baseline_problems(&trial), Vec::<String>::new());
+    }
+
+    #[test]
+    fn in_a_pair_the_fence_counts_and_has_to_be_there() {
+        let mut trial = good();
+        trial.system = "standfast pair lan".to_owned();
+        trial.client.rto_ms = Some(5300.0);
+        assert_eq!(
+            problems(&trial),
+            [
+                "nobody was fenced",
+                "the new owner answered: 5300 ms of at most 2500 ms"
+            ]
+        );
+        trial.fence = Some(FenceSeen {
+            took_ms: 900.0,
+            already: false,
+            power_back: true,
+        });
+        assert_eq!(problems(&trial), Vec::<String>::new());
+        trial.fault = Fault::Switchover;
+        assert_eq!(problems(&trial)[0], "a machine was fenced for nothing");
     }
 
     #[test]

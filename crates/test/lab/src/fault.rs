@@ -1,6 +1,6 @@
 //! Everything that can happen to a cluster, and how to undo it. Not for judging what it did.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,42 @@ impl Fault {
         }
     }
 
+    /// What it has to lead to in a pair whose arbiter is a fence device. Of two that lose each other the primary fences first, so
+    /// that nothing moves; and what loses its guards loses its power.
+    #[must_use]
+    pub fn expected_of_a_pair(self) -> Expected {
+        match self {
+            Self::SilentPartition | Self::OneWayOut | Self::OneWayIn | Self::TwoLost => {
+                Expected::Unaffected
+            }
+            Self::GuardsRemoved => Expected::Moves,
+            other => other.expected(),
+        }
+    }
+
+    /// Whether a machine of a pair has to be fenced for it.
+    #[must_use]
+    pub fn has_a_pair_fence(self) -> bool {
+        matches!(
+            self,
+            Self::PowerLoss
+                | Self::SilentPartition
+                | Self::OneWayOut
+                | Self::OneWayIn
+                | Self::HealedPartition
+                | Self::AgentStopped
+                | Self::AgentKeeperStopped
+                | Self::TwoLost
+                | Self::GuardsRemoved
+        )
+    }
+
+    /// Whether it only means something where leader and primary can be on different nodes: with two, they cannot.
+    #[must_use]
+    pub fn needs_three_nodes(self) -> bool {
+        matches!(self, Self::LeaderLost | Self::PrimaryLeaderLost)
+    }
+
     /// How long it has to be watched at least, because what it may do wrong comes late.
     #[must_use]
     pub fn shortest_watch(self) -> Duration {
@@ -223,7 +259,11 @@ impl Injector {
         match fault {
             Fault::HealedPartition => {
                 inject(Fault::SilentPartition, system, primary)?;
-                std::thread::sleep(PARTITION);
+                let began = Instant::now();
+                while began.elapsed() < PARTITION {
+                    system.tend()?;
+                    std::thread::sleep(Duration::from_millis(50));
+                }
             }
             Fault::FsyncLate => {
                 self.handicapped = true;

@@ -2,13 +2,11 @@
 //! primary is cut off and the cluster fences it by itself. Each time the service moves, nobody ever sees two owners, the node comes back, and
 //! the history tells it. Not for devices that fail or lie: the simulator has those.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bmc::{Boards, PASSWORD};
+use crate::bmc::Boards;
 use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::network::Cut;
@@ -62,7 +60,7 @@ pub fn run(enclosure: &Enclosure, number: u8) -> Result<Vec<Fenced>> {
 }
 
 fn both(system: &mut Standfast, boards: &Boards) -> Result<Vec<Fenced>> {
-    configure(system)?;
+    configure(system, boards)?;
     let probe = system.lab().probe()?;
     let asked = by_operator(system, boards, &probe)?;
     let lost = by_itself(system, boards, &probe)?;
@@ -70,24 +68,11 @@ fn both(system: &mut Standfast, boards: &Boards) -> Result<Vec<Fenced>> {
 }
 
 /// A board for each node, with its password in a file, and a short patience with lost nodes.
-fn configure(system: &Standfast) -> Result<()> {
+fn configure(system: &Standfast, boards: &Boards) -> Result<()> {
     let lab = system.lab();
     let text = system.configuration();
     let mut text = text.replacen("[cluster]\n", "[cluster]\nfence_lost_after_ms = 2000\n", 1);
-    for (index, host) in lab.nodes.iter().enumerate() {
-        let name = host.name();
-        text.push_str(&format!(
-            "[fence.ipmi-{name}]\nagent = \"fence_ipmilan\"\nnodes = [\"{name}\"]\n\
-             parameters = {{ ip = \"{}\", ipport = {}, username = \"admin\", lanplus = true, cipher = 3, power_wait = 0, \
-             password = {{ secret_file = \"/etc/standfast/ipmi\" }} }}\n",
-            lab.gateway(),
-            Boards::port(index)
-        ));
-        let secret = host.folder().join("etc/standfast/ipmi");
-        fs::write(&secret, PASSWORD).map_err(|error| LabError::file("write", &secret, error))?;
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
-            .map_err(|error| LabError::file("protect", &secret, error))?;
-    }
+    text.push_str(&boards.configuration(lab)?);
     let file = system.file_of(0, "fencing.toml", &text)?;
     system.ask_anything(0, &["apply", &file]).map(|_| ())
 }

@@ -106,6 +106,17 @@ impl Lab {
         Ok(())
     }
 
+    /// Boots node `index`. True when it was off.
+    ///
+    /// # Errors
+    /// When it cannot boot.
+    pub fn boot(&mut self, index: usize) -> Result<bool> {
+        match self.nodes.get_mut(index).filter(|node| !node.is_on()) {
+            Some(node) => node.boot(self.network.as_ref()).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     /// Takes the power of the nodes at `indexes` away, one right after the other.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! * [`lab`], [`host`], [`network`], [`host_init`]: machines and the networks between them.
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
 //! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baselines,
-//!   [`keepalived`] and [`pacemaker`].
+//!   [`keepalived`] and [`pacemaker`]. [`pair`]: two nodes, whose arbiter is a real device.
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
 //!   they must not lose, and what happens in the middle of them. [`fencing`]: real devices ([`bmc`]) that cut the power. [`evidence`]: what is kept of a failure.
@@ -31,6 +31,7 @@ pub mod measure;
 pub mod network;
 pub mod pacemaker;
 mod pacemaker_files;
+pub mod pair;
 pub mod probe;
 pub mod processes;
 pub mod report;

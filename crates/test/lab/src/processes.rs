@@ -20,6 +20,14 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// When process `pid` began, in the kernel's own count; with the number it names the process for ever.
+#[must_use]
+pub fn began(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19).map(str::to_owned)
+}
+
 fn parent(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;

@@ -37,7 +37,7 @@ pub(crate) struct LabOptions {
     /// Watch every fault at least this long, instead of as long as the fault needs.
     #[arg(long)]
     pub(crate) watch_ms: Option<u64>,
-    /// Systems to run: standfast[=PROFILE], keepalived[=ADVERT_INT], pacemaker[=VARIANT]. Of the others is checked only that they take over.
+    /// Systems to run: standfast[=PROFILE], pair[=PROFILE], keepalived[=ADVERT_INT], pacemaker[=VARIANT]. Of the others is checked only that they take over.
     #[arg(long, default_value = "standfast")]
     pub(crate) system: Vec<String>,
     /// Write every trial as JSON to this file.
@@ -46,9 +46,10 @@ pub(crate) struct LabOptions {
 }
 
 /// What is compared when nothing else is asked for.
-const SYSTEMS: [&str; 8] = [
+const SYSTEMS: [&str; 9] = [
     "standfast=lan",
     "standfast=fast",
+    "pair",
     "keepalived",
     "keepalived=0.1",
     "pacemaker",
@@ -135,7 +136,7 @@ fn line(trial: &Trial) -> String {
     let cells = report::summary(&[trial]);
     let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
     format!(
-        "{:<32} {:<15} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}  {}",
+        "{:<32} {:<18} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}  {}{}",
         format!("{}{load}", trial.fault.name()),
         trial.system,
         cell(1),
@@ -144,7 +145,20 @@ fn line(trial: &Trial) -> String {
         cell(4),
         cell(5),
         moved(trial),
+        fenced(trial),
     )
+}
+
+/// What was fenced meanwhile.
+fn fenced(trial: &Trial) -> String {
+    match &trial.fence {
+        None => String::new(),
+        Some(seen) => {
+            let back = if seen.power_back { ", on again" } else { "" };
+            let how = if seen.already { "found off" } else { "fenced" };
+            format!("  {how} in {:.0} ms{back}", seen.took_ms)
+        }
+    }
 }
 
 /// Who answered before and after.
@@ -174,7 +188,11 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
         },
     };
     let missing = |system: &dyn System| {
-        let own = plan.faults.iter().filter(|fault| !fault.is_foreign());
+        let small = system.lab().nodes.len() < 3;
+        let own = plan
+            .faults
+            .iter()
+            .filter(|fault| !(fault.is_foreign() || small && fault.needs_three_nodes()));
         own.filter(|fault| !system.supports(**fault)).count()
     };
     let checked = |name: &str| name.starts_with("standfast");
@@ -193,7 +211,7 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
         };
         match &result {
             Ok(trial) => writeln!(out, "{}", line(trial)).map_err(failed)?,
-            Err(broken) => writeln!(out, "{:<32} {:<15}", broken.fault.name(), broken.system)
+            Err(broken) => writeln!(out, "{:<32} {:<18}", broken.fault.name(), broken.system)
                 .map_err(failed)?,
         }
         for problem in &problems {
@@ -286,7 +304,7 @@ fn idle_usage(options: &BenchOptions, enclosure: &Enclosure) -> Result<Vec<Usage
     };
     let mut system = session::deploy(name, 9, enclosure)?;
     let probe = system.lab().probe()?;
-    let primary = trial::settle(system.as_ref(), &probe, Patience::default().settle)?;
+    let primary = trial::settle(system.as_mut(), &probe, Patience::default().settle)?;
     drop(probe);
     usage::measure(
         system.as_mut(),

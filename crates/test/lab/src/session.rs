@@ -10,6 +10,7 @@ use crate::keepalived::Keepalived;
 use crate::lab::Lab;
 use crate::load::Load;
 use crate::pacemaker::{Pacemaker, Variant};
+use crate::pair::Pair;
 use crate::standfast_system::Standfast;
 use crate::sys;
 use crate::system::System;
@@ -42,7 +43,7 @@ pub struct Broken {
     pub error: LabError,
 }
 
-/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`),
+/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `pair` (or `pair=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`),
 /// `pacemaker` (or `pacemaker=VARIANT`, see [`Variant::parse`]), in lab number `number`.
 ///
 /// # Errors
@@ -55,6 +56,10 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
             let lab = Lab::create(enclosure, number, 3)?;
             Ok(Box::new(Standfast::deploy(lab, or("lan"))?))
         }
+        "pair" => {
+            let lab = Lab::create(enclosure, number, 2)?;
+            Ok(Box::new(Pair::deploy(lab, or("lan"))?))
+        }
         "keepalived" => {
             let mut system = Keepalived::new(Lab::create(enclosure, number, 2)?, or("1"));
             system.start()?;
@@ -66,7 +71,7 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
             Ok(Box::new(Pacemaker::deploy(lab, variant)?))
         }
         _ => Err(LabError::Unexpected(format!(
-            "no system {name}; known: standfast, standfast=PROFILE, keepalived, keepalived=ADVERT_INT, pacemaker, \
+            "no system {name}; known: standfast, standfast=PROFILE, pair, pair=PROFILE, keepalived, keepalived=ADVERT_INT, pacemaker, \
              pacemaker=VARIANT (2, 3, token:MILLISECONDS, fencing, with commas between)"
         ))),
     }

@@ -37,6 +37,8 @@ pub struct Standfast {
     program: PathBuf,
     handicap: Handicap,
     level: Option<u32>,
+    /// The first node makes a pair with the second one, instead of a cluster of voters.
+    pair: bool,
     lab: Lab,
 }
 
@@ -63,6 +65,18 @@ impl Standfast {
     /// # Errors
     /// When the program is missing or a command of it fails.
     pub fn deploy_as(lab: Lab, profile: &str, build: &Build) -> Result<Self> {
+        Self::deploy_some(lab, profile, build, false)
+    }
+
+    /// A pair with a fence device as its arbiter, of the two hosts of `lab`; the device is not configured yet.
+    ///
+    /// # Errors
+    /// When the program is missing or a command of it fails.
+    pub(crate) fn deploy_pair(lab: Lab, profile: &str) -> Result<Self> {
+        Self::deploy_some(lab, profile, &Build::default(), true)
+    }
+
+    fn deploy_some(lab: Lab, profile: &str, build: &Build, pair: bool) -> Result<Self> {
         let program = program_of(&lab, build);
         if !program.exists() {
             let text = format!(
@@ -72,11 +86,12 @@ impl Standfast {
             return Err(LabError::Unexpected(text));
         }
         let mut system = Self {
-            name: format!("standfast {profile}"),
+            name: format!("standfast {}{profile}", if pair { "pair " } else { "" }),
             profile: profile.to_owned(),
             program,
             handicap: Handicap::default(),
             level: build.level,
+            pair,
             lab,
         };
         system.form()?;
@@ -231,7 +246,11 @@ impl Standfast {
                 arguments.extend(["--address", link]);
             }
             if index == 0 {
-                let init = [&["init", "--cluster", "demo"], arguments.as_slice()].concat();
+                let mut init = [&["init", "--cluster", "demo"], arguments.as_slice()].concat();
+                let other = self.lab.nodes.get(1).filter(|_| self.pair);
+                if let Some(other) = other {
+                    init.extend(["--pair", other.name(), "--arbiter", "fence"]);
+                }
                 self.standfast(index, &init)?;
             } else {
                 let token = self.insist(0, &["token"])?;

@@ -1,9 +1,10 @@
 //! What the laboratory asks of a system under test. Everything that is particular to one system lives in its own file behind this trait.
 
 use crate::error::Result;
-use crate::fault::Fault;
+use crate::fault::{Expected, Fault};
 use crate::lab::Lab;
 use crate::processes::HostProcess;
+use serde::{Deserialize, Serialize};
 
 /// The processes of a system that faults are aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,17 @@ pub struct Handicap {
     pub no_realtime: bool,
 }
 
+/// A machine was fenced in a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FenceSeen {
+    /// The device's own time: from the order, or the question, to the confirmed "off".
+    pub took_ms: f64,
+    /// It was found off: nothing was cut, and nobody waited before.
+    pub already: bool,
+    /// The device has given the machine its power back since.
+    pub power_back: bool,
+}
+
 /// A system under test, deployed on the hosts of its own lab.
 pub trait System: Send {
     /// Name in tables: `standfast lan`, `keepalived`.
@@ -40,6 +52,32 @@ pub trait System: Send {
 
     /// Whether `fault` means anything for it.
     fn supports(&self, fault: Fault) -> bool;
+
+    /// What a fault has to lead to.
+    fn expected(&self, fault: Fault) -> Expected {
+        fault.expected()
+    }
+
+    /// What happens outside of the nodes and by itself: devices give machines their power back. Called all the time.
+    ///
+    /// # Errors
+    /// When a machine cannot boot.
+    fn tend(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A trial begins.
+    fn mark(&mut self) {}
+
+    /// Whether a node that is lost is fenced, and nothing else lets another one go on.
+    fn fences(&self) -> bool {
+        false
+    }
+
+    /// What was fenced since [`System::mark`], where the system fences at all.
+    fn fence_seen(&self) -> Option<FenceSeen> {
+        None
+    }
 
     /// Makes daemons and service run on every node that has power, as after boot. Does nothing where they run already.
     ///

@@ -9,7 +9,7 @@ use crate::fault::{Expected, Fault, Injector};
 use crate::measure::{self, ClientView, OwnerView};
 use crate::probe::{Outcome, Probe};
 use crate::sys;
-use crate::system::System;
+use crate::system::{FenceSeen, System};
 
 /// How long the service has to be answered without a failure before a fault is injected.
 const CALM: Duration = Duration::from_millis(1000);
@@ -61,6 +61,9 @@ pub struct Trial {
     pub watched_ms: f64,
     /// The node that led just before the fault, when it has leaders.
     pub leader: Option<String>,
+    /// What was fenced, until the fault was undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceSeen>,
     /// What the system's own status said, for faults that end the service.
     pub status: String,
 }
@@ -70,11 +73,12 @@ pub struct Trial {
 ///
 /// # Errors
 /// When it takes longer than `patience`.
-pub fn settle(system: &dyn System, probe: &Probe, patience: Duration) -> Result<usize> {
+pub fn settle(system: &mut dyn System, probe: &Probe, patience: Duration) -> Result<usize> {
     let began = Instant::now();
     let mut missing = "answers".to_owned();
     while began.elapsed() < patience {
         probe.check()?;
+        system.tend()?;
         std::thread::sleep(Duration::from_millis(100));
         match calm(probe) {
             Err(reason) => missing = reason,
@@ -145,6 +149,7 @@ pub fn run(
 ) -> Result<Trial> {
     let mut primary = settle(system, probe, patience.settle)?;
     system.forget_failures();
+    system.mark();
     if loaded {
         injector.load(system)?;
         std::thread::sleep(Duration::from_millis(500));
@@ -163,10 +168,11 @@ pub fn run(
     let first = probe.request_count().saturating_sub(200);
     let fault_ns = injector.inject(fault, system, primary)?;
     let injected_ns = sys::now_ns();
-    let view = watch(probe, first, fault_ns, (fault, patience));
+    let view = watch(system, probe, first, fault_ns, (fault, patience))?;
     let healing_ns = sys::now_ns();
     let owners = measure::owner_view(&probe.evidence(fault_ns));
-    let status = if fault.expected() == Expected::Ends {
+    let fence = system.fence_seen();
+    let status = if system.expected(fault) == Expected::Ends {
         system.status(primary)
     } else {
         String::new()
@@ -185,6 +191,7 @@ pub fn run(
         injection_ms: millis(injected_ns.saturating_sub(fault_ns)),
         watched_ms: millis(healing_ns.saturating_sub(fault_ns)),
         leader,
+        fence,
         status,
     })
 }
@@ -231,13 +238,17 @@ fn arrange_leader(
 
 /// Watches until what is expected of the fault has happened and stayed for a while, or patience ends.
 fn watch(
+    system: &mut dyn System,
     probe: &Probe,
     first: usize,
     fault_ns: u64,
     (fault, patience): (Fault, Patience),
-) -> ClientView {
+) -> Result<ClientView> {
     let least = patience.least.unwrap_or_else(|| fault.shortest_watch());
-    let limit = match fault.expected() {
+    let expected = system.expected(fault);
+    let pair = system.fences();
+    let limit = match expected {
+        _ if pair && fault.has_a_pair_fence() => 2 * patience.most,
         Expected::Unaffected | Expected::Ends | Expected::TwoOwners
             if fault != Fault::HealedPartition =>
         {
@@ -249,11 +260,12 @@ fn watch(
     };
     let mut come_ns = None;
     loop {
+        system.tend()?;
         std::thread::sleep(Duration::from_millis(50));
         let now = sys::now_ns();
         let elapsed = Duration::from_nanos(now.saturating_sub(fault_ns));
         let view = measure::client_view(&probe.requests(first), fault_ns);
-        let come = match fault.expected() {
+        let come = match expected {
             Expected::Moves | Expected::TwoOwners => {
                 view.new_node.is_some()
                     && view.new_node != view.old_node
@@ -262,6 +274,8 @@ fn watch(
             Expected::Returns => view.new_node.is_some() && view.steady_ms.is_some(),
             Expected::Unaffected | Expected::Ends => view.steady_ms.is_some(),
         };
+        // Whoever was fenced is to come back by itself, too.
+        let come = come && !(pair && fault.has_a_pair_fence() && !is_back(system));
         if come {
             come_ns.get_or_insert(now);
         } else {
@@ -269,7 +283,11 @@ fn watch(
         }
         let stayed = come_ns.is_some_and(|since| now.saturating_sub(since) >= ns(CALM));
         if elapsed >= limit || (stayed && elapsed >= least) {
-            return view;
+            return Ok(view);
         }
     }
+}
+
+fn is_back(system: &dyn System) -> bool {
+    system.fence_seen().is_some_and(|seen| seen.power_back)
 }
