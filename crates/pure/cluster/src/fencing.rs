@@ -136,6 +136,8 @@ impl Core {
                         .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))
                         .collect(),
                     power_on: act.power_on,
+                    look: false,
+                    told_when_off: false,
                 }
             })
             .collect();
@@ -345,7 +347,7 @@ impl Core {
             incarnation,
             by: "the cluster".to_owned(),
             why,
-            power_on: true,
+            power_on: !self.state.config.fencing.stay_off,
             lost: false,
         };
         if self.check_level(now, &change).is_ok() {

@@ -36,6 +36,7 @@ mod newcomers;
 mod observing;
 mod outages;
 mod pair_fencing;
+mod pair_moves;
 mod pair_words;
 mod paired;
 mod pairing;

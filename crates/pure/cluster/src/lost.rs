@@ -65,7 +65,7 @@ impl Core {
             incarnation,
             by: "the cluster".to_owned(),
             why: format!("it is lost and may still run {}", names.join(", ")),
-            power_on: true,
+            power_on: !self.state.config.fencing.stay_off,
             lost: !self.planted(Planted::FencedAgain),
         };
         if self.check_level(now, &change).is_ok() {

@@ -1,5 +1,8 @@
 //! The peer's power is cut, level after level of devices, without the log: whoever does it may have lost its leader.
 //!
+//! A secondary that lost its primary waits before it cuts anything, because the primary may be alive. Meanwhile it looks: one
+//! that is off already fences nobody, and is not waited for.
+//!
 //! Not for what a confirmed "off" releases (crate `pair`).
 
 use crate::core::Core;
@@ -14,25 +17,49 @@ use standfast_pair::{Alarm, BootId, Event as Told, FenceOutcome, Role, clock::In
 /// Orders of a pair to the fencing edge carry numbers that no act has: an act is an index of the log.
 const PAIR_ORDERS: u64 = 1 << 63;
 
-/// The peer's power is being cut.
+/// The peer's power is being cut, or looked at.
 #[derive(Debug)]
 pub(crate) struct PairFence {
     boot: BootId,
+    look: bool,
     level: usize,
     turn: u32,
 }
 
 impl Core {
+    /// A secondary that has lost its primary looks once at that one's power.
+    pub(crate) fn look_at_peer(&mut self, now: Now) {
+        let Some(paired) = &mut self.paired else {
+            return;
+        };
+        let pair = paired.clocked.pair();
+        let claims = matches!(pair.role(), Role::Claiming { .. }) && !pair.sees_peer();
+        let lost = pair.lost_boot().filter(|_| claims);
+        let asked = paired.looked == lost;
+        paired.looked = lost;
+        let fencing = &self.state.config.fencing;
+        if let (Some(boot), None, false, false) = (lost, &paired.fence, asked, fencing.manual) {
+            paired.fence = Some(PairFence {
+                boot,
+                look: true,
+                level: 0,
+                turn: 0,
+            });
+            self.fence_level(now);
+        }
+    }
+
     /// Level after level of devices, until one says "off".
     pub(crate) fn fence_peer(&mut self, now: Now, boot: BootId) {
         let Some(paired) = &mut self.paired else {
             return;
         };
-        if paired
-            .fence
-            .as_ref()
-            .is_some_and(|fence| fence.boot == boot)
-        {
+        let under_way = paired.fence.as_ref();
+        if under_way.is_some_and(|fence| fence.boot == boot && !fence.look) {
+            return;
+        }
+        // Then it is an operator who says that it is off.
+        if self.state.config.fencing.manual {
             return;
         }
         // A secondary that was shut down on purpose is nothing to be fenced for: the primary runs on.
@@ -43,6 +70,7 @@ impl Core {
         }
         paired.fence = Some(PairFence {
             boot,
+            look: false,
             level: 0,
             turn: 0,
         });
@@ -65,14 +93,17 @@ impl Core {
             config.fencing.levels_of(&paired.peer)
         };
         let Some(named) = levels.get(fence.level) else {
-            let boot = fence.boot;
+            let (boot, look) = (fence.boot, fence.look);
             paired.fence = None;
+            if look {
+                return;
+            }
             let failed = Told::Fenced(boot, FenceOutcome::Failed);
             return self.tell_pair(now, Input::Event(failed));
         };
         paired.fence_turn += 1;
         fence.turn = paired.fence_turn;
-        let devices = &self.state.config.fencing.devices;
+        let devices = &config.fencing.devices;
         let order = FenceOrder {
             id: PAIR_ORDERS | (self.incarnation.0 >> 1),
             turn: fence.turn,
@@ -82,7 +113,9 @@ impl Core {
                 .iter()
                 .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))
                 .collect(),
-            power_on: false,
+            power_on: !config.fencing.stay_off,
+            look: fence.look,
+            told_when_off: true,
         };
         self.out.push(Effect::Fence(Box::new(order)));
     }
@@ -103,16 +136,20 @@ impl Core {
         }
         let (boot, peer) = (fence.boot, paired.peer.clone());
         if result.problem.is_empty() {
+            let already = if fence.look { " already" } else { "" };
             paired.fence = None;
-            self.log(
-                Level::Warn,
-                format!("{peer} is off, as its fence device says"),
+            let (seconds, rest) = (result.took.0 / 1_000_000, result.took.0 / 1000 % 1000);
+            let text = format!(
+                "{peer} is off{already}, as its fence device says, after {seconds}.{rest:03} s"
             );
+            self.log(Level::Warn, text);
             self.tell_pair(now, Input::Event(Told::Fenced(boot, FenceOutcome::Off)));
         } else {
             fence.level += 1;
-            let text = format!("{peer} could not be fenced: {}", result.problem);
-            self.log(Level::Error, text);
+            if !fence.look {
+                let text = format!("{peer} could not be fenced: {}", result.problem);
+                self.log(Level::Error, text);
+            }
             self.fence_level(now);
         }
         true

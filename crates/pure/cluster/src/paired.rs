@@ -19,8 +19,8 @@ use standfast_model::{
     time::{HoldUntil, Micros, Now},
 };
 use standfast_pair::{
-    Confirms, Effect as Wanted, Event as Told, History, Pair, Planted as Bug, Record, Refusal,
-    Role, Session, Settings, Side, Word,
+    BootId, Confirms, Effect as Wanted, Event as Told, History, Pair, Planted as Bug, Record,
+    Refusal, Role, Session, Settings, Side, Word,
     clock::{Clocked, Input, Output, Packet},
 };
 use standfast_schedule::Facts;
@@ -44,6 +44,10 @@ pub(crate) struct Paired {
     pub(crate) spoken: u64,
     pub(crate) fence: Option<PairFence>,
     pub(crate) fence_turn: u32,
+    /// The boot of the lost primary whose power was looked at.
+    pub(crate) looked: Option<BootId>,
+    /// The state by which everything is well placed on its primary.
+    pub(crate) judged: Option<u64>,
     /// The role that the rest of the core has been brought in line with.
     role: Option<Role>,
     /// What came of the order of an operator that is being carried out.
@@ -106,8 +110,10 @@ impl Core {
         self.expect_silence_of(now);
         self.look_again(now);
         self.tell_pair(now, Input::Tick);
+        self.look_at_peer(now);
         self.tell_stopped(now);
         self.hand_over_before_leaving(now);
+        self.leave_unfit_primary(now);
         self.give_up_adoption();
         self.follow_role(now);
         self.release_answers();
@@ -188,6 +194,8 @@ impl Core {
             spoken: 0,
             fence: None,
             fence_turn: 0,
+            looked: None,
+            judged: None,
             role: None,
             outcome: None,
         }));

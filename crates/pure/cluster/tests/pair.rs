@@ -9,7 +9,7 @@ use standfast_model::{
     FEATURE_LEVEL,
     config::{
         ClusterConfig, GroupConfig, NodeConfig, ProcessConfig, Profile, ResourceConfig,
-        ResourceKind,
+        ResourceKind, VipConfig,
     },
     event::Event,
     fence::FenceDevice,
@@ -414,4 +414,187 @@ fn whoever_handed_over_takes_over_again_when_the_successor_is_lost_at_once() {
     device_says(&mut net, "");
     net.run(8000);
     assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
+}
+
+#[test]
+fn who_is_fenced_gets_its_power_back_unless_the_configuration_says_off() {
+    for stay_off in [false, true] {
+        let mut net = pair(Arbiter::Fence);
+        let mut config = net.core("alpha").inspect().state.config.clone();
+        config.fencing.stay_off = stay_off;
+        done(apply(&mut net, "alpha", config));
+        net.run(500);
+        net.crash("alpha");
+        net.run(1600);
+        let (_, order) = net.orders.last().unwrap();
+        assert_eq!(order.power_on, !stay_off);
+        assert!(order.told_when_off, "nobody waits for the power");
+    }
+}
+
+#[test]
+fn a_fenced_machine_that_is_back_and_still_cut_off_fences_nobody() {
+    let mut net = pair(Arbiter::Fence);
+    net.cut.insert("beta".into());
+    net.run(900);
+    let (executor, order) = net.orders.last().cloned().unwrap();
+    assert_eq!(
+        (executor.as_str(), order.node.as_str()),
+        ("alpha", "beta"),
+        "the primary is first"
+    );
+    net.crash("beta");
+    device_says(&mut net, "");
+    net.power_on("beta", MemberId(2));
+    net.run(60_000);
+    assert_eq!(net.orders.len(), 1, "{}", net.log.join("\n"));
+    assert_state(&mut net, "beta", "waiting");
+    assert_state(&mut net, "alpha", "secondary-down");
+    assert_eq!(
+        (net.runs_on("web"), net.starts),
+        (vec!["alpha".to_owned()], 1)
+    );
+    net.cut.clear();
+    net.run(4000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+}
+
+/// Cut off from each other, alpha being the primary: who is fenced first.
+fn first_fenced(change: impl Fn(&mut PairConfig)) -> String {
+    let mut net = pair(Arbiter::Fence);
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    change(config.pair.as_mut().unwrap());
+    done(apply(&mut net, "alpha", config));
+    net.run(500);
+    net.cut.insert("beta".into());
+    while net.orders.is_empty() {
+        net.run(10);
+    }
+    net.orders[0].1.node.to_string()
+}
+
+#[test]
+fn the_survivor_is_the_primary_or_who_is_named() {
+    assert_eq!(first_fenced(|_| ()), "beta");
+    assert_eq!(
+        first_fenced(|pair| pair.survivor = Survivor::Node("beta".into())),
+        "alpha"
+    );
+}
+
+#[test]
+fn by_hand_means_that_an_operator_says_who_is_off() {
+    let mut net = pair(Arbiter::Fence);
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    config.fencing.manual = true;
+    done(apply(&mut net, "alpha", config));
+    net.run(500);
+    net.crash("alpha");
+    net.run(30_000);
+    assert!(net.orders.is_empty());
+    assert!(net.runs_on("web").is_empty());
+    let (node, author) = (NodeId::from("alpha"), "t".to_owned());
+    done(net.ask("beta", Request::FenceConfirm { node, author }));
+    net.run(1000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
+fn a_primary_that_is_off_already_is_not_waited_for() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("alpha");
+    net.run(900);
+    let (executor, look) = net.looks.pop().unwrap();
+    assert_eq!((executor.as_str(), look.node.as_str()), ("beta", "alpha"));
+    assert!(net.looks.is_empty() && net.orders.is_empty());
+    let says = |problem: &str| {
+        Event::Fenced(FenceResult {
+            id: look.id,
+            turn: look.turn,
+            problem: problem.to_owned(),
+            note: String::new(),
+            took: Micros::ZERO,
+        })
+    };
+    net.deliver(&executor, says(""));
+    net.run(700);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "beta", "took-over");
+}
+
+#[test]
+fn a_primary_that_has_power_is_fenced_after_the_delay_and_the_late_answer_of_a_look_is_nothing() {
+    let mut net = pair(Arbiter::Fence);
+    net.crash("alpha");
+    net.run(1600);
+    let (executor, look) = net.looks.pop().unwrap();
+    assert_eq!(net.orders.len(), 1, "a look that hangs holds nothing up");
+    for problem in ["", "it has power"] {
+        let result = FenceResult {
+            id: look.id,
+            turn: look.turn,
+            problem: problem.to_owned(),
+            note: String::new(),
+            took: Micros::ZERO,
+        };
+        net.deliver(&executor, Event::Fenced(result));
+    }
+    net.run(1000);
+    assert!(net.runs_on("web").is_empty(), "the newer order counts");
+    device_says(&mut net, "");
+    net.run(700);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}
+
+/// The address of the service is on eth0 of either node.
+fn with_an_address(net: &mut Net) {
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    let vip = VipConfig {
+        addresses: vec!["10.0.0.100/24".to_owned()],
+        interface: Some("eth0".to_owned()),
+        gateway: None,
+    };
+    let ip = ResourceConfig {
+        kind: ResourceKind::Vip(vip),
+        failure: Default::default(),
+        needs_fencing: false,
+    };
+    config.resources.insert(ResourceId::from("ip"), ip);
+    let group = config.groups.get_mut(&GroupId::from("web")).unwrap();
+    group.members.insert(0, ResourceId::from("ip"));
+    group.prefer.insert("alpha".into(), 1000);
+    done(apply(net, "alpha", config));
+    net.run(1500);
+    assert_eq!(net.runs_on("ip"), ["alpha"], "{}", net.log.join("\n"));
+}
+
+fn carrier(net: &mut Net, node: &str, problem: Option<&str>) {
+    let event = Event::LinkHealth {
+        interface: "eth0".to_owned(),
+        problem: problem.map(str::to_owned),
+    };
+    net.deliver(&node.into(), event);
+    net.run(6000);
+}
+
+#[test]
+fn they_change_places_when_only_the_secondary_can_run_everything() {
+    let mut net = pair(Arbiter::Fence);
+    with_an_address(&mut net);
+    carrier(&mut net, "alpha", Some("no carrier"));
+    assert_eq!(net.runs_on("ip"), ["beta"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "beta", "normal");
+    carrier(&mut net, "alpha", None);
+    assert_eq!(
+        net.runs_on("ip"),
+        ["beta"],
+        "a preference moves nothing back"
+    );
+    carrier(&mut net, "alpha", Some("no carrier"));
+    carrier(&mut net, "beta", Some("no carrier"));
+    assert_eq!(net.runs_on("ip"), ["beta"], "the other one is no better");
+    carrier(&mut net, "alpha", None);
+    assert_eq!(net.runs_on("ip"), ["alpha"], "{}", net.log.join("\n"));
+    assert!(net.orders.is_empty(), "nobody was fenced");
 }

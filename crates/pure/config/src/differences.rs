@@ -38,6 +38,8 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
         (false, false) => "on",
     };
     lines.value("fencing", &word(&old.fencing), &word(&new.fencing));
+    let action = |fencing: &Fencing| if fencing.stay_off { "off" } else { "reboot" };
+    lines.value("fence_action", &action(&old.fencing), &action(&new.fencing));
     let patience = |fencing: &Fencing| ms(fencing.patience());
     lines.value(
         "fence_lost_after",

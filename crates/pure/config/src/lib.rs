@@ -3,7 +3,7 @@
 //!
 //! | table | what it says |
 //! |---|---|
-//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing`, `fence_lost_after_ms` |
+//! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing`, `fence_action`, `fence_lost_after_ms` |
 //! | `[timing]` | values that differ from the profile's |
 //! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
@@ -147,6 +147,10 @@ fn read_cluster(mut section: Section<'_>, report: &mut Report<'_>, config: &mut 
     (config.fencing.off, config.fencing.manual) = section
         .choice(report, "fencing", &words)
         .unwrap_or((false, false));
+    let actions = [("reboot", false), ("off", true)];
+    config.fencing.stay_off = section
+        .choice(report, "fence_action", &actions)
+        .unwrap_or_default();
     let lost_after = section.millis(report, "fence_lost_after_ms", 0..=86_400_000);
     config.fencing.lost_after = lost_after.map(|found| found.value);
     section.finish(report);

@@ -47,6 +47,10 @@ pub(crate) fn read(
         found.value
     });
     let ping = read_ping(&mut section, report, arbiter, config);
+    if arbiter == Some(Arbiter::Fence) {
+        let delays = (fence_delay, fence_random_delay);
+        warn_fencing(report, section.at.clone(), config, (delays, &survivor));
+    }
     section.finish(report);
     Some(PairConfig {
         nodes: nodes?,
@@ -162,7 +166,7 @@ fn read_fence(
     report: &mut Report<'_>,
     arbiter: Option<Arbiter>,
 ) -> [Micros; 3] {
-    let mut values = [2000, 1000, 10_000].map(Micros::from_millis);
+    let mut values = [2000, 0, 10_000].map(Micros::from_millis);
     for ((key, value), least) in FENCE_KEYS.into_iter().zip(&mut values).zip([0, 0, 1000]) {
         let Some(found) = section.millis(report, key, least..=600_000) else {
             continue;
@@ -174,6 +178,51 @@ fn read_fence(
         }
     }
     values
+}
+
+/// What works and is probably not what is wanted of a fence device as the arbiter.
+fn warn_fencing(
+    report: &mut Report<'_>,
+    at: Range<usize>,
+    config: &ClusterConfig,
+    ((delay, random), survivor): ((Micros, Micros), &Survivor),
+) {
+    let fencing = &config.fencing;
+    let bare = config
+        .nodes
+        .keys()
+        .filter(|node| fencing.levels_of(node).is_empty());
+    let bare: Vec<&str> = bare.map(NodeId::as_str).collect();
+    let nobody = "until `standfast fence confirm`, nobody takes over from";
+    if fencing.off || fencing.manual {
+        let word = if fencing.off { "off" } else { "manual" };
+        let text = format!(
+            "the arbiter is a fence device, but cluster.fencing is \"{word}\": {nobody} a node that is lost"
+        );
+        report.warning(at.clone(), "pair.arbiter", text);
+    } else if !bare.is_empty() {
+        let text = format!(
+            "the arbiter is a fence device, and none can fence {}: {nobody} it when it is lost",
+            bare.join(", nor ")
+        );
+        report.warning(at.clone(), "pair.arbiter", text);
+    }
+    if fencing
+        .devices
+        .values()
+        .any(|device| device.delay != Micros::ZERO)
+    {
+        let text =
+            "delay_ms of a device is not waited for in a pair: fence_delay_ms says who waits";
+        report.warning(at.clone(), "pair.fence_delay_ms", text);
+    }
+    if delay == Micros::ZERO && random == Micros::ZERO {
+        let text = "both nodes fence at the same moment when they lose each other, and both may lose their power: give one of fence_delay_ms and fence_random_delay_ms";
+        report.warning(at, "pair.fence_delay_ms", text);
+    } else if delay == Micros::ZERO && *survivor != Survivor::Primary {
+        let text = "survivor means nothing without it: chance decides who survives";
+        report.warning(at, "pair.fence_delay_ms", text);
+    }
 }
 
 fn read_failback(section: &mut Section<'_>, report: &mut Report<'_>, survivor: &Survivor) -> bool {
@@ -327,7 +376,7 @@ addresses = ["10.0.0.1:7400"]
             drift_ppm: 10_000,
             survivor: Survivor::Primary,
             fence_delay: Micros::from_millis(2000),
-            fence_random_delay: Micros::from_millis(1000),
+            fence_random_delay: Micros::ZERO,
             fence_retry: Micros::from_millis(10_000),
             boot: BootPolicy::Automatic,
             failback: false,

@@ -52,7 +52,7 @@ const NOT_NEEDED: [(&str, &str); 15] = [
 ];
 
 /// Why an option cannot be expressed.
-const NOT_EXPRESSED: [(&str, &str); 9] = [
+const NOT_EXPRESSED: [(&str, &str); 8] = [
     (
         "no-quorum-policy",
         "a node without the majority always stops, by its leases",
@@ -63,10 +63,6 @@ const NOT_EXPRESSED: [(&str, &str); 9] = [
     ),
     ("placement-strategy", "there is no utilization here"),
     ("node-health-strategy", "there is no health of nodes here"),
-    (
-        "stonith-action",
-        "a node is always switched off, and then on again",
-    ),
     (
         "priority-fencing-delay",
         "fencing waits for no priority; the majority decides who is fenced",
@@ -108,6 +104,11 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
         draft.cluster.push(("maintenance", "true".to_owned()));
     }
     draft.fencing = get("stonith-enabled").is_none_or(|value| is_true(Some(value)));
+    if matches!(get("stonith-action"), Some("off" | "poweroff")) {
+        draft
+            .cluster
+            .push(("fence_action", write::text_value("off")));
+    }
     draft.opt_in = get("symmetric-cluster").is_some_and(|value| !is_true(Some(value)));
     draft.fence_timeout_ms = get("stonith-timeout").map(|time| interval_ms(Some(time)));
     note_options(source, draft);
@@ -137,6 +138,7 @@ fn note_options(source: &Source<'_>, draft: &mut Draft) {
                 &what,
                 "devices are used unless `fencing` in [cluster] is \"off\"",
             ),
+            "stonith-action" => draft.not_needed(&what, "said by fence_action in [cluster]"),
             "stonith-timeout" => draft.not_needed(&what, "said by timeout_ms of the devices"),
             "no-quorum-policy" if value == "stop" => draft.not_needed(&what, "it is so here"),
             "placement-strategy" if value == "default" => {

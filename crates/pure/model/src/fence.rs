@@ -18,6 +18,9 @@ pub struct Fencing {
     /// Lost nodes are not fenced by themselves: only who is asked for, and who cannot stop something.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub manual: bool,
+    /// Who is fenced without being asked for stays off; otherwise it gets its power back once it is off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stay_off: bool,
     /// A lost node is fenced when it has been lost for so long; see [`Fencing::patience`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_after: Option<Micros>,

@@ -83,7 +83,7 @@ impl FenceAct {
     }
 }
 
-/// An order to this node: cut a machine's power with all of these, one after the other.
+/// An order to this node: cut a machine's power with all of these, one after the other, or only look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FenceOrder {
     /// The act.
@@ -98,6 +98,10 @@ pub struct FenceOrder {
     pub devices: Vec<(DeviceId, FenceDevice)>,
     /// Then it gets its power back.
     pub power_on: bool,
+    /// Nothing is switched: all of them are asked whether the machine is off already.
+    pub look: bool,
+    /// What came of it is told as soon as the machine is off: something waits for that, and not for the power.
+    pub told_when_off: bool,
 }
 
 /// What came of an order.

@@ -119,7 +119,7 @@ pub struct PairConfig {
     pub survivor: Survivor,
     /// The other one waits this long before it fences.
     pub fence_delay: Micros,
-    /// Up to this much more, drawn at random, on both.
+    /// Up to this much more, drawn at random, on both. For pairs without the other delay: it alone keeps two from firing at once.
     pub fence_random_delay: Micros,
     /// Between two attempts to fence.
     pub fence_retry: Micros,
@@ -147,7 +147,7 @@ impl PairConfig {
             drift_ppm: Timing::of(Profile::default()).drift_ppm,
             survivor: Survivor::Primary,
             fence_delay: Micros::from_millis(2000),
-            fence_random_delay: Micros::from_millis(1000),
+            fence_random_delay: Micros::ZERO,
             fence_retry: Micros::from_millis(10_000),
             boot: BootPolicy::Automatic,
             failback: false,

@@ -48,6 +48,11 @@ struct Bed {
 
 impl Bed {
     fn new(arbiter: Arbiter) -> Self {
+        Self::with(&config(arbiter), 1)
+    }
+
+    fn with(config: &PairConfig, random: u64) -> Self {
+        let arbiter = config.arbiter;
         let record = Record {
             history: Some(History::new(Side::First, Incarnation(0))),
             ..Record::default()
@@ -68,9 +73,9 @@ impl Bed {
             let pair = Pair::start(settings, session, record.clone(), false);
             Some(Clocked::new(
                 pair,
-                config(arbiter),
+                config.clone(),
                 Micros::from_millis(1000),
-                1,
+                random ^ number,
                 Now::default(),
             ))
         };
@@ -201,6 +206,31 @@ fn past_the_threshold_the_survivor_fences_first_and_a_failed_fence_releases_noth
         bed.sentence(1),
         "Secondary beta took over, primary alpha is down: the service continues, and can survive no loss."
     );
+}
+
+#[test]
+fn without_a_fixed_delay_chance_decides_who_fences_first() {
+    let config = PairConfig {
+        fence_delay: Micros::ZERO,
+        fence_random_delay: Micros::from_millis(20_000),
+        ..config(Arbiter::Fence)
+    };
+    let fences = |effect: &Effect| matches!(effect, Effect::Fence(_));
+    let first = |random: u64| {
+        let mut bed = Bed::with(&config, random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let start = bed.now;
+        bed.cut = true;
+        bed.run(60);
+        let of = |side| bed.after(start, side, fences).expect("each fences");
+        of(0).cmp(&of(1))
+    };
+    let drawn: Vec<_> = (0..40).map(first).collect();
+    let count = |wanted| drawn.iter().filter(|order| **order == wanted).count();
+    let (primary, secondary) = (
+        count(std::cmp::Ordering::Less),
+        count(std::cmp::Ordering::Greater),
+    );
+    assert!(primary >= 8 && secondary >= 8, "{primary} {secondary}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::{input::Input, queue::Queue, unfencing::Unfencing};
 use crate::render::DeviceSeen;
-use standfast_fence::FenceError;
+use standfast_fence::{FenceError, Power};
 use standfast_model::{
     event::Event,
     fence::FenceDevice,
@@ -85,19 +85,35 @@ impl Fencing {
     pub(crate) fn carry_out(&self, order: FenceOrder) {
         let inputs = self.inputs.clone();
         let (id, turn) = (order.id, order.turn);
-        tracing::warn!(node = %order.node, id, turn, "fencing");
+        if !order.look {
+            tracing::warn!(node = %order.node, id, turn, "fencing");
+        }
         let started = thread::Builder::new()
             .name("fence-order".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let result = attempt(&order);
+                let tell = |result| inputs.send(Input::Event(Event::Fenced(result)));
+                let began = Instant::now();
+                let mut result = cut(&order, began);
                 match result.problem.as_str() {
                     "" => tracing::warn!(node = %order.node, "is off"),
+                    problem if order.look => {
+                        tracing::info!(node = %order.node, "is not off already: {problem}");
+                    }
                     problem => {
-                        tracing::error!(node = %order.node, "is not known to be off: {problem}")
+                        tracing::error!(node = %order.node, "is not known to be off: {problem}");
                     }
                 }
-                inputs.send(Input::Event(Event::Fenced(result)));
+                if order.told_when_off {
+                    tell(result.clone());
+                }
+                if order.power_on && result.problem.is_empty() {
+                    result.note = give_back(&order);
+                    result.took = micros(began);
+                }
+                if !order.told_when_off {
+                    tell(result);
+                }
             });
         if let Err(error) = started {
             let result = FenceResult {
@@ -112,40 +128,60 @@ impl Fencing {
     }
 }
 
-/// All devices of the level have to say that the machine is off; then, if it is to come back, all give it power again.
-fn attempt(order: &FenceOrder) -> FenceResult {
-    let began = Instant::now();
+/// All devices of the level have to say that the machine is off.
+fn cut(order: &FenceOrder, began: Instant) -> FenceResult {
     let mut problem = String::new();
     if order.devices.is_empty() {
         problem = "none of the devices is configured any more".to_owned();
     }
+    let ask = if order.look { look } else { switch_off };
     for (id, device) in &order.devices {
-        let off = |device: &FenceDevice| standfast_fence::power_off(device, &order.node);
-        if let Err(error) = repeatedly(device, off) {
-            problem = format!("{id}: {}", error.to_string().replace('\n', "; "));
+        if let Err(text) = ask(device, &order.node) {
+            problem = format!("{id}: {}", text.replace('\n', "; "));
             break;
-        }
-    }
-    let mut note = String::new();
-    if problem.is_empty() && order.power_on {
-        for (id, device) in &order.devices {
-            let answer = repeatedly(device, |device| {
-                standfast_fence::power_on(device, &order.node)
-            });
-            if let Err(error) = answer {
-                let error = error.to_string().replace('\n', "; ");
-                note = format!("it could not be switched on again: {id}: {error}");
-                break;
-            }
         }
     }
     FenceResult {
         id: order.id,
         turn: order.turn,
         problem,
-        note,
-        took: Micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+        note: String::new(),
+        took: micros(began),
     }
+}
+
+fn switch_off(device: &FenceDevice, node: &NodeId) -> Result<(), String> {
+    repeatedly(device, |device| standfast_fence::power_off(device, node))
+        .map_err(|error| error.to_string())
+}
+
+/// Nothing is switched, and one answer is enough.
+fn look(device: &FenceDevice, node: &NodeId) -> Result<(), String> {
+    match standfast_fence::status(device, node) {
+        Ok(Power::Off) => Ok(()),
+        Ok(Power::On) => Err("the machine has power".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// All devices of the level give the machine its power back. What is to be said of it; empty when they did.
+fn give_back(order: &FenceOrder) -> String {
+    for (id, device) in &order.devices {
+        let answer = repeatedly(device, |device| {
+            standfast_fence::power_on(device, &order.node)
+        });
+        if let Err(error) = answer {
+            let error = error.to_string().replace('\n', "; ");
+            tracing::error!(node = %order.node, "could not be switched on again: {id}: {error}");
+            return format!("it could not be switched on again: {id}: {error}");
+        }
+    }
+    tracing::info!(node = %order.node, "has its power back");
+    String::new()
+}
+
+fn micros(began: Instant) -> Micros {
+    Micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 fn repeatedly(

@@ -63,6 +63,8 @@ pub(crate) struct Net {
     pub(crate) lets_in: bool,
     /// Orders to fence, with who got them.
     pub(crate) orders: Vec<(NodeId, FenceOrder)>,
+    /// The same, where nothing is to be switched.
+    pub(crate) looks: Vec<(NodeId, FenceOrder)>,
     disks: BTreeMap<NodeId, Restored>,
     /// Whom each node lets in.
     pub(crate) peers: BTreeMap<NodeId, BTreeSet<NodeId>>,
@@ -154,6 +156,7 @@ impl Net {
             may_end: BTreeSet::new(),
             lets_in: true,
             orders: Vec::new(),
+            looks: Vec::new(),
             disks: BTreeMap::new(),
             peers: BTreeMap::new(),
             guards: BTreeMap::new(),
@@ -316,6 +319,7 @@ impl Net {
                     let event = Event::Unfenced(devices.filter(|_| self.lets_in).collect());
                     self.schedule(self.now + DRIVER, node.clone(), event);
                 }
+                Effect::Fence(order) if order.look => self.looks.push((node.clone(), *order)),
                 Effect::Fence(order) => self.orders.push((node.clone(), *order)),
                 Effect::Reply(reply) => {
                     self.replies.insert(reply.id, reply.response);

@@ -49,7 +49,12 @@ impl World {
     pub(super) fn fence_now(&mut self, number: usize, run: u64, order: &FenceOrder) {
         let works = self.time > QUIET || self.rng.below(1000) < self.device_works;
         let target = 1 - number;
-        if works {
+        let off = if order.look {
+            !self.machines[target].on
+        } else {
+            true
+        };
+        if works && !order.look {
             self.outcome.fences.1 += 1;
             let down = self.rng.spread(SECOND, 12 * SECOND);
             self.note(target, || "its power is cut by the device".to_owned());
@@ -61,8 +66,10 @@ impl World {
         let result = FenceResult {
             id: order.id,
             turn: order.turn,
-            problem: if works {
+            problem: if works && off {
                 String::new()
+            } else if works {
+                "it has power".to_owned()
             } else {
                 "the device does not answer".to_owned()
             },

@@ -405,7 +405,7 @@ impl World {
                 self.driver_says(number, 2 * MS, resource, change);
             }
             Effect::Fence(order) => {
-                self.outcome.fences.0 += 1;
+                self.outcome.fences.0 += u64::from(!order.look);
                 let delay = self.rng.spread(100 * MS, 4 * SECOND);
                 let run = self.machines[number].runs;
                 self.later(delay, Happening::Fence(number, run, order));
