@@ -114,7 +114,7 @@ fn a_clock_that_is_years_off_or_jumps_moves_nothing() {
         machines[index].kill();
         shift(&mut machines[index], by);
         machines[index].start();
-        remains.push(Remains(machines[index].agent.as_ref().expect("agent").id()));
+        remains.push(Remains(machines[index].agent_pid()));
         all_online(&machines);
     }
     assert!(
