@@ -106,20 +106,41 @@ fn a_resource_agent_of_debian_runs_a_service() {
         "{history}"
     );
 
+    let active = |node: &Node| node.ask(&["status"]).out.contains("alpha  active");
+    node.wait_for("an active resource", active);
     let before = nginx.pid();
+    node.ok(&["restart"]);
     let mut agent = node.agent.take().expect("agent");
-    agent.kill().expect("killed");
     agent.wait().expect("ended");
     node.start();
-    node.wait_for("the same nginx", |node| {
-        node.ask(&["status"]).out.contains("alpha  active")
-    });
+    node.wait_for("the same nginx", active);
     assert_eq!(nginx.pid(), before);
     assert!(nginx.answers());
 
     node.ok(&["apply", &node.write("without.toml", "")]);
-    node.wait_for("no nginx", |_| !nginx.answers());
-    assert_eq!(nginx.pid(), "", "its agent stopped it");
+    node.wait_for("no nginx", |_| !nginx.answers() && nginx.pid().is_empty());
+}
+
+#[test]
+fn an_agent_that_is_not_installed_is_named_before_anything_starts() {
+    let mut node = Node::new("ocf-absent");
+    node.start();
+    let resource =
+        "[resources.web]\nkind = \"ocf\"\nagent = \"ocf:sf-ours:none\"\neffects = \"processes\"\n";
+    let file = node.write("x.toml", resource);
+    let said = node.ask(&["apply", &file]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let warning =
+        "x.toml:7:1: warning: resources.web.agent: ocf:sf-ours:none is not installed here";
+    assert!(said.err.contains(warning), "{said:?}");
+    let doctor = node.ask(&["doctor"]).out;
+    let finding = "web cannot run here: ocf:sf-ours:none is not installed here";
+    assert!(doctor.contains(finding), "{doctor}");
+    node.wait_for("the reason", |node| {
+        node.ask(&["history"])
+            .out
+            .contains("ocf:sf-ours:none is not installed here")
+    });
 }
 
 #[test]

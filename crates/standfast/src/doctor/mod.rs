@@ -4,6 +4,7 @@
 //! `machine` needs no agent, `picture` is what the agent knows of this node, `network` asks the network who
 //! has the managed addresses, `together` compares what several nodes said.
 
+mod agents;
 mod machine;
 mod network;
 mod picture;
@@ -87,6 +88,7 @@ pub(crate) fn examine(place: &Place) -> Examined {
     found.node = view.as_ref().map(|view| view.node.as_str().into());
     machine::examine(place, view.as_ref(), &mut found);
     network::examine(view.as_ref(), &mut found);
+    agents::examine(view.as_ref(), &mut found);
     if let Some(view) = &view {
         picture::examine(view, &mut found);
     }

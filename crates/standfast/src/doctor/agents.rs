@@ -1,0 +1,43 @@
+//! Resource agents: whether this machine has those that it may have to run, and whether what they are given fits them.
+
+use super::Findings;
+use standfast_model::{config::ResourceKind, id::NodeId, query::Severity, request::View};
+use standfast_ocf::{ROOT, metadata, problems};
+use std::path::Path;
+
+pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
+    let Some(view) = view else { return };
+    let config = &view.state.config;
+    let node = config.nodes.get(&NodeId::from(view.node.as_str()));
+    if node.is_some_and(|node| node.witness) {
+        return;
+    }
+    let mut first = true;
+    for (resource, settings) in &config.resources {
+        let ResourceKind::Process(process) = &settings.kind else {
+            continue;
+        };
+        let Some(agent) = &process.agent else {
+            continue;
+        };
+        if first {
+            found.check("resource agents");
+            first = false;
+        }
+        let mut add = |text: String, remedy: &str| {
+            let text = format!("{resource} cannot run here: {text}");
+            found.add(Severity::Critical, "resource agents", text, remedy);
+        };
+        match metadata(Path::new(ROOT), &agent.name) {
+            Err(why) => add(why, "install the agent on every node that may run it"),
+            Ok(metadata) => {
+                for problem in problems(process, &metadata) {
+                    add(
+                        problem.to_string(),
+                        "mend the configuration, or install the same version everywhere",
+                    );
+                }
+            }
+        }
+    }
+}
