@@ -404,4 +404,7 @@ fn agents_of_debian_run_as_they_are() {
     world.wait_clean();
     world.start_ready(&agent("ocf:heartbeat:Delay", &delays));
     assert!(began.elapsed() >= Duration::from_secs(1));
+    // It leaves a mark outside of this world while it runs.
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
 }
