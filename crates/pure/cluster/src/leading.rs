@@ -5,6 +5,7 @@
 use crate::{
     core::Core,
     lead::{Base, Lead, grantable},
+    paired::barred,
 };
 use standfast_model::{
     command::Change,
@@ -285,6 +286,9 @@ impl Core {
         }
         let instances = if free {
             request.wants.clone()
+        } else if barred(&self.state, node).is_some() {
+            // The plan that a new primary has found may still name the other one of its pair.
+            Vec::new()
         } else {
             grantable(&self.state, pending.as_ref(), node, &request.wants)
         };

@@ -115,6 +115,7 @@ impl Core {
         let began = self.fencing.began;
         let settled = began.is_some_and(|began| now.waited_since(began) >= MEET);
         let met = settled
+            || self.planted(Planted::FencedUnmet)
             || self.fencing.met.contains(node)
             || self.speaks_as.values().any(|by| *by == run);
         let silent = self

@@ -368,7 +368,8 @@ impl Core {
     /// The rest of the core follows the role: who stands for election, and whether leases are given.
     fn follow_role(&mut self, now: Now) {
         let leads = self.pair_leads();
-        if !leads && !matches!(self.consensus.role(), LogRole::Follower { .. }) {
+        let goes_on = self.planted(Planted::Pair(PairPlanted::GrantsAlways));
+        if !leads && !goes_on && !matches!(self.consensus.role(), LogRole::Follower { .. }) {
             self.consensus.resign();
             self.lead_on(now);
         }

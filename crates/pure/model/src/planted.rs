@@ -56,6 +56,12 @@ pub enum Planted {
     FencedAgain,
     /// What needs fencing is started elsewhere when its lease is over.
     ExpiredIsEnough,
+    /// An order to fence that has been given counts as carried out.
+    FenceAssumed,
+    /// An agent that has just started carries out what it finds ordered on its disk, however old that is.
+    OldOrderAgain,
+    /// Machines that have just started fence one that they have not met since.
+    FencedUnmet,
     /// A node starts and stops things although the cluster only observes, or they are in maintenance.
     ObserverActs,
     /// Whoever was let in once is let in for ever.
@@ -70,7 +76,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 38] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -97,10 +103,18 @@ impl Planted {
         Self::FencedThoughBack,
         Self::FencedAgain,
         Self::ExpiredIsEnough,
+        Self::FenceAssumed,
+        Self::OldOrderAgain,
+        Self::FencedUnmet,
         Self::ObserverActs,
         Self::RemovedLetIn,
         Self::LevelRaisedEarly,
         Self::FedOn,
+        Self::Pair(PairPlanted::FailedFence),
+        Self::Pair(PairPlanted::HandsRunning),
+        Self::Pair(PairPlanted::AloneAfterRestart),
+        Self::Pair(PairPlanted::GrantsAlways),
+        Self::Pair(PairPlanted::ConfirmsEarly),
     ];
 
     /// The bug of a name.
@@ -139,6 +153,9 @@ impl Planted {
             Self::FencedThoughBack => "fenced-though-back",
             Self::FencedAgain => "fenced-again",
             Self::ExpiredIsEnough => "expired-is-enough",
+            Self::FenceAssumed => "fence-assumed",
+            Self::OldOrderAgain => "old-order-again",
+            Self::FencedUnmet => "fenced-unmet",
             Self::ObserverActs => "observer-acts",
             Self::RemovedLetIn => "removed-let-in",
             Self::LevelRaisedEarly => "level-raised-early",
@@ -157,22 +174,13 @@ pub enum PairPlanted {
     HandsRunning,
     /// A node that has just started goes on alone when it hears nobody.
     AloneAfterRestart,
-    /// Leases are given whatever the role.
+    /// Whoever has led goes on leading and giving leases, whatever has become of its role.
     GrantsAlways,
     /// Clients are told that something is done before the secondary has it.
     ConfirmsEarly,
 }
 
 impl PairPlanted {
-    /// All of them. The runs of pairs are known to catch `failed-fence` (seed 6) and `alone-after-restart` (seeds 6 and 7).
-    pub const ALL: [Self; 5] = [
-        Self::FailedFence,
-        Self::HandsRunning,
-        Self::AloneAfterRestart,
-        Self::GrantsAlways,
-        Self::ConfirmsEarly,
-    ];
-
     /// Its name on the simulator's command line.
     #[must_use]
     pub const fn name(self) -> &'static str {

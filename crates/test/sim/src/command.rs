@@ -71,9 +71,8 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
     let jobs = options
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if options.pairs {
-        let (trace, seeds) = (options.trace, options.seeds);
-        return pairs::start(trace, seeds, options.planted.as_deref(), jobs, out);
+    if options.pairs && options.trace.is_none() && options.planted.is_none() {
+        return pairs::start(options.seeds, jobs, out);
     }
     if let Some(seed) = options.trace {
         return trace(seed, options, out);
@@ -111,6 +110,8 @@ const fn case_of(acts: bool) -> fn(u64) -> Case {
 fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
     let bug = options.planted.as_deref().and_then(Planted::from_name);
     let case = match bug {
+        Some(Planted::Pair(bug)) => return pairs::trace(seed, Some(bug), out),
+        None if options.pairs => return pairs::trace(seed, None, out),
         Some(planted) => Case {
             planted: bug,
             ..directed::case(planted, seed)
@@ -168,7 +169,8 @@ fn hunt(name: &str, options: &Options, jobs: usize, out: &mut dyn Write) -> io::
         return Ok(true);
     }
     let all = name == "all";
-    let fits = |each: &Planted| all || each.name() == name;
+    let of_pairs = |each: &Planted| !options.pairs || matches!(each, Planted::Pair(_));
+    let fits = |each: &Planted| of_pairs(each) && (all || each.name() == name);
     let wanted: Vec<Planted> = Planted::ALL.into_iter().filter(fits).collect();
     if wanted.is_empty() {
         writeln!(

@@ -128,8 +128,13 @@ cases! {
     FenceOff = "19.machine-off-as-its-devices-said",
     FenceFailed = "19.fence-failed-on-every-device-from-every-node",
     FenceVoid = "19.fence-void",
+    DeviceWorks = "19.device-works",
+    DeviceFails = "19.device-fails",
+    DeviceSlow = "19.device-slow",
+    DeviceLies = "19.device-lies",
+    DeviceCutsAnother = "19.device-cuts-another-machine",
     /// A device said "off", and its machine goes on.
-    FenceLied = "19.device-lied",
+    FenceLied = "19.said-to-be-off-and-goes-on",
     /// By the cluster itself.
     FenceLost = "19.lost-node-fenced",
     /// It was lost, and came back before anything was done to it.

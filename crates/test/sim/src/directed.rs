@@ -46,9 +46,12 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
         Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
         Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],
-        Planted::FencedThoughBack | Planted::FencedAgain | Planted::ExpiredIsEnough => {
-            &[Family::Partition, Family::Power]
-        }
+        Planted::FencedThoughBack
+        | Planted::FencedAgain
+        | Planted::ExpiredIsEnough
+        | Planted::FenceAssumed => &[Family::Partition, Family::Power],
+        Planted::OldOrderAgain => &[Family::Process, Family::Power],
+        Planted::FencedUnmet => &[Family::Outage, Family::Power],
         Planted::LevelRaisedEarly => &[Family::Process, Family::Partition],
         Planted::RemovedLetIn => &[Family::Process, Family::Partition],
         Planted::ObserverActs => &[Family::Resource, Family::Operator],

@@ -39,6 +39,15 @@ pub(crate) struct Devices {
     pub(crate) asks: Vec<(u64, usize)>,
 }
 
+/// How far an act of fencing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// The number of the order under way; none when the act is over.
+    pub(crate) number: Option<u32>,
+    /// True time.
+    pub(crate) since: u64,
+}
+
 /// What really happened.
 #[derive(Debug, Default)]
 pub(crate) struct Happened {
@@ -46,6 +55,12 @@ pub(crate) struct Happened {
     pub(crate) executors: BTreeMap<(u64, u32), BTreeSet<usize>>,
     /// The act with which the cluster by itself fenced each run of each machine.
     pub(crate) by_cluster: BTreeMap<(usize, Incarnation), u64>,
+    /// Of each act the turn that is under way, or that it is over, and since when: as the newest state of all says.
+    pub(crate) turns: BTreeMap<u64, Turn>,
+    /// The index of that state.
+    pub(crate) newest: u64,
+    /// Whom the present run of each agent has met, one bit each.
+    pub(crate) met: BTreeMap<usize, u128>,
     /// Machines of which a device said "off" that had power then, with the time.
     pub(crate) lied: BTreeMap<usize, u64>,
 }
@@ -60,6 +75,9 @@ pub(crate) const fn is_about(planted: Planted) -> bool {
             | Planted::FencedThoughBack
             | Planted::FencedAgain
             | Planted::ExpiredIsEnough
+            | Planted::FenceAssumed
+            | Planted::OldOrderAgain
+            | Planted::FencedUnmet
     )
 }
 

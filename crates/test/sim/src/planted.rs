@@ -1,8 +1,8 @@
 //! Planted bugs: known-wrong variants of the core (or of the simulated kernel), each of which has to
 //! be caught by an invariant, on a seed where the right code passes.
 
-use crate::{directed, invariants::Violation, run::Case};
-use standfast_model::planted::Planted;
+use crate::{directed, invariants::Violation, pairs, run::Case};
+use standfast_model::planted::{PairPlanted, Planted};
 
 /// What became of a planted bug.
 #[derive(Clone, Debug)]
@@ -33,7 +33,10 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         | Planted::EverybodyFences
         | Planted::FencedThoughBack
         | Planted::FencedAgain
-        | Planted::ExpiredIsEnough => &[19],
+        | Planted::ExpiredIsEnough
+        | Planted::FenceAssumed
+        | Planted::OldOrderAgain
+        | Planted::FencedUnmet => &[19],
         Planted::InactiveWithoutPromise => &[1, 2],
         Planted::LeaseFromReceipt | Planted::GuardReopened | Planted::RestartWithoutLease => {
             &[4, 1, 2]
@@ -42,7 +45,12 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::OldGeneration => &[5, 2, 1],
         Planted::LapsedAsksAgain => &[4, 5, 2, 1],
         Planted::ObserverActs => &[16],
-        Planted::Pair(_) => &[],
+        Planted::Pair(bug) => match bug {
+            PairPlanted::FailedFence | PairPlanted::AloneAfterRestart => &[1, 8],
+            PairPlanted::HandsRunning => &[21],
+            PairPlanted::GrantsAlways => &[1, 4, 21],
+            PairPlanted::ConfirmsEarly => &[8],
+        },
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],
         Planted::FedOn => &[20],
@@ -51,6 +59,15 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
 
 /// Hunts one bug, with at most so many seeds.
 pub(crate) fn hunt(planted: Planted, from: u64, most: u64) -> Caught {
+    if let Planted::Pair(bug) = planted {
+        let by = pairs::hunt(bug, from, most);
+        let seeds_tried = by.as_ref().map_or(most, |(seed, _)| seed - from + 1);
+        return Caught {
+            planted,
+            by,
+            seeds_tried,
+        };
+    }
     for seed in from..from + most {
         let right = directed::case(planted, seed);
         let wrong = Case {

@@ -53,6 +53,7 @@ pub(crate) fn sequence(
         Planted::RemovedLetIn => scene.removed(),
         Planted::LevelRaisedEarly => scene.upgraded(),
         Planted::ObserverActs => scene.something_fails_while_observing(),
+        Planted::FencedUnmet => scene.one_is_late_after_an_outage(),
         Planted::GrantExceedsPlan
         | Planted::LeaseFromReceipt
         | Planted::NoLeadershipLease
@@ -73,6 +74,8 @@ pub(crate) fn sequence(
         | Planted::FencedThoughBack
         | Planted::FencedAgain
         | Planted::ExpiredIsEnough
+        | Planted::FenceAssumed
+        | Planted::OldOrderAgain
         | Planted::Pair(_) => Vec::new(),
     }
 }
@@ -158,6 +161,16 @@ impl Scene<'_> {
             self.fault(apart / 2, 1, forgets, Kind::Apply(Edit::Prefer(0))),
             self.fault(apart - 300 * MS, 100 * MS, forgets, back),
             self.fault(apart, 4 * SECOND, leads, Kind::Isolate(Way::Both, None)),
+        ]
+    }
+
+    /// All lose their power, and a holder is back long after the others.
+    fn one_is_late_after_an_outage(&mut self) -> Vec<Fault> {
+        let after = self.rng.spread(5 * MS, 50 * MS);
+        let down = self.rng.range(30 * SECOND, 80 * SECOND);
+        vec![
+            self.fault(0, down, self.holder, Kind::PowerLoss),
+            self.fault(after, SECOND, self.first, Kind::TotalOutage),
         ]
     }
 

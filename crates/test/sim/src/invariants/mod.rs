@@ -56,6 +56,10 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         20 => {
             "a hardware watchdog is not fed beyond the end of anything that may be running on its machine"
         }
+        8 => "a primary has every change that a client was told is done (pairs)",
+        21 => {
+            "in a pair only the primary starts anything, and whoever hands over has stopped everything first"
+        }
         _ => "",
     }
 }
@@ -66,6 +70,7 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     stale::after_step(world, node);
     removed::after_step(world, node);
     watchdog::after_step(world, node);
+    world.look_at_acts(node);
 }
 
 /// When something of a resource begins to run on a node.

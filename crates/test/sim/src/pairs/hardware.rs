@@ -1,7 +1,8 @@
 //! Disks, powers and fence devices of a run of a pair.
 
 use super::{
-    faults::{QUIET, SECOND},
+    cases::Case,
+    faults::{Fault, MS, QUIET, SECOND},
     world::{Happening, World},
 };
 use standfast_cluster::Core;
@@ -46,19 +47,43 @@ impl World {
         }
     }
 
+    /// A device begins with an order.
+    pub(super) fn fence(&mut self, number: usize, order: Box<FenceOrder>) {
+        self.hit(if order.look {
+            Case::Looked
+        } else {
+            Case::FenceOrdered
+        });
+        let delay = if self.rng.below(1000) < self.device_slow {
+            self.hit(Case::FenceSlow);
+            self.rng.spread(3 * SECOND, 9 * SECOND)
+        } else {
+            self.rng.spread(100 * MS, 4 * SECOND)
+        };
+        let run = self.machines[number].runs;
+        self.later(delay, Happening::Fence(number, run, order));
+    }
+
     pub(super) fn fence_now(&mut self, number: usize, run: u64, order: &FenceOrder) {
         let works = self.time > QUIET || self.rng.below(1000) < self.device_works;
         let target = 1 - number;
-        let off = if order.look {
-            !self.machines[target].on
+        let says = if !works {
+            "the device does not answer"
+        } else if order.look && self.machines[target].on {
+            "it has power"
         } else {
-            true
+            ""
         };
-        if works && !order.look {
-            self.outcome.fences.1 += 1;
+        if order.look {
+            self.note(target, || format!("its power is looked at: {says}"));
+        } else if works {
+            self.hit(Case::FenceWorked);
             let down = self.rng.spread(SECOND, 12 * SECOND);
             self.note(target, || "its power is cut by the device".to_owned());
             self.power_off(target, down);
+        } else {
+            self.hit(Case::FenceFailed);
+            self.cut_late(target);
         }
         if self.machines[number].runs != run {
             return;
@@ -66,17 +91,21 @@ impl World {
         let result = FenceResult {
             id: order.id,
             turn: order.turn,
-            problem: if works && off {
-                String::new()
-            } else if works {
-                "it has power".to_owned()
-            } else {
-                "the device does not answer".to_owned()
-            },
+            problem: says.to_owned(),
             note: String::new(),
             took: Micros(SECOND),
         };
         self.step(number, Event::Fenced(result));
+    }
+
+    /// A device that has said that it could not may be at it all the same.
+    fn cut_late(&mut self, target: usize) {
+        let after = self.rng.spread(100 * MS, 20 * SECOND);
+        if self.rng.chance(200_000) && self.time + after < QUIET {
+            self.hit(Case::FenceLate);
+            let down = self.rng.spread(SECOND, 12 * SECOND);
+            self.later(after, Happening::Fault(Fault::Power(target, down)));
+        }
     }
 
     pub(super) fn power_off(&mut self, number: usize, down: u64) {

@@ -3,19 +3,23 @@
 //! granted, and here one of two leads by right.
 //!
 //! Judged after every event (`judge`): 1, one node active for a resource at any instant; 4, nothing exclusive where no
-//! lease can live; 8, nothing that a client was told is missing on a primary; 7, they settle once faults stop.
+//! lease can live, and nothing where there has been no primary for longer than a lease; 8, nothing that a client was told
+//! is missing on a primary; 21, whoever hands over runs nothing; 7, they settle once faults stop.
 //!
-//! Not here: lost disks of both, ping targets, real kernels.
+//! Not here: lost disks, ping targets, devices that lie, real kernels.
 
+mod cases;
 mod command;
+mod effects;
 mod faults;
 mod hardware;
 mod judge;
 mod machine;
 mod scene;
+mod strike;
 mod world;
 
-pub(crate) use command::start;
+pub(crate) use command::{hunt, start, trace};
 
 use standfast_model::planted::PairPlanted;
 use world::{Outcome, World};
@@ -36,8 +40,28 @@ fn explain(seed: u64, planted: Option<PairPlanted>, lines: usize) -> (Outcome, V
 mod tests {
     use super::run;
 
+    /// Seeds that failed once, with what they found.
+    const FOUND: [(u64, &str); 2] = [
+        (
+            58,
+            "what an agent wanted in its last step was written after its end, behind writes that were lost: its log had a gap",
+        ),
+        (
+            3,
+            "a new primary found a plan that names the other one, gave it leases, and a secondary ran the service",
+        ),
+    ];
+
+    #[test]
+    fn seeds_that_failed_once_pass() {
+        for (seed, found) in FOUND {
+            let outcome = run(seed, None);
+            assert_eq!(outcome.violation, None, "seed {seed}: {found}");
+        }
+    }
+
     /// A few; many more are run by the checks.
-    const SEEDS: u64 = 3;
+    const SEEDS: u64 = 2;
 
     #[test]
     fn pairs_hold_their_invariants() {

@@ -1,25 +1,25 @@
 //! The world of a pair: what happens next, in order, and one match over it.
 
 use super::{
+    cases::{Case, Counts},
     faults::{self, Fault, MS, QUIET, SECOND},
-    judge::{Confirmed, Violation},
-    machine::{Machine, Unit},
+    judge::Confirmed,
+    machine::Machine,
     scene,
 };
 use crate::{
+    invariants::Violation,
     rng::{Rng, Stream},
     timeline::TraceHash,
 };
 use standfast_model::{
     config::ClusterConfig,
-    effect::{Class, Effect, Level},
     event::{Event, InstanceChange},
     fence_act::FenceOrder,
     id::ResourceId,
     message::Message,
-    pair::{Arbiter, PairOrder},
+    pair::Arbiter,
     planted::{PairPlanted, Planted},
-    request::{Request, Response},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -32,11 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) seed: u64,
     pub(crate) hash: u64,
     pub(crate) violation: Option<Violation>,
-    /// How often the service began on the other machine than before.
-    pub(crate) moves: u64,
-    /// Orders to fence, and how many of them cut the power.
-    pub(crate) fences: (u64, u64),
-    pub(crate) confirmed: u64,
+    pub(crate) cases: Counts,
 }
 
 #[derive(Debug)]
@@ -50,6 +46,7 @@ pub(super) enum Happening {
     AgentStart(usize, u64),
     Heal(Mend),
     Ask,
+    Burst(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +55,7 @@ pub(super) enum Mend {
     Mute(usize),
     Loss,
     Disk(usize),
+    Demotion,
 }
 
 /// Everything.
@@ -70,22 +68,33 @@ pub(crate) struct World {
     order: u64,
     pub(super) wakes: [u64; 2],
     pub(super) rng: Rng,
-    cuts: u32,
-    mutes: [u32; 2],
-    loss: u64,
+    pub(super) cuts: u32,
+    pub(super) mutes: [u32; 2],
+    pub(super) loss: u64,
     /// When the last message of a stream arrives: they stay in order.
-    streams: [u64; 2],
+    pub(super) streams: [u64; 2],
+    /// Nothing of a stream arrives before.
+    pub(super) stalled: u64,
+    /// Of a thousand orders to a device so many work, and so many take long.
     pub(super) device_works: u64,
-    config: ClusterConfig,
+    pub(super) device_slow: u64,
+    pub(super) config: ClusterConfig,
     pub(crate) confirmed: Confirmed,
-    asked: u64,
+    pub(super) asked: u64,
     /// Requests that change something, and are not answered yet.
-    changes: BTreeSet<u64>,
-    last_ran: Option<usize>,
+    pub(super) changes: BTreeSet<u64>,
+    pub(super) last_ran: Option<usize>,
+    /// When an operator tidied up last.
+    pub(super) tidied: u64,
+    /// When each of them was one that may run something last, and whether it hands over.
+    pub(super) acted: [u64; 2],
+    pub(super) handing: [bool; 2],
+    /// Term, index and number of confirmed changes with which each was judged last.
+    pub(super) looked_at: [(u64, u64, u64); 2],
     pub(crate) outcome: Outcome,
     hash: TraceHash,
     lines: VecDeque<String>,
-    most_lines: usize,
+    pub(super) most_lines: usize,
 }
 
 impl World {
@@ -112,18 +121,26 @@ impl World {
             mutes: [0; 2],
             loss: 0,
             streams: [0; 2],
+            stalled: 0,
+            device_slow: if rng.chance(300_000) {
+                rng.range(100, 1000)
+            } else {
+                0
+            },
             config,
             confirmed: Confirmed::default(),
             asked: 0,
             changes: BTreeSet::new(),
             last_ran: None,
+            tidied: 0,
+            acted: [0; 2],
+            handing: [false; 2],
+            looked_at: [(0, 0, 0); 2],
             outcome: Outcome {
                 seed,
                 hash: 0,
                 violation: None,
-                moves: 0,
-                fences: (0, 0),
-                confirmed: 0,
+                cases: Counts::new(),
             },
             hash: TraceHash::default(),
             lines: VecDeque::new(),
@@ -161,13 +178,9 @@ impl World {
                 Some(why) => {
                     settled_since = None;
                     if self.time > QUIET + 45 * SECOND + BOUND {
-                        self.violate(
-                            7,
-                            format!(
-                                "not settled {} s after the last fault: {why}",
-                                BOUND / SECOND
-                            ),
-                        );
+                        let bound = BOUND / SECOND;
+                        let text = format!("not settled {bound} s after the last fault: {why}");
+                        self.violate(7, text);
                     }
                 }
             }
@@ -176,11 +189,17 @@ impl World {
         self.outcome.clone()
     }
 
-    pub(crate) fn violate(&mut self, invariant: u32, text: String) {
+    pub(crate) fn violate(&mut self, invariant: u8, text: String) {
         self.note(2, || format!("VIOLATION of invariant {invariant}: {text}"));
-        self.outcome
-            .violation
-            .get_or_insert(Violation { invariant, text });
+        self.outcome.violation.get_or_insert(Violation {
+            invariant,
+            at: self.time,
+            text,
+        });
+    }
+
+    pub(super) fn hit(&mut self, case: Case) {
+        *self.outcome.cases.entry(case).or_default() += 1;
     }
 
     pub(crate) fn note(&mut self, who: usize, what: impl FnOnce() -> String) {
@@ -254,7 +273,7 @@ impl World {
         self.driver_says(number, 2 * MS, resource, change);
     }
 
-    fn driver_says(
+    pub(super) fn driver_says(
         &mut self,
         number: usize,
         delay: u64,
@@ -295,7 +314,13 @@ impl World {
                 }
             }
             Happening::Heal(mend) => self.mend(mend),
-            Happening::Ask => self.ask(),
+            Happening::Ask => {
+                let pause = self.rng.spread(50 * MS, 4 * SECOND);
+                self.later(pause, Happening::Ask);
+                let number = self.rng.index(2);
+                self.ask(number);
+            }
+            Happening::Burst(left) => self.burst(left),
         }
     }
 
@@ -311,248 +336,5 @@ impl World {
         if !gone {
             self.step(number, Event::Instance { resource, change });
         }
-    }
-
-    /// An operator asks for a change that has to be there later.
-    fn ask(&mut self) {
-        let pause = self.rng.spread(200 * MS, 4 * SECOND);
-        self.later(pause, Happening::Ask);
-        let number = self.rng.index(2);
-        if self.machines[number].core.is_none() {
-            return;
-        }
-        self.asked += 1;
-        let request = Request::Apply {
-            config: Box::new(self.config.clone()),
-            text: String::new(),
-            based_on: None,
-            author: "operator".to_owned(),
-            reason: format!("c{}", self.asked),
-            draft: None,
-        };
-        let id = self.asked;
-        self.changes.insert(id);
-        self.step(number, Event::Request { id, request });
-    }
-
-    fn order(&mut self, number: usize, order: PairOrder) {
-        self.asked += 1;
-        let id = self.asked;
-        let author = "operator".to_owned();
-        let request = Request::Pair { order, author };
-        self.step(number, Event::Request { id, request });
-    }
-
-    pub(crate) fn step(&mut self, number: usize, event: Event) {
-        let now = self.machines[number].now(self.time);
-        if self.most_lines > 0
-            && let Event::Message { message, .. } = &event
-            && let Some(text) = crate::world::describe_message(message)
-        {
-            self.note(number, || format!("<- {text}"));
-        }
-        let Some(core) = &mut self.machines[number].core else {
-            return;
-        };
-        let effects = core.step(now, event);
-        self.after(number, effects);
-    }
-
-    pub(super) fn after(&mut self, number: usize, effects: Vec<Effect>) {
-        for effect in effects {
-            self.carry_out(number, effect);
-        }
-        let machine = &self.machines[number];
-        self.wakes[number] = machine.core.as_ref().map_or(u64::MAX, |core| {
-            let wait = core.next_wakeup(machine.now(self.time)).0;
-            self.time.saturating_add(wait.max(1))
-        });
-    }
-
-    fn carry_out(&mut self, number: usize, effect: Effect) {
-        match effect {
-            Effect::Send { class, message, .. } => self.send(number, class, message),
-            Effect::Persist(batch) => {
-                let disk = &mut self.machines[number].disk;
-                disk.issue(&batch, 0);
-                disk.queue.push_back(batch);
-                if disk.in_flight == 0 {
-                    self.begin_write(number);
-                }
-            }
-            Effect::Start(start) => {
-                let unit = Unit {
-                    since: start.since,
-                    deadline: start.deadline,
-                };
-                self.starts(number, start.resource, unit);
-            }
-            Effect::Stop { resource, .. } => {
-                let delay = self.rng.range(MS, 30 * MS);
-                self.driver_says(number, delay, resource, InstanceChange::Stopped);
-            }
-            Effect::Extend { resource, deadline } => {
-                if let Some(unit) = self.machines[number].units.get_mut(&resource) {
-                    unit.deadline = deadline;
-                }
-            }
-            Effect::Probe { resource, .. } => {
-                let unit = self.machines[number].units.get(&resource);
-                let change = unit.map_or(InstanceChange::Stopped, |unit| InstanceChange::Adopted {
-                    since: unit.since,
-                    deadline: unit.deadline,
-                });
-                self.driver_says(number, 2 * MS, resource, change);
-            }
-            Effect::Fence(order) => {
-                self.outcome.fences.0 += u64::from(!order.look);
-                let delay = self.rng.spread(100 * MS, 4 * SECOND);
-                let run = self.machines[number].runs;
-                self.later(delay, Happening::Fence(number, run, order));
-            }
-            Effect::Reply(reply) => self.answered(reply.id, &reply.response),
-            Effect::RestartReady { .. } => {
-                let back = self.rng.spread(50 * MS, 2 * SECOND);
-                self.kill(number, back);
-            }
-            Effect::Log { level, text } => {
-                if level != Level::Debug {
-                    self.note(number, || text);
-                }
-            }
-            Effect::Unfit { text } => self.violate(18, text),
-            Effect::Left { .. }
-            | Effect::Repair { .. }
-            | Effect::Reconfigure { .. }
-            | Effect::Keys(_)
-            | Effect::Authorities(_)
-            | Effect::Peers(_)
-            | Effect::WatchNetworks(_)
-            | Effect::WatchFences(_)
-            | Effect::Unfence(_) => {}
-        }
-    }
-
-    fn answered(&mut self, id: u64, response: &Response) {
-        if let (true, Response::Done { index }) = (self.changes.remove(&id), response) {
-            self.outcome.confirmed += 1;
-            self.confirmed.note(*index, format!("c{id}"));
-        }
-    }
-
-    fn starts(&mut self, number: usize, resource: ResourceId, unit: Unit) {
-        let other = &self.machines[1 - number];
-        let late = unit.deadline <= self.machines[number].boot.read(self.time);
-        if other.on && other.units.contains_key(&resource) && !late {
-            let text = format!(
-                "{resource} starts on n{} and runs on the other one",
-                number + 1
-            );
-            self.violate(1, text);
-        }
-        if late {
-            return self.driver_says(number, MS, resource, InstanceChange::LeaseEnded);
-        }
-        if self.last_ran.is_some_and(|last| last != number) {
-            self.outcome.moves += 1;
-        }
-        self.last_ran = Some(number);
-        self.machines[number].units.insert(resource.clone(), unit);
-        let delay = self.rng.range(5 * MS, 100 * MS);
-        self.driver_says(number, delay, resource, InstanceChange::Started);
-    }
-
-    fn send(&mut self, from: usize, class: Class, message: Box<Message>) {
-        let to = 1 - from;
-        let datagram = class == Class::Datagram;
-        let lost = datagram && self.rng.below(1000) < self.loss;
-        if lost || self.cuts > 0 || self.mutes[from] > 0 || !self.machines[to].on {
-            return;
-        }
-        let mut delay = self.rng.range(80, 900);
-        if !datagram {
-            let at = (self.time + delay).max(self.streams[to] + 1);
-            self.streams[to] = at;
-            delay = at - self.time;
-        }
-        let boots = self.machines[to].boots;
-        self.later(delay, Happening::Arrive(to, boots, message));
-    }
-
-    /// Both are told of their link.
-    pub(super) fn link(&mut self, up: bool) {
-        for number in 0..2 {
-            let peer = self.machines[1 - number].name.clone();
-            self.step(number, Event::Link { peer, link: 0, up });
-        }
-    }
-
-    fn kill(&mut self, number: usize, back: u64) {
-        if self.machines[number].core.take().is_none() {
-            return;
-        }
-        self.wakes[number] = u64::MAX;
-        self.crash_disk(number);
-        self.machines[number].runs += 1;
-        self.note(number, || "its agent ends".to_owned());
-        let boots = self.machines[number].boots;
-        self.later(back, Happening::AgentStart(number, boots));
-    }
-
-    fn begin(&mut self, fault: Fault) {
-        self.note(2, || format!("{fault:?}"));
-        match fault {
-            Fault::Power(number, down) => self.power_off(number, down),
-            Fault::Kill(number, back) => self.kill(number, back),
-            Fault::Cut(length) => {
-                self.cuts += 1;
-                self.later(length, Happening::Heal(Mend::Cut));
-            }
-            Fault::Mute(number, length) => {
-                self.mutes[number] += 1;
-                self.later(length, Happening::Heal(Mend::Mute(number)));
-            }
-            Fault::Loss(lost, length) => {
-                self.loss = lost;
-                self.later(length, Happening::Heal(Mend::Loss));
-            }
-            Fault::SlowDisk(number, by, length) => {
-                self.machines[number].disk.slowdown = by;
-                self.later(length, Happening::Heal(Mend::Disk(number)));
-            }
-            Fault::Swap(number) => self.order(number, PairOrder::Swap),
-            Fault::Force(number, down) => {
-                // The operator looks first: whoever has no primary to speak of is made one.
-                if self.is_primary(number) || self.machines[number].core.is_none() {
-                    return;
-                }
-                self.power_off(1 - number, down);
-                self.confirmed.forget();
-                self.order(number, PairOrder::ForcePrimary);
-            }
-            Fault::Restart(number, _) => {
-                self.asked += 1;
-                let id = self.asked;
-                let author = "operator".to_owned();
-                let request = Request::Restart { author };
-                self.step(number, Event::Request { id, request });
-            }
-        }
-    }
-
-    fn mend(&mut self, mend: Mend) {
-        match mend {
-            Mend::Cut => self.cuts -= 1,
-            Mend::Mute(number) => self.mutes[number] -= 1,
-            Mend::Loss => self.loss = 0,
-            Mend::Disk(number) => self.machines[number].disk.slowdown = 0,
-        }
-        self.link(false);
-        self.link(true);
-    }
-
-    /// What an operator does who finds them like this, once everything else is repaired.
-    pub(crate) fn tidy_up(&mut self, number: usize, order: PairOrder) {
-        self.order(number, order);
     }
 }

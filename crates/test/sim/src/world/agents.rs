@@ -60,6 +60,7 @@ impl World {
         };
         node.incarnation = Incarnation(self.draw_node.next() | 1);
         node.started = self.time;
+        self.fenced.met.remove(&number);
         node.restarting = None;
         node.leaving = None;
         node.keys = None;
@@ -143,6 +144,9 @@ impl World {
     fn step(&mut self, number: usize, event: Event) {
         if self.violation.is_some() {
             return;
+        }
+        if self.has_devices() {
+            self.meets(number, &event);
         }
         let node = &mut self.nodes[number];
         let now = node.now(self.time);

@@ -4,7 +4,7 @@ use super::{Happening, World, clients::Purpose};
 use crate::{
     coverage::Case,
     fault::{Fault, Kind, Target},
-    fencing::Device,
+    fencing::{Device, Turn},
     node::Machine,
     scenario::Scenario,
 };
@@ -12,13 +12,17 @@ use standfast_model::{
     event::Event,
     fence::FenceDevice,
     fence_act::{FenceOrder, FenceResult},
-    id::DeviceId,
+    id::{DeviceId, NodeId},
     request::Request,
     time::Micros,
 };
 
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
+/// An order may be on its way to whoever carries it out for so long after it is over.
+const ON_ITS_WAY: u64 = 5 * SECOND;
+/// An agent has met the others when it has run for so long (two minutes, less what its clocks may be wrong).
+const MEETS: u64 = 118 * SECOND;
 
 impl World {
     /// Operators who are going to fence.
@@ -136,6 +140,99 @@ impl World {
         false
     }
 
+    /// What a core gives as an order may not have been over for long: whoever has just started, or stood still, does not
+    /// carry out what it finds.
+    pub(super) fn judge_order(&mut self, number: usize, order: &FenceOrder) {
+        let turn = self.fenced.turns.get(&order.id).copied();
+        let over = |turn: &Turn| turn.number.is_none_or(|now| now > order.turn);
+        let Some(turn) = turn.filter(over) else {
+            return;
+        };
+        let since = self.time - turn.since;
+        if since > ON_ITS_WAY {
+            let text = format!(
+                "n{} begins order {}.{} to fence {}, which has been over for {} ms",
+                number + 1,
+                order.id,
+                order.turn,
+                order.node,
+                since / MS
+            );
+            self.broken(19, text);
+        }
+    }
+
+    pub(super) fn has_devices(&self) -> bool {
+        !self.scenario.devices.behave.is_empty()
+    }
+
+    /// Whom a run of an agent has met.
+    pub(super) fn meets(&mut self, number: usize, event: &Event) {
+        let from = match event {
+            Event::Link { peer, up: true, .. } => peer,
+            Event::Message { from, .. } => from,
+            _ => return,
+        };
+        if let Some(peer) = self.number_of(from) {
+            *self.fenced.met.entry(number).or_default() |= 1 << (peer % 128);
+        }
+    }
+
+    /// What the newest state of all says of acts.
+    pub(crate) fn look_at_acts(&mut self, number: usize) {
+        let Some(core) = &self.nodes[number].core else {
+            return;
+        };
+        let seen = core.inspect();
+        if seen.state.fences.is_empty() || seen.state.applied <= self.fenced.newest {
+            return;
+        }
+        self.fenced.newest = seen.state.applied;
+        let leads = seen.leads;
+        let mut begun = Vec::new();
+        for act in &seen.state.fences {
+            let turn = Turn {
+                number: act.is_under_way().then_some(act.turn),
+                since: self.time,
+            };
+            match self.fenced.turns.get_mut(&act.id) {
+                Some(known) if known.number == turn.number => {}
+                Some(known) => *known = turn,
+                None => {
+                    self.fenced.turns.insert(act.id, turn);
+                    if act.lost {
+                        begun.push((act.id, act.node.clone()));
+                    }
+                }
+            }
+        }
+        for (id, node) in begun {
+            self.fenced_unmet(number, leads, id, &node);
+        }
+    }
+
+    /// A machine that has just started fences nobody for being lost whom it has not met since: after a power failure of
+    /// all, one may need minutes longer than the others.
+    fn fenced_unmet(&mut self, number: usize, leads: Option<u64>, id: u64, lost: &NodeId) {
+        let node = &self.nodes[number];
+        let proposed_in = node.disk.known(id).map(|entry| entry.term);
+        let jumped = node.jumped.is_some_and(|(at, _)| at >= node.started);
+        let ran = self.time - node.started;
+        if leads.is_none() || proposed_in != leads || jumped || ran > MEETS {
+            return;
+        }
+        let target = self.number_of(lost).unwrap_or_default();
+        let met = self.fenced.met.get(&number).copied().unwrap_or_default();
+        if met >> (target % 128) & 1 == 0 {
+            let text = format!(
+                "{lost} is fenced as lost by n{}, whose agent started {} ms ago and has not met it since",
+                number + 1,
+                ran / MS
+            );
+            self.broken(19, text);
+        }
+    }
+
     fn behaviour(&self, id: &DeviceId) -> Device {
         let devices = &self.scenario.devices.behave;
         devices.get(id).copied().unwrap_or(Device::Fails)
@@ -154,6 +251,13 @@ impl World {
                 Device::WrongMachine => Some((target + 1) % self.scenario.founders),
                 Device::Fails | Device::Lies => None,
             };
+            self.hit(match behaviour {
+                Device::Works => Case::DeviceWorks,
+                Device::Fails => Case::DeviceFails,
+                Device::Slow => Case::DeviceSlow,
+                Device::Lies => Case::DeviceLies,
+                Device::WrongMachine => Case::DeviceCutsAnother,
+            });
             self.note("DEVICE", || {
                 format!("{id} ({behaviour:?}) for n{}", target + 1)
             });

@@ -27,6 +27,7 @@ impl World {
                 Effect::Persist(batch) => self.issue(number, batch),
                 Effect::Extend { resource, deadline } => self.decide(number, resource, *deadline),
                 Effect::Start(start) => self.decide(number, &start.resource, start.deadline),
+                Effect::Fence(order) => self.judge_order(number, order),
                 Effect::Keys(keys) => {
                     self.truth.nodes[number].lets_in = Some(self.key_bits(keys));
                 }
