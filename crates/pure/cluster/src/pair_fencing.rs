@@ -9,6 +9,7 @@ use crate::core::Core;
 use standfast_model::{
     effect::{Effect, Level},
     fence_act::{FenceOrder, FenceResult},
+    id::DeviceId,
     state::NodeState,
     time::Now,
 };
@@ -103,21 +104,47 @@ impl Core {
         };
         paired.fence_turn += 1;
         fence.turn = paired.fence_turn;
-        let devices = &config.fencing.devices;
-        let order = FenceOrder {
+        // A look that comes too late must not give power to what is being cut.
+        let power_on = !config.fencing.stay_off && !fence.look;
+        let (turn, look) = (fence.turn, fence.look);
+        let order = self.order_to_peer(named, (turn, look, power_on));
+        self.out
+            .extend(order.map(|order| Effect::Fence(Box::new(order))));
+    }
+
+    fn order_to_peer(
+        &self,
+        level: &[DeviceId],
+        (turn, look, power_on): (u32, bool, bool),
+    ) -> Option<FenceOrder> {
+        let devices = &self.state.config.fencing.devices;
+        let devices = level
+            .iter()
+            .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())));
+        Some(FenceOrder {
             id: PAIR_ORDERS | (self.incarnation.0 >> 1),
-            turn: fence.turn,
-            node: paired.peer.clone(),
+            turn,
+            node: self.paired.as_ref()?.peer.clone(),
             lost: false,
-            devices: named
-                .iter()
-                .filter_map(|id| Some((id.clone(), devices.get(id)?.clone())))
-                .collect(),
-            power_on: !config.fencing.stay_off,
-            look: fence.look,
+            devices: devices.collect(),
+            power_on,
+            look,
             told_when_off: true,
+        })
+    }
+
+    /// What was found off gets its power back, if it is off still. Nobody waits for what comes of it.
+    fn give_peer_power(&mut self, level: usize) {
+        let fencing = &self.state.config.fencing;
+        let Some(paired) = self.paired.as_mut().filter(|_| !fencing.stay_off) else {
+            return;
         };
-        self.out.push(Effect::Fence(Box::new(order)));
+        paired.fence_turn += 1;
+        let (turn, levels) = (paired.fence_turn, fencing.levels_of(&paired.peer));
+        let named = levels.get(level);
+        let order = named.and_then(|named| self.order_to_peer(named, (turn, true, true)));
+        self.out
+            .extend(order.map(|order| Effect::Fence(Box::new(order))));
     }
 
     /// What came of an order of the pair; false when it was none.
@@ -136,7 +163,8 @@ impl Core {
         }
         let (boot, peer) = (fence.boot, paired.peer.clone());
         if result.problem.is_empty() {
-            let already = if fence.look { " already" } else { "" };
+            let (look, level) = (fence.look, fence.level);
+            let already = if look { " already" } else { "" };
             paired.fence = None;
             let (seconds, rest) = (result.took.0 / 1_000_000, result.took.0 / 1000 % 1000);
             let text = format!(
@@ -144,6 +172,9 @@ impl Core {
             );
             self.log(Level::Warn, text);
             self.tell_pair(now, Input::Event(Told::Fenced(boot, FenceOutcome::Off)));
+            if look {
+                self.give_peer_power(level);
+            }
         } else {
             fence.level += 1;
             if !fence.look {

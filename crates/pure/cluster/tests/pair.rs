@@ -508,6 +508,7 @@ fn a_primary_that_is_off_already_is_not_waited_for() {
     let (executor, look) = net.looks.pop().unwrap();
     assert_eq!((executor.as_str(), look.node.as_str()), ("beta", "alpha"));
     assert!(net.looks.is_empty() && net.orders.is_empty());
+    assert!(!look.power_on, "its answer may come too late");
     let says = |problem: &str| {
         Event::Fenced(FenceResult {
             id: look.id,
@@ -518,6 +519,8 @@ fn a_primary_that_is_off_already_is_not_waited_for() {
         })
     };
     net.deliver(&executor, says(""));
+    let (_, order) = net.looks.pop().unwrap();
+    assert!(order.power_on && order.look, "nothing is cut for it");
     net.run(700);
     assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
     assert_state(&mut net, "beta", "took-over");

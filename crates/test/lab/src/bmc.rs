@@ -27,7 +27,8 @@ is_on() {
 }
 case "$2 $3 $4" in
     "get power "*) if is_on; then echo power:1; else echo power:0; fi ;;
-    "set power 0") if is_on; then kill -KILL "$pid"; fi ;;
+    # Links first: the network of a dead machine goes away some time after its processes, and its kernel would answer until then.
+    "set power 0") if is_on; then while read -r port; do echo 0x1002 >"$port/flags"; done <ports; kill -KILL "$pid"; fi ;;
     "set power 1") if ! is_on; then : >wanted; fi ;;
 esac </dev/null 2>/dev/null
 "#;
@@ -54,6 +55,7 @@ impl Boards {
         for (index, host) in lab.nodes.iter().enumerate() {
             let folder = host.folder().join("board");
             write_files(&folder, host.name(), lab.gateway(), Self::port(index))?;
+            write(&folder.join("ports"), &host.ports())?;
             let program = Command::new("setpriv")
                 .args([
                     "--pdeathsig",

@@ -138,6 +138,14 @@ impl Host {
         self.power.as_ref().is_some_and(Power::lives)
     }
 
+    /// The switch ports that it is plugged into, one folder in sysfs a line, for programs of the lab.
+    pub(crate) fn ports(&self) -> String {
+        let lab = self.spec.folder.parent().unwrap_or(&self.spec.folder);
+        let folder = lab.join("sys/class/net");
+        let port = |nic: &Nic| format!("{}\n", folder.join(&nic.port).display());
+        self.nics.iter().map(port).collect()
+    }
+
     /// How the other hosts of the lab reach this one's power; none without control groups.
     pub(crate) fn outside_view(&self) -> Option<OutsideView> {
         let lab = self.spec.folder.parent()?;
