@@ -255,13 +255,11 @@ impl Core {
             grace
         };
         local.phase = match local.phase {
-            Phase::Lapsed => Phase::Lapsed,
-            Phase::Inactive
-            | Phase::Starting
-            | Phase::Active
-            | Phase::Stopping
-            | Phase::StopFailed
-            | Phase::Failed => Phase::Stopping,
+            // What could not be stopped is tried again, and gets no more of its lease by that: the lease has to end.
+            kept @ (Phase::Lapsed | Phase::StopFailed) => kept,
+            Phase::Inactive | Phase::Starting | Phase::Active | Phase::Stopping | Phase::Failed => {
+                Phase::Stopping
+            }
         };
         local.stopping.get_or_insert(now);
         local.not_before = Some(WaitUntil {

@@ -7,7 +7,8 @@ mod net;
 use net::Net;
 use standfast_model::{
     config::{
-        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind,
+        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, Profile, ResourceConfig,
+        ResourceKind, Timing,
     },
     event::Event,
     fence::FenceDevice,
@@ -297,6 +298,22 @@ fn a_stop_that_is_not_confirmed_has_the_node_fenced_where_that_is_configured() {
     net.run(3000);
     assert_eq!(net.runs_on("web").len(), 1);
     assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+/// The stop is tried again before twice the lease is over. It has not ceased to be unconfirmed by that.
+#[test]
+fn a_stop_that_fails_again_and_again_has_the_node_fenced_under_a_long_lease_too() {
+    let mut net = cluster_with(|config| config.timing = Timing::of(Profile::Wan));
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    let drain = Request::Drain {
+        node: NodeId::from("beta"),
+        drained: true,
+        author: "root".to_owned(),
+    };
+    net.ask("alpha", drain);
+    net.run(15_000);
+    assert_eq!(act(&net, "alpha").why, "the stop of web is not confirmed");
 }
 
 #[test]

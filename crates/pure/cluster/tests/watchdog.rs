@@ -7,7 +7,9 @@ mod net;
 use net::Net;
 use standfast_cluster::Feeding;
 use standfast_model::{
-    config::{ClusterConfig, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind},
+    config::{
+        ClusterConfig, GroupConfig, ProcessConfig, Profile, ResourceConfig, ResourceKind, Timing,
+    },
     id::{GroupId, MemberId, NodeId, ResourceId},
     request::{Request, Response},
 };
@@ -15,6 +17,10 @@ use std::collections::BTreeMap;
 
 /// Three nodes; web runs on beta.
 fn cluster() -> Net {
+    cluster_of(Profile::Lan)
+}
+
+fn cluster_of(profile: Profile) -> Net {
     let mut net = Net::cluster(&["alpha", "beta", "gamma"]);
     let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
     let web = ResourceConfig {
@@ -23,6 +29,7 @@ fn cluster() -> Net {
         needs_fencing: false,
     };
     config.resources.insert(ResourceId::from("web"), web);
+    config.timing = Timing::of(profile);
     let group = GroupConfig {
         members: vec![ResourceId::from("web")],
         stickiness: 100,
@@ -87,6 +94,30 @@ fn a_machine_that_cannot_stop_what_its_lease_was_for_is_not_fed_and_its_reset_fr
     net.stuck_guards = false;
     net.crash("beta");
     net.run(3000);
+    assert_eq!(net.runs_on("web").len(), 1);
+    assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
+fn a_lease_ends_that_is_longer_than_the_time_between_two_attempts_to_stop() {
+    let mut net = cluster_of(Profile::Wan);
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    let drain = Request::Drain {
+        node: NodeId::from("beta"),
+        drained: true,
+        author: "root".to_owned(),
+    };
+    net.ask("alpha", drain);
+    net.run(10_000);
+    assert_eq!(feeding(&net, "beta"), Feeding::default());
+    assert!(net.failing_stops < 998, "it is tried again");
+    assert_eq!(net.runs_on("web"), ["beta"], "nothing is released");
+    // What hung is released after all.
+    net.failing_stops = 0;
+    net.stuck_guards = false;
+    net.run(8000);
+    assert!(feeding(&net, "beta").idle);
     assert_eq!(net.runs_on("web").len(), 1);
     assert_ne!(net.runs_on("web"), ["beta"]);
 }
