@@ -377,6 +377,9 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
 pub(crate) fn settle_holders(state: &mut ClusterState) {
     state.may_hold.retain(|_, holders| !holders.is_empty());
     let may_hold = &state.may_hold;
+    state
+        .removed
+        .retain(|resource, _| may_hold.contains_key(resource));
     state.holder.retain(|resource, node| {
         may_hold
             .get(resource)

@@ -64,6 +64,7 @@ pub(crate) fn configure(
         record.text = Some(before);
     }
     watch_from(state, new.config);
+    remember_removed(state, new.config);
     state.config = new.config.clone();
     state.config_version += 1;
     state.config_history.push_back(ConfigRecord {
@@ -88,6 +89,19 @@ pub(crate) fn configure(
     text.push_str(&by.because());
     entry.write(state, "config", text, Vec::new());
     Ok(())
+}
+
+/// What goes from the configuration is known until nobody may be running it.
+fn remember_removed(state: &mut ClusterState, config: &ClusterConfig) {
+    for (resource, old) in &state.config.resources {
+        if state.may_hold.contains_key(resource) {
+            state.removed.insert(resource.clone(), old.kind.clone());
+        }
+    }
+    let configured = &config.resources;
+    state
+        .removed
+        .retain(|resource, _| !configured.contains_key(resource));
 }
 
 /// What is observed begins where everything is at present, and is of no use once the cluster acts.

@@ -574,6 +574,8 @@ impl Core {
         }
         if let Some(promise) = stored.promise {
             self.promise = self.promise.max(promise);
+            // What was given up is released by the report that says so.
+            self.look = true;
         }
         if stored.vote_cap.is_some() || stored.lease_cap.is_some() {
             self.cap_writes = self.cap_writes.saturating_sub(1);

@@ -175,6 +175,10 @@ impl Core {
         if running && (over || local.since != lease.since) {
             return;
         }
+        // Nor is the guard of what could not be stopped moved: its lease is the one that the guard has.
+        if matches!(local.phase, Phase::Lapsed | Phase::StopFailed) {
+            return;
+        }
         let assigned = assigned(&self.state.plan, resource)
             .is_some_and(|(owner, since)| owner == Some(&self.node) && since == lease.since);
         if !running && !assigned {

@@ -23,13 +23,19 @@ use standfast_model::{
 impl Core {
     /// A resource seen for the first time in this run may be running here: its driver is asked.
     pub(crate) fn learn_resources(&mut self, now: Now) {
-        let new: Vec<(ResourceId, ResourceKind)> = self
-            .state
-            .config
-            .resources
-            .iter()
-            .filter(|(resource, _)| !self.locals.contains_key(*resource) && self.touches(resource))
-            .map(|(resource, config)| (resource.clone(), config.kind.clone()))
+        let configured = self.state.config.resources.iter();
+        let configured = configured.map(|(resource, config)| (resource, &config.kind));
+        let configured = configured.filter(|(resource, _)| self.touches(resource));
+        // What was removed just before this agent was started.
+        let removed = self.state.removed.iter();
+        let removed = removed.filter(|(resource, _)| {
+            let holders = self.state.may_hold.get(*resource);
+            holders.is_some_and(|holders| holders.contains(&self.node))
+        });
+        let new: Vec<(ResourceId, ResourceKind)> = configured
+            .chain(removed)
+            .filter(|(resource, _)| !self.locals.contains_key(*resource))
+            .map(|(resource, kind)| (resource.clone(), kind.clone()))
             .collect();
         for (resource, kind) in new {
             self.locals.insert(resource.clone(), Local::unknown(now));

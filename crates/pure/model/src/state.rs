@@ -3,7 +3,7 @@
 
 use crate::{
     authority::Authorities,
-    config::ClusterConfig,
+    config::{ClusterConfig, ResourceKind},
     fence_act::{FenceAct, FenceOutcome},
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
@@ -62,6 +62,10 @@ pub struct ClusterState {
     /// Who may be running each resource: the assigned node, and whoever has not yet been
     /// released, fenced or expired. More than one entry means that nobody new may start.
     pub may_hold: BTreeMap<ResourceId, BTreeSet<NodeId>>,
+    /// What the configuration has no more and somebody may still be running, as it was configured: an agent that is
+    /// started meanwhile has to look for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<ResourceId, ResourceKind>,
     /// Of those who may be running a resource, the only one that is granted leases on it: whoever
     /// was alone when it got in. Everybody else waits until that one is gone.
     #[serde(default)]
