@@ -86,12 +86,15 @@ impl Core {
         self.asked_memory = None;
     }
 
-    /// The primary is not heard any more, or says something else: the copy here is still as it was.
+    /// The primary is not heard any more, or is none any more: the copy here is still as it was.
     pub(crate) fn give_up_adoption(&mut self) {
         let Some(paired) = &mut self.paired else {
             return;
         };
-        if paired.clocked.pair().sees_peer() {
+        let leads = paired
+            .newest_word()
+            .is_some_and(|word| matches!(word.role, Role::Primary { .. }));
+        if paired.clocked.pair().sees_peer() && leads {
             return;
         }
         let Some(adoption) = &mut paired.adoption else {

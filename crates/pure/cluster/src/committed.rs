@@ -256,6 +256,15 @@ impl Core {
             self.watched.clone_from(&watched);
             self.out.push(Effect::WatchNetworks(watched));
         }
+        let config = &self.state.config;
+        let file = config
+            .addresses_file()
+            .map(str::to_owned)
+            .zip(config.pair_addresses.clone());
+        if file != self.kept_file {
+            self.kept_file.clone_from(&file);
+            self.out.push(Effect::KeepFile(file));
+        }
         let devices = self.fence_devices();
         if devices != self.devices {
             self.devices.clone_from(&devices);

@@ -32,8 +32,8 @@ impl Core {
             draft,
         } = request
         {
-            self.check_config(&config)?;
             self.keep_pair(&mut config)?;
+            self.check_config(&config)?;
             too_long(&text).map_or(Ok(()), Err)?;
             let based_on = based_on.unwrap_or(self.state.config_version);
             return Ok(Change::Configure {
@@ -74,25 +74,32 @@ impl Core {
                 None => Ok(()),
                 Some(_) => Err(Self::refusal(
                     RefusalKind::Invalid,
-                    "this cluster has voters and is no pair, so it has no [pair]; a pair is made by `standfast init --pair`",
+                    "this cluster has voters and is no pair, so it has no [pair]: take that section out; a pair is made by `standfast init --pair`",
                 )),
             };
         };
-        match &config.pair {
-            None => config.pair = Some(known.clone()),
-            Some(wanted) if wanted.nodes != known.nodes || wanted.arbiter != known.arbiter => {
-                let [first, second] = &known.nodes;
-                return Err(Self::refusal(
-                    RefusalKind::Invalid,
-                    format!(
-                        "this is the pair of {first} and {second} with arbiter = \"{}\": neither can be changed while it runs",
-                        known.arbiter.name()
-                    ),
-                ));
-            }
-            Some(_) => {}
+        if let Some(wanted) = &config.pair
+            && (wanted.nodes != known.nodes || wanted.arbiter != known.arbiter)
+        {
+            let [first, second] = &known.nodes;
+            return Err(Self::refusal(
+                RefusalKind::Invalid,
+                format!(
+                    "this is the pair of {first} and {second} with arbiter = \"{}\": neither can be changed while it runs",
+                    known.arbiter.name()
+                ),
+            ));
         }
-        Ok(())
+        if config.keep_pair(&self.state.config) {
+            return Ok(());
+        }
+        let file = config.addresses_file().unwrap_or_default();
+        Err(Self::refusal(
+            RefusalKind::Invalid,
+            format!(
+                "{file}, which addresses_file in [pair] names, has not been read yet: `standfast apply FILE` does it"
+            ),
+        ))
     }
 
     /// A text that this node has.

@@ -104,6 +104,8 @@ pub struct Core {
     /// Feature level that this program speaks.
     pub(crate) level: u32,
     pub(crate) watched: Vec<(ResourceId, VipConfig)>,
+    /// The file that the edge keeps equal to what is in force.
+    pub(crate) kept_file: Option<(String, String)>,
     /// Fence devices that the edge watches.
     pub(crate) devices: Vec<(DeviceId, FenceDevice)>,
     pub(crate) fencing: Fencing,
@@ -142,7 +144,6 @@ impl Core {
     #[must_use]
     pub fn new(init: Init, now: Now) -> (Self, Vec<Effect>) {
         let voter = Voter::new(&init.restored, now);
-        let last = last_index(&init.restored);
         let state = init
             .restored
             .snapshot
@@ -160,7 +161,7 @@ impl Core {
             guards: init.guards,
             #[cfg(feature = "planted")]
             planted: init.planted,
-            restored_at: (init.restored.hard_state.term, last),
+            restored_at: (init.restored.hard_state.term, last_index(&init.restored)),
             state,
             consensus,
             last_tick: now,
@@ -193,6 +194,7 @@ impl Core {
             ending: Ending::default(),
             level: init.level,
             watched: Vec::new(),
+            kept_file: None,
             devices: Vec::new(),
             fencing: Fencing::of(&init.restored),
             peers: init.peers,
@@ -348,10 +350,6 @@ impl Core {
 
     pub(crate) fn log(&mut self, level: Level, text: String) {
         self.out.push(Effect::Log { level, text });
-    }
-
-    pub(crate) fn wall_ms(&self, now: Now) -> u64 {
-        now.boot.saturating_add(self.wall_offset) / 1000
     }
 
     fn tick_length(&self) -> Micros {
@@ -573,9 +571,7 @@ impl Core {
             self.consensus.persisted(ticket);
         }
         if let Some(promise) = stored.promise {
-            self.promise = self.promise.max(promise);
-            // What was given up is released by the report that says so.
-            self.look = true;
+            self.promise_kept(promise);
         }
         if stored.vote_cap.is_some() || stored.lease_cap.is_some() {
             self.cap_writes = self.cap_writes.saturating_sub(1);

@@ -211,6 +211,9 @@ impl Core {
     /// an instance whose lease lapsed and whose stop is not confirmed.
     fn wants(&self, now: Now) -> Vec<(ResourceId, PlanNumber)> {
         let mut wants = Vec::new();
+        if !self.pair_holds() {
+            return wants;
+        }
         let ours = self
             .state
             .plan

@@ -35,6 +35,7 @@ mod lost;
 mod newcomers;
 mod observing;
 mod outages;
+mod pair_ending;
 mod pair_fencing;
 mod pair_moves;
 mod pair_words;

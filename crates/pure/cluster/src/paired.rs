@@ -12,7 +12,7 @@ use standfast_model::{
     effect::{Batch, Level},
     event::Restored,
     id::NodeId,
-    pair::{PairConfig, Survivor},
+    pair::PairConfig,
     planted::{PairPlanted, Planted},
     request::Response,
     state::ClusterState,
@@ -21,7 +21,7 @@ use standfast_model::{
 use standfast_pair::{
     BootId, Confirms, Effect as Wanted, Event as Told, History, Pair, Planted as Bug, Record,
     Refusal, Role, Session, Settings, Side, Word,
-    clock::{Clocked, Input, Output, Packet},
+    clock::{Clocked, Input, Output, Packet, failback_to},
 };
 use standfast_schedule::Facts;
 
@@ -52,6 +52,8 @@ pub(crate) struct Paired {
     role: Option<Role>,
     /// What came of the order of an operator that is being carried out.
     pub(crate) outcome: Option<Result<(), Refusal>>,
+    /// Who wants the pair dissolved, for the journal.
+    pub(crate) ended_by: String,
 }
 
 impl Paired {
@@ -61,10 +63,11 @@ impl Paired {
     }
 }
 
-/// What the disk knows of a pair. One that cannot be read is one about which nothing is known.
+/// What the disk knows of a pair; nothing is of one that has ended. A record that cannot be read is one about which
+/// nothing is known.
 pub(crate) fn read_record(restored: &Restored) -> Option<Record> {
     let json = restored.pair.as_ref()?;
-    Some(serde_json::from_slice(json).unwrap_or_default())
+    serde_json::from_slice(json).unwrap_or_else(|_| Some(Record::default()))
 }
 
 /// Which of the two a node is.
@@ -80,7 +83,7 @@ fn side(config: &PairConfig, node: &NodeId) -> Option<Side> {
 }
 
 /// The other node.
-fn peer_of<'c>(config: &'c PairConfig, node: &NodeId) -> &'c NodeId {
+pub(crate) fn peer_of<'c>(config: &'c PairConfig, node: &NodeId) -> &'c NodeId {
     let [first, second] = &config.nodes;
     if node == first { second } else { first }
 }
@@ -104,9 +107,7 @@ impl Core {
         if self.paired.is_none() {
             return;
         }
-        if let (Some(paired), Some(config)) = (&mut self.paired, &self.state.config.pair) {
-            paired.clocked.configure(config);
-        }
+        self.configure_pair();
         self.expect_silence_of(now);
         self.look_again(now);
         self.tell_pair(now, Input::Tick);
@@ -116,7 +117,30 @@ impl Core {
         self.leave_unfit_primary(now);
         self.give_up_adoption();
         self.follow_role(now);
+        self.end_pair(now);
         self.release_answers();
+    }
+
+    fn configure_pair(&mut self) {
+        let Some(config) = &self.state.config.pair else {
+            return;
+        };
+        // What may not change its place by an order does not by itself, either; and whoever waits for an answer gets it first.
+        let mut calm = None;
+        let awaited = self
+            .paired
+            .as_ref()
+            .is_some_and(|paired| !paired.answers.is_empty());
+        if config.failback && (awaited || self.may_swap().is_err()) {
+            let failback = false;
+            calm = Some(PairConfig {
+                failback,
+                ..config.clone()
+            });
+        }
+        if let Some(paired) = &mut self.paired {
+            paired.clocked.configure(calm.as_ref().unwrap_or(config));
+        }
     }
 
     /// Two members make a pair.
@@ -125,7 +149,7 @@ impl Core {
             return;
         }
         let Some(config) = self.state.config.pair.clone() else {
-            return;
+            return self.forget_pair();
         };
         let Some(side) = side(&config, &self.node) else {
             return;
@@ -164,15 +188,11 @@ impl Core {
         let Some(side) = side(&config, &self.node) else {
             return;
         };
-        let preferred = match &config.survivor {
-            Survivor::Node(node) if config.failback => crate::paired::side(&config, node),
-            Survivor::Node(_) | Survivor::Primary => None,
-        };
         let settings = Settings {
             side,
             arbiter: config.arbiter,
             boot: config.boot,
-            failback_to: preferred,
+            failback_to: failback_to(&config),
             planted: self.pair_bug(),
         };
         let session = Session {
@@ -198,6 +218,7 @@ impl Core {
             judged: None,
             role: None,
             outcome: None,
+            ended_by: String::new(),
         }));
     }
 
@@ -438,11 +459,14 @@ impl Core {
                 Role::Waiting { .. }
                 | Role::Following { .. }
                 | Role::Claiming { .. }
-                | Role::Rising
-                | Role::Dissolved,
+                | Role::Rising,
             ) => false,
+            Some(Role::Dissolved) => self.outlives_pair(),
             // One that has been of a pair leads nothing before it knows more.
-            None => self.pair_record.is_none() || self.pair_begins,
+            None => {
+                let record = self.pair_record.as_ref();
+                record.is_none_or(|record| record.keeps) || self.pair_begins
+            }
         }
     }
 
@@ -455,6 +479,22 @@ impl Core {
         pair.acts()
             || matches!(pair.role(), Role::Releasing { .. })
             || self.planted(Planted::Pair(PairPlanted::GrantsAlways))
+    }
+
+    /// Whether this node may ask for leases: of a pair only the primary runs anything. Its leader may still have the plan of
+    /// before, in which this one was the primary.
+    pub(crate) fn pair_holds(&self) -> bool {
+        match self.pair_role() {
+            None | Some(Role::Primary { .. } | Role::Releasing { .. }) => true,
+            Some(Role::Dissolved) => self.outlives_pair(),
+            Some(
+                Role::Waiting { .. }
+                | Role::Following { .. }
+                | Role::Claiming { .. }
+                | Role::Rising
+                | Role::Handing { .. },
+            ) => false,
+        }
     }
 
     /// Nothing is added to the log of a node that hands over: its successor has to have all of it.

@@ -18,8 +18,8 @@ use standfast_pair::{
 
 impl Core {
     /// An operator's order to this node of a pair. Answered at once: what it leads to is seen in the view.
-    pub(crate) fn pair_order(&mut self, now: Now, id: u64, order: PairOrder) {
-        let outcome = self.try_order(now, order);
+    pub(crate) fn pair_order(&mut self, now: Now, id: u64, order: PairOrder, author: &str) {
+        let outcome = self.try_order(now, order, author);
         let response = match outcome {
             Ok(()) => Response::Done {
                 index: self.state.applied,
@@ -30,8 +30,11 @@ impl Core {
             .push(Effect::Reply(Box::new(Reply { id, response })));
     }
 
-    fn try_order(&mut self, now: Now, order: PairOrder) -> Result<(), Refusal> {
+    fn try_order(&mut self, now: Now, order: PairOrder, author: &str) -> Result<(), Refusal> {
         let Some(paired) = &mut self.paired else {
+            if order == PairOrder::Teardown {
+                return self.end_half_made_pair(now, author);
+            }
             let text = if self.state.config.pair.is_some() {
                 "the other node of this pair has not joined yet: `standfast token` here, then `standfast join` there"
             } else {
@@ -50,6 +53,10 @@ impl Core {
                 Order::PeerIsOff(boot.unwrap_or_default())
             }
             PairOrder::ForcePrimary => Order::ForcePrimary,
+            PairOrder::Teardown => {
+                author.clone_into(&mut paired.ended_by);
+                Order::Teardown
+            }
         };
         paired.outcome = None;
         if matches!(order, Order::Promote | Order::Demote | Order::Swap) {
@@ -64,6 +71,20 @@ impl Core {
             None | Some(Ok(())) => Ok(()),
             Some(Err(refusal)) => Err(Self::refusal(kind(refusal), refusal.text())),
         }
+    }
+
+    /// A pair whose other node has never come, or one that has ended already.
+    fn end_half_made_pair(&mut self, now: Now, author: &str) -> Result<(), Refusal> {
+        if self.state.config.pair.is_none() {
+            return Ok(());
+        }
+        let change = self.without_pair(author.to_owned());
+        let alone = self.state.members.len() == 1;
+        if alone && self.propose(now, None, change) {
+            return Ok(());
+        }
+        let text = "this node has just started, or the other one is joining; try again in a moment";
+        Err(Self::refusal(RefusalKind::Timeout, text))
     }
 
     /// Whether this node goes on when that one is confirmed off.
@@ -169,8 +190,9 @@ impl Core {
             | Role::Waiting { .. }
             | Role::Following { .. }
             | Role::Claiming { .. }
-            | Role::Rising
-            | Role::Dissolved => return,
+            | Role::Rising => return,
+            Role::Dissolved if paired.clocked.pair().acts() => u64::MAX,
+            Role::Dissolved => return,
         };
         let answers = std::mem::take(&mut paired.answers);
         for (index, id, response) in answers {
@@ -215,6 +237,7 @@ impl Core {
         let primary = match pair.role() {
             Role::Primary { .. } | Role::Releasing { .. } => Some(self.node.clone()),
             Role::Following { ask: None, .. } => Some(paired.peer.clone()),
+            Role::Dissolved if pair.acts() => Some(self.node.clone()),
             Role::Following { .. }
             | Role::Waiting { .. }
             | Role::Claiming { .. }
@@ -266,6 +289,7 @@ const fn kind(refusal: PairRefusal) -> RefusalKind {
         PairRefusal::PeerIsThere
         | PairRefusal::HistoriesDiffer
         | PairRefusal::Unknown
+        | PairRefusal::NoPrimary
         | PairRefusal::IsPrimary => RefusalKind::Unsafe,
         PairRefusal::NotTheBoot | PairRefusal::Dissolved => RefusalKind::Invalid,
     }

@@ -156,6 +156,11 @@ impl Core {
 
     fn check_removal(&self, now: Now, node: &NodeId) -> Result<MemberId, Refusal> {
         let refuse = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
+        if self.paired.is_some() {
+            return refuse(format!(
+                "{node} is one of a pair, which would be none without it: `standfast pair teardown` ends the pair"
+            ));
+        }
         let found = self
             .state
             .members

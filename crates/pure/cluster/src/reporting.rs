@@ -44,6 +44,17 @@ impl Core {
         }
     }
 
+    /// The disk has a promise.
+    pub(crate) fn promise_kept(&mut self, promise: PlanNumber) {
+        self.promise = self.promise.max(promise);
+        // What was given up is released by the report that says so, and nothing else may be going to happen here.
+        self.look = true;
+    }
+
+    pub(crate) fn wall_ms(&self, now: Now) -> u64 {
+        now.boot.saturating_add(self.wall_offset) / 1000
+    }
+
     /// What this machine's kernel offers has changed: it is told.
     pub(crate) fn on_guards(&mut self, guards: GuardSupport) {
         self.guards = guards;

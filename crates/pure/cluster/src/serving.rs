@@ -90,7 +90,8 @@ impl Core {
                 self.out
                     .push(Effect::Reply(Box::new(Reply { id, response })));
             }
-            Request::Plan { config } => {
+            Request::Plan { mut config } => {
+                config.keep_pair(&self.state.config);
                 let preview = Response::Plan(Box::new(self.preview(&config)));
                 self.out.push(Effect::Reply(Box::new(Reply {
                     id,
@@ -102,10 +103,10 @@ impl Core {
                     Level::Info,
                     format!("{author} wants of the pair: {order:?}"),
                 );
-                self.pair_order(now, id, order);
+                self.pair_order(now, id, order, &author);
             }
             Request::FenceConfirm { ref node, .. } if self.waits_for_fence_of(node) => {
-                self.pair_order(now, id, PairOrder::PeerIsOff);
+                self.pair_order(now, id, PairOrder::PeerIsOff, "");
             }
             Request::Text { of, .. } => {
                 let response = self.text(&of).unwrap_or_else(Response::Refused);

@@ -4,162 +4,20 @@
 
 mod net;
 
-use net::Net;
+use net::{
+    Net,
+    pairs::{apply, assert_state, change, device_says, done, name_of, order, pair, view},
+};
 use standfast_model::{
-    FEATURE_LEVEL,
-    config::{
-        ClusterConfig, GroupConfig, NodeConfig, ProcessConfig, Profile, ResourceConfig,
-        ResourceKind, VipConfig,
-    },
+    config::{ResourceConfig, ResourceKind, VipConfig},
     event::Event,
-    fence::FenceDevice,
     fence_act::FenceResult,
-    id::{DeviceId, GroupId, MemberId, NodeId, ResourceId},
-    message::{Body, LogSnapshot},
-    pair::{Arbiter, BootPolicy, PairConfig, PairOrder, PairView, Survivor},
+    id::{GroupId, MemberId, NodeId, ResourceId},
+    message::Body,
+    pair::{Arbiter, PairConfig, PairOrder, Survivor},
     request::{RefusalKind, Request, Response},
-    state::ClusterState,
     time::Micros,
 };
-use std::collections::BTreeMap;
-
-fn settings(arbiter: Arbiter) -> PairConfig {
-    let (keep_alive, misses, downtime) = PairConfig::timing(Profile::Lan);
-    PairConfig {
-        nodes: ["alpha", "beta"].map(NodeId::from),
-        arbiter,
-        keep_alive,
-        misses,
-        downtime,
-        drift_ppm: 10_000,
-        survivor: Survivor::Primary,
-        fence_delay: Micros::from_millis(500),
-        fence_random_delay: Micros::ZERO,
-        fence_retry: Micros::from_millis(5_000),
-        boot: BootPolicy::Automatic,
-        failback: false,
-        addresses_file: None,
-        ping: None,
-    }
-}
-
-fn device() -> FenceDevice {
-    FenceDevice {
-        agent: "fence_test".to_owned(),
-        parameters: BTreeMap::new(),
-        secret_parameters: BTreeMap::new(),
-        nodes: ["alpha", "beta"]
-            .iter()
-            .map(|n| (NodeId::from(*n), None))
-            .collect(),
-        timeout: Micros::from_millis(1000),
-        retries: 0,
-        delay: Micros::ZERO,
-        monitor: Micros::from_millis(60_000),
-    }
-}
-
-/// Two nodes with a service; alpha was the first.
-fn pair(arbiter: Arbiter) -> Net {
-    let mut disk = net::first_disk("alpha");
-    let snapshot = disk.snapshot.take().unwrap();
-    let mut state: ClusterState = serde_json::from_slice(&snapshot.data).unwrap();
-    state.config.pair = Some(settings(arbiter));
-    disk.snapshot = Some(LogSnapshot {
-        data: serde_json::to_vec(&state).unwrap(),
-        ..snapshot
-    });
-    let mut net = Net::with_disk("alpha", FEATURE_LEVEL, disk);
-    net.join("alpha", "beta");
-    let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
-    config.nodes.insert("beta".into(), NodeConfig::default());
-    if arbiter == Arbiter::Fence {
-        config
-            .fencing
-            .devices
-            .insert(DeviceId::from("power"), device());
-    }
-    let web = ResourceConfig {
-        kind: ResourceKind::Process(ProcessConfig::default()),
-        failure: Default::default(),
-        needs_fencing: false,
-    };
-    config.resources.insert(ResourceId::from("web"), web);
-    let group = GroupConfig {
-        members: vec![ResourceId::from("web")],
-        stickiness: 100,
-        ..GroupConfig::default()
-    };
-    config.groups.insert(GroupId::from("web"), group);
-    done(apply(&mut net, "alpha", config));
-    net.run(1000);
-    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
-    assert_state(&mut net, "alpha", "normal");
-    assert_state(&mut net, "beta", "normal");
-    net
-}
-
-fn apply(net: &mut Net, node: &str, config: ClusterConfig) -> Response {
-    let request = Request::Apply {
-        config: Box::new(config),
-        text: String::new(),
-        based_on: None,
-        author: "t".to_owned(),
-        reason: String::new(),
-        draft: None,
-    };
-    net.ask(node, request)
-}
-
-/// Something that has to be in both copies.
-fn change(net: &mut Net, node: &str, name: &str) -> Response {
-    let mut config = net.core(node).inspect().state.config.clone();
-    config.name = name.to_owned();
-    apply(net, node, config)
-}
-
-fn done(response: Response) {
-    assert!(matches!(response, Response::Done { .. }), "{response:?}");
-}
-
-fn view(net: &mut Net, node: &str) -> PairView {
-    let Response::View(view) = net.ask(node, Request::View) else {
-        panic!("no view")
-    };
-    view.pair.unwrap()
-}
-
-fn assert_state(net: &mut Net, node: &str, state: &str) {
-    let view = view(net, node);
-    assert_eq!(
-        view.state,
-        state,
-        "{node}: {view:?}\n{}",
-        net.log.join("\n")
-    );
-}
-
-fn order(net: &mut Net, node: &str, order: PairOrder) -> Response {
-    let author = "t".to_owned();
-    net.ask(node, Request::Pair { order, author })
-}
-
-/// What the fence device says to the newest order.
-fn device_says(net: &mut Net, problem: &str) {
-    let (executor, newest) = net.orders.last().cloned().unwrap();
-    let result = FenceResult {
-        id: newest.id,
-        turn: newest.turn,
-        problem: problem.to_owned(),
-        note: String::new(),
-        took: Micros::ZERO,
-    };
-    net.deliver(&executor, Event::Fenced(result));
-}
-
-fn name_of(net: &Net, node: &str) -> String {
-    net.core(node).inspect().state.config.name.clone()
-}
 
 #[test]
 fn a_secondary_takes_over_when_the_primary_is_confirmed_off() {

@@ -12,11 +12,88 @@
 use crate::{
     address,
     mistake::{Mistake, Report},
+    pair::own_addresses,
+    references::Found,
+};
+use standfast_model::{
+    config::{ClusterConfig, FailurePolicy, ResourceConfig, ResourceKind, VipConfig},
+    id::ResourceId,
+    pair::PAIR_ADDRESSES,
 };
 use std::{collections::BTreeMap, net::IpAddr, ops::Range};
 
 /// Most addresses in one file.
 pub const MAX_ADDRESSES: usize = 4096;
+
+/// Largest such file, bytes: it is part of the replicated configuration.
+pub const MAX_ADDRESSES_TEXT: usize = 256 << 10;
+
+/// The resource that gets the addresses of the file which `[pair]` names. It has none yet: this crate reads no files.
+pub(crate) fn reserve(
+    config: &mut ClusterConfig,
+    found: &mut Found,
+    at: Range<usize>,
+    report: &mut Report<'_>,
+) {
+    if config.addresses_file().is_none() {
+        return;
+    }
+    let id = ResourceId::from(PAIR_ADDRESSES);
+    if let Some(at) = found.resources.get(&id) {
+        let problem = "the addresses of addresses_file in [pair] have this name";
+        let mistake = Mistake::new(&format!("resources.{id}"), problem);
+        return report.mistake(at.clone(), mistake.allowed("another name"));
+    }
+    found.resources.insert(id.clone(), at);
+    let resource = ResourceConfig {
+        kind: ResourceKind::Vip(VipConfig::default()),
+        failure: FailurePolicy::default(),
+        needs_fencing: false,
+    };
+    config.resources.insert(id, resource);
+}
+
+/// Gives a configuration whose `[pair]` names such a file the addresses in it. `file_name` is for the messages.
+///
+/// # Errors
+/// Every mistake with its line; then the configuration is as it was. A file without any address is one: it is more
+/// likely to have been lost than to be meant.
+pub fn set_addresses(
+    config: &mut ClusterConfig,
+    text: &str,
+    file_name: &str,
+) -> Result<(), Vec<Mistake>> {
+    let mut report = Report::new(text, file_name);
+    let list = read(text, &mut report);
+    let owners = own_addresses(config);
+    for (ip, (_, at)) in &list.places {
+        let owner = owners.get(&ip.to_string());
+        if let Some(owner) = owner.filter(|owner| !is_ours(owner)) {
+            let mistake = Mistake::new("", format!("{ip} is taken already by {owner}"));
+            report.mistake(
+                at.clone(),
+                mistake.allowed("an address that nothing else has"),
+            );
+        }
+    }
+    let mut mistakes = report.into_mistakes();
+    if mistakes.is_empty() && list.addresses.is_empty() {
+        let mut report = Report::new(text, file_name);
+        let mistake = Mistake::new("", "no address");
+        let allowed = "at least one; where none is wanted, no addresses_file in [pair]";
+        report.mistake(0..0, mistake.allowed(allowed));
+        mistakes = report.into_mistakes();
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    config.set_addresses(list.addresses, text.to_owned());
+    Ok(())
+}
+
+fn is_ours(owner: &str) -> bool {
+    owner == format!("resources.{PAIR_ADDRESSES}.addresses")
+}
 
 /// Reads such a file: `address/prefix` in normal form, in the order of the file, ranges written out.
 /// `file_name` is for the messages.
@@ -25,30 +102,7 @@ pub const MAX_ADDRESSES: usize = 4096;
 /// Every mistake with its line.
 pub fn parse_addresses(text: &str, file_name: &str) -> Result<Vec<String>, Vec<Mistake>> {
     let mut report = Report::new(text, file_name);
-    if text.len() > crate::MAX_TEXT {
-        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
-        report.mistake(
-            0..0,
-            mistake.allowed(format!("at most {} bytes", crate::MAX_TEXT)),
-        );
-        return Err(report.into_mistakes());
-    }
-    let mut list = List::default();
-    let mut start = 0;
-    for (number, line) in text.split('\n').enumerate() {
-        let content = line.split('#').next().unwrap_or(line);
-        let written = content.trim();
-        let indent = content.len() - content.trim_start().len();
-        let at = start + indent..start + indent + written.len();
-        start += line.len() + 1;
-        if !written.is_empty() {
-            list.take(written, at, number + 1, &mut report);
-        }
-    }
-    if list.addresses.len() > MAX_ADDRESSES {
-        let mistake = Mistake::new("", format!("{} addresses", list.addresses.len()));
-        report.mistake(0..0, mistake.allowed(format!("at most {MAX_ADDRESSES}")));
-    }
+    let list = read(text, &mut report);
     let mistakes = report.into_mistakes();
     if mistakes.is_empty() {
         Ok(list.addresses)
@@ -57,11 +111,39 @@ pub fn parse_addresses(text: &str, file_name: &str) -> Result<Vec<String>, Vec<M
     }
 }
 
+fn read(text: &str, report: &mut Report<'_>) -> List {
+    let mut list = List::default();
+    if text.len() > MAX_ADDRESSES_TEXT {
+        let mistake = Mistake::new("", format!("the file has {} bytes", text.len()));
+        report.mistake(
+            0..0,
+            mistake.allowed(format!("at most {MAX_ADDRESSES_TEXT} bytes")),
+        );
+        return list;
+    }
+    let mut start = 0;
+    for (number, line) in text.split('\n').enumerate() {
+        let content = line.split('#').next().unwrap_or(line);
+        let written = content.trim();
+        let indent = content.len() - content.trim_start().len();
+        let at = start + indent..start + indent + written.len();
+        start += line.len() + 1;
+        if !written.is_empty() {
+            list.take(written, at, number + 1, report);
+        }
+    }
+    if list.addresses.len() > MAX_ADDRESSES {
+        let mistake = Mistake::new("", format!("{} addresses", list.addresses.len()));
+        report.mistake(0..0, mistake.allowed(format!("at most {MAX_ADDRESSES}")));
+    }
+    list
+}
+
 #[derive(Default)]
 struct List {
     addresses: Vec<String>,
-    /// Where each address stands.
-    lines: BTreeMap<IpAddr, usize>,
+    /// Where each address stands: the line, and its bytes.
+    places: BTreeMap<IpAddr, (usize, Range<usize>)>,
 }
 
 impl List {
@@ -77,8 +159,8 @@ impl List {
                 .split('/')
                 .next()
                 .and_then(|ip| ip.parse::<IpAddr>().ok());
-            let before = ip.and_then(|ip| self.lines.insert(ip, line));
-            if let Some(before) = before {
+            let before = ip.and_then(|ip| self.places.insert(ip, (line, at.clone())));
+            if let Some((before, _)) = before {
                 let problem = format!("{address} stands in line {before} already");
                 return report.mistake(at, Mistake::new("", problem).allowed("each address once"));
             }
@@ -230,5 +312,57 @@ mod tests {
             given,
             ["addresses:2:1: 10.0.0.4/24 stands in line 1 already; allowed: each address once"]
         );
+    }
+
+    const PAIR: &str = "[cluster]\nname = \"two\"\n[nodes.alpha]\naddresses = [\"10.0.0.1:7400\"]\n\
+        [nodes.beta]\naddresses = [\"10.0.0.2:7400\"]\n[resources.web]\nkind = \"vip\"\naddresses = [\"10.0.0.3/24\"]\n\
+        [pair]\narbiter = \"none\"\naddresses_file = \"/a\"\n";
+
+    #[test]
+    fn a_pair_gets_a_resource_with_the_addresses_of_its_file() {
+        let (mut config, _) = crate::parse(PAIR, "pair.toml").expect("no mistakes");
+        let text = "10.0.0.10-10.0.0.11/24 # two\n";
+        assert_eq!(set_addresses(&mut config, text, "/a"), Ok(()));
+        let id = ResourceId::from(PAIR_ADDRESSES);
+        let group = config.group_of(&id).expect("a group");
+        assert_eq!(group.as_str(), PAIR_ADDRESSES);
+        let Some(ResourceKind::Vip(vip)) = config.resources.get(&id).map(|found| &found.kind)
+        else {
+            panic!("no addresses: {config:?}")
+        };
+        assert_eq!(vip.addresses, ["10.0.0.10/24", "10.0.0.11/24"]);
+        assert_eq!(config.pair_addresses.as_deref(), Some(text));
+        // A text that is put in force without its file keeps what is there; without [pair] as well.
+        for text in [PAIR, PAIR.split("[pair]").next().unwrap_or_default()] {
+            let (mut again, _) = crate::parse(text, "pair.toml").expect("no mistakes");
+            assert!(again.keep_pair(&config));
+            assert_eq!(again, config);
+        }
+        let (mut first, _) = crate::parse(PAIR, "pair.toml").expect("no mistakes");
+        assert!(!first.clone().keep_pair(&first), "never read");
+        let grouped = PAIR.replace(
+            "[resources.web]",
+            "[groups.site]\nmembers = [\"pair-addresses\", \"web\"]\n[resources.web]",
+        );
+        let (site, _) = crate::parse(&grouped, "pair.toml").expect("no mistakes");
+        assert_eq!(site.groups.len(), 1, "it may be named by a group");
+        for (text, said) in [
+            (
+                "# none\n",
+                "/a:1:1: no address; allowed: at least one; where none is wanted, no addresses_file in [pair]",
+            ),
+            (
+                "10.0.0.9/24\n10.0.0.1-10.0.0.1/24",
+                "/a:2:1: 10.0.0.1 is taken already by nodes.alpha.addresses; allowed: an address that nothing else has",
+            ),
+            (
+                "10.0.0.3/24",
+                "/a:1:1: 10.0.0.3 is taken already by resources.web.addresses; allowed: an address that nothing else has",
+            ),
+        ] {
+            let found = set_addresses(&mut first, text, "/a").expect_err("a mistake");
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, [said]);
+        }
     }
 }

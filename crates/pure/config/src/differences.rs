@@ -7,7 +7,8 @@ use standfast_model::{
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
     fence::{FenceDevice, Fencing},
-    id::NodeId,
+    id::{NodeId, ResourceId},
+    pair::{PAIR_ADDRESSES, PairConfig, Survivor},
     plan::INFINITY,
 };
 use std::{
@@ -50,6 +51,7 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
     timing(&mut lines, &old.timing, &new.timing);
     lines.map("node", &old.nodes, &new.nodes, (node_summary, node));
     fencing(&mut lines, &old.fencing, &new.fencing);
+    pair(&mut lines, old, new);
     lines.map(
         "resource",
         &old.resources,
@@ -59,6 +61,9 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
     lines.map("group", &old.groups, &new.groups, (group_summary, group));
     lines.list
 }
+
+/// Longer lists of addresses are not shown whole.
+const FEW: usize = 8;
 
 /// One line about something that came or went.
 type Summary<V> = fn(&V) -> String;
@@ -155,6 +160,47 @@ fn fencing(lines: &mut Lines, old: &Fencing, new: &Fencing) {
     );
 }
 
+/// What may differ of a pair: who it is of, and its arbiter, are settled when it is made.
+fn pair(lines: &mut Lines, before: &ClusterConfig, after: &ClusterConfig) {
+    let (Some(old), Some(new)) = (&before.pair, &after.pair) else {
+        return;
+    };
+    lines.of("pair");
+    lines.value("keep_alive", &ms(old.keep_alive), &ms(new.keep_alive));
+    lines.value("misses", &old.misses, &new.misses);
+    lines.value("downtime", &ms(old.downtime), &ms(new.downtime));
+    let survivor = |pair: &PairConfig| match &pair.survivor {
+        Survivor::Primary => "primary".to_owned(),
+        Survivor::Node(node) => node.to_string(),
+    };
+    lines.value("survivor", &survivor(old), &survivor(new));
+    lines.value("fence_delay", &ms(old.fence_delay), &ms(new.fence_delay));
+    lines.value(
+        "fence_random_delay",
+        &ms(old.fence_random_delay),
+        &ms(new.fence_random_delay),
+    );
+    lines.value("fence_retry", &ms(old.fence_retry), &ms(new.fence_retry));
+    let boot = |pair: &PairConfig| format!("{:?}", pair.boot).to_lowercase();
+    lines.value("boot", &boot(old), &boot(new));
+    lines.value("failback", &old.failback, &new.failback);
+    let file = |pair: &PairConfig| option(pair.addresses_file.as_ref());
+    lines.value("addresses_file", &file(old), &file(new));
+    let texts = before
+        .pair_addresses
+        .as_ref()
+        .zip(after.pair_addresses.as_ref());
+    let id = ResourceId::from(PAIR_ADDRESSES);
+    if texts.is_some_and(|(old, new)| old != new)
+        && before.resources.get(&id) == after.resources.get(&id)
+    {
+        let file = file(new);
+        lines.list.push(format!(
+            "pair: only comments or the layout of {file} differ"
+        ));
+    }
+}
+
 fn device_summary(device: &FenceDevice) -> String {
     let nodes: Vec<&str> = device.nodes.keys().map(NodeId::as_str).collect();
     format!("{} for {}", device.agent, nodes.join(", "))
@@ -223,6 +269,9 @@ fn resource_summary(resource: &ResourceConfig) -> String {
             Some(agent) => format!("agent {}", agent.name),
             None => format!("process {}", process.command.join(" ")),
         },
+        ResourceKind::Vip(vip) if vip.addresses.len() > FEW => {
+            format!("vip with {} addresses", vip.addresses.len())
+        }
         ResourceKind::Vip(vip) => format!("vip {}", vip.addresses.join(" ")),
     }
 }
@@ -266,7 +315,7 @@ fn resource(lines: &mut Lines, old: &ResourceConfig, new: &ResourceConfig) {
 }
 
 fn vip(lines: &mut Lines, old: &VipConfig, new: &VipConfig) {
-    lines.value("addresses", &list(&old.addresses), &list(&new.addresses));
+    vip_addresses(lines, &old.addresses, &new.addresses);
     lines.value(
         "interface",
         &option(old.interface.as_ref()),
@@ -289,6 +338,45 @@ fn agent(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
     for name in names {
         let value = |agent: &AgentConfig| option(agent.parameters.get(name));
         lines.value(&format!("parameter {name}"), &value(old), &value(new));
+    }
+}
+
+/// Of long lists only what came and went.
+fn vip_addresses(lines: &mut Lines, old: &[String], new: &[String]) {
+    if old.len().max(new.len()) <= FEW {
+        return lines.value("addresses", &list(old), &list(new));
+    }
+    let without = |all: &[String], others: &[String]| {
+        let others: BTreeSet<&String> = others.iter().collect();
+        let left: Vec<String> = all
+            .iter()
+            .filter(|address| !others.contains(address))
+            .cloned()
+            .collect();
+        left
+    };
+    let mut say = |what: &str, found: &[String]| {
+        let shown = found.get(..FEW).unwrap_or(found);
+        let more = match found.len().saturating_sub(shown.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if !found.is_empty() {
+            let subject = &lines.subject;
+            let line = format!(
+                "{subject}: {} addresses {what}: {}{more}",
+                found.len(),
+                shown.join(" ")
+            );
+            lines.list.push(line);
+        }
+    };
+    let (added, removed) = (without(new, old), without(old, new));
+    say("added", &added);
+    say("removed", &removed);
+    if added.is_empty() && removed.is_empty() && old != new {
+        let line = format!("{}: addresses in another order", lines.subject);
+        lines.list.push(line);
     }
 }
 

@@ -42,7 +42,7 @@ mod section;
 mod text;
 mod timing;
 
-pub use addresses_file::{MAX_ADDRESSES, parse_addresses};
+pub use addresses_file::{MAX_ADDRESSES, MAX_ADDRESSES_TEXT, parse_addresses, set_addresses};
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
 pub use node::{AccessSettings, NodeSettings, WatchdogSettings, parse_node};
@@ -113,8 +113,11 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     if let Some(section) = root.section(report, "resources") {
         config.resources = resources::read(section, report, &mut found);
     }
-    let pair = root.section(report, "pair");
-    config.pair = pair.and_then(|section| pair::read(section, report, &config));
+    if let Some(section) = root.section(report, "pair") {
+        let at = section.at.clone();
+        config.pair = pair::read(section, report, &config);
+        addresses_file::reserve(&mut config, &mut found, at, report);
+    }
     let groups = root.section(report, "groups");
     config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
     root.finish(report);

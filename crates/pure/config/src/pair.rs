@@ -298,7 +298,7 @@ fn read_ping(
 }
 
 /// What moves with the pair or goes down with it says nothing about the network.
-fn own_addresses(config: &ClusterConfig) -> BTreeMap<String, String> {
+pub(crate) fn own_addresses(config: &ClusterConfig) -> BTreeMap<String, String> {
     let mut owners = BTreeMap::new();
     for (name, node) in &config.nodes {
         let links = node

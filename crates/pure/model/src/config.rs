@@ -37,6 +37,9 @@ pub struct ClusterConfig {
     /// Two nodes with one arbiter and without a third voter, when that is what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<PairConfig>,
+    /// The file of addresses that a pair names, as it was read when this was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_addresses: Option<String>,
 }
 
 /// Whether a cluster acts.
@@ -312,7 +315,8 @@ impl ClusterConfig {
             ResourceKind::Vip(_) => false,
         };
         let new = |resource: &ResourceConfig| fences(resource) || has_agent(resource);
-        if !self.fencing.is_empty() || self.resources.values().any(new) {
+        let new = !self.fencing.is_empty() || self.resources.values().any(new);
+        if new || self.pair_addresses.is_some() {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {
             2

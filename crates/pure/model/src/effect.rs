@@ -71,6 +71,8 @@ pub enum Effect {
     Peers(Vec<(NodeId, Vec<String>)>),
     /// Watch these interfaces and gateways for address resources that this node might run.
     WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
+    /// A file that is to be equal on the nodes of a pair: its path and its text. Kept until another one is named, or none.
+    KeepFile(Option<(String, String)>),
     /// Devices that this node could fence others with: they are asked whether they answer. Complete every time.
     WatchFences(Vec<(DeviceId, FenceDevice)>),
     /// Devices that can fence this node: those that keep out whom they have fenced are to let it in. Answered by

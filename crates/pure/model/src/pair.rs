@@ -3,11 +3,15 @@
 //! Not for what the two do: crate `pair`. Not for parsing: crate `config`.
 
 use crate::{
-    config::{Profile, Timing},
-    id::NodeId,
+    config::{ClusterConfig, GroupConfig, Profile, ResourceKind, Timing},
+    id::{GroupId, NodeId, ResourceId},
+    plan::INFINITY,
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
+
+/// The resource that has the addresses of the file that a pair names.
+pub const PAIR_ADDRESSES: &str = "pair-addresses";
 
 /// Who says which of two nodes may go on alone. Exactly one, chosen by the operator. A witness is not
 /// among them: two nodes and a witness are a cluster of three voters.
@@ -52,6 +56,8 @@ pub enum PairOrder {
     PeerIsOff,
     /// This node is to lead with what it has, whatever the peer had.
     ForcePrimary,
+    /// The pair is to end: the primary goes on as a cluster of one, the other node is out.
+    Teardown,
 }
 
 /// How a pair is, as one of its nodes knows it.
@@ -131,6 +137,62 @@ pub struct PairConfig {
     pub addresses_file: Option<String>,
     /// Rules for ping targets; with `Arbiter::Ping` only.
     pub ping: Option<PingConfig>,
+}
+
+impl ClusterConfig {
+    /// The file whose addresses follow the primary.
+    #[must_use]
+    pub fn addresses_file(&self) -> Option<&str> {
+        self.pair.as_ref()?.addresses_file.as_deref()
+    }
+
+    /// What a new configuration of a pair does not say stays as it is in force: the whole of `[pair]` when that is not
+    /// there, and the addresses when their file was not read with it. False: that file has never been read.
+    pub fn keep_pair(&mut self, in_force: &Self) -> bool {
+        if self.pair.is_none() {
+            self.pair.clone_from(&in_force.pair);
+        }
+        if self.addresses_file().is_none() {
+            self.pair_addresses = None;
+            return true;
+        }
+        if self.pair_addresses.is_some() {
+            return true;
+        }
+        let id = ResourceId::from(PAIR_ADDRESSES);
+        let known = in_force.resources.get(&id);
+        let (Some(text), Some(known), true) = (
+            &in_force.pair_addresses,
+            known,
+            self.addresses_file() == in_force.addresses_file(),
+        ) else {
+            return false;
+        };
+        self.pair_addresses = Some(text.clone());
+        self.resources.insert(id.clone(), known.clone());
+        if !self
+            .groups
+            .values()
+            .any(|group| group.members.contains(&id))
+        {
+            let group = GroupConfig {
+                members: vec![id],
+                stickiness: INFINITY,
+                ..GroupConfig::default()
+            };
+            self.groups.insert(GroupId::from(PAIR_ADDRESSES), group);
+        }
+        true
+    }
+
+    /// Gives the resource of that file its addresses, and keeps the file's text.
+    pub fn set_addresses(&mut self, addresses: Vec<String>, text: String) {
+        let resource = self.resources.get_mut(&ResourceId::from(PAIR_ADDRESSES));
+        if let Some(ResourceKind::Vip(vip)) = resource.map(|resource| &mut resource.kind) {
+            vip.addresses = addresses;
+            self.pair_addresses = Some(text);
+        }
+    }
 }
 
 impl PairConfig {

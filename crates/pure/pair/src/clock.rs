@@ -118,6 +118,7 @@ impl Clocked {
         if self.config != *config {
             self.config = config.clone();
             self.pair.settings.boot = config.boot;
+            self.pair.settings.failback_to = failback_to(config);
         }
     }
 
@@ -365,6 +366,17 @@ impl Clocked {
         if self.config.failback && now.waited_since(since) >= self.config.downtime {
             self.tell(now, Event::FailbackDue, out);
         }
+    }
+}
+
+/// Who becomes primary again by itself, where that is configured.
+#[must_use]
+pub fn failback_to(config: &PairConfig) -> Option<Side> {
+    let [first, second] = &config.nodes;
+    match &config.survivor {
+        Survivor::Node(node) if config.failback && node == first => Some(Side::First),
+        Survivor::Node(node) if config.failback && node == second => Some(Side::Second),
+        Survivor::Node(_) | Survivor::Primary => None,
     }
 }
 

@@ -24,7 +24,8 @@ impl Pair {
             held: self.record.held,
             rebuild: self.record.rebuild,
             took_over: self.record.took_over,
-            teardown: self.teardown,
+            teardown: self.teardown || self.record.dissolved,
+            keeps: self.record.keeps,
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Record {
     pub rebuild: bool,
     /// The pair was dissolved.
     pub dissolved: bool,
+    /// This node goes on by itself after that: the other one never acts again.
+    #[serde(default)]
+    pub keeps: bool,
 }
 
 /// What a node is to its pair.
@@ -123,6 +126,9 @@ pub struct Word {
     pub took_over: bool,
     /// It wants the pair dissolved.
     pub teardown: bool,
+    /// See [`Record::keeps`].
+    #[serde(default)]
+    pub keeps: bool,
 }
 
 /// What happened.
@@ -257,6 +263,8 @@ pub enum Refusal {
     IsPrimary,
     /// That is not the boot that has to be off, or this arbiter has no use for the word.
     NotTheBoot,
+    /// Neither of the two leads.
+    NoPrimary,
     /// The pair is dissolved.
     Dissolved,
 }
@@ -286,6 +294,9 @@ impl Refusal {
             }
             Self::NotTheBoot => {
                 "that would allow nothing: it is not the boot of the peer that has to be off, or this pair has no fence device"
+            }
+            Self::NoPrimary => {
+                "neither node is known to be the primary here, so nothing would run on: promote one first, or force it"
             }
             Self::Dissolved => "the pair is dissolved",
         }

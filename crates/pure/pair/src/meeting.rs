@@ -15,6 +15,8 @@ use standfast_model::pair::Arbiter;
 impl Pair {
     pub(crate) fn on_word(&mut self, word: &Word) {
         if self.role == Role::Dissolved {
+            // Nothing follows from it; but a new run of the peer has to be told, and it believes answers only.
+            self.is_answer(word);
             return;
         }
         self.void_fence(word.from);
@@ -433,24 +435,35 @@ impl Pair {
 
     /// The pair is dissolved on the follower first: from then on it never takes over.
     fn dissolve_with(&mut self, word: &Word) {
-        let leads = matches!(self.role, Role::Primary { .. });
-        let peer_is_out = word.role == Role::Dissolved;
-        if word.teardown && !self.teardown {
+        let is_out = word.role == Role::Dissolved;
+        if (word.teardown || is_out) && !self.teardown {
             self.teardown = true;
             self.effects.push(Effect::Speak);
         }
-        if self.teardown && (peer_is_out || !leads) {
-            self.dissolve();
+        if !self.teardown {
+            return;
+        }
+        let leads = matches!(self.role, Role::Primary { .. });
+        let peer_leads = matches!(word.role, Role::Primary { .. });
+        if is_out && !word.keeps {
+            // Whoever led when the other one went goes on, also after a restart in between.
+            if self.record.history.is_some() {
+                self.dissolve(true);
+            }
+        } else if !leads && (peer_leads || is_out) {
+            self.dissolve(false);
         }
     }
 
-    pub(crate) fn dissolve(&mut self) {
+    /// `keeps`: this node goes on by itself.
+    pub(crate) fn dissolve(&mut self, keeps: bool) {
         if self.writing.is_some() {
             return;
         }
         let dissolved = true;
         let record = Record {
             dissolved,
+            keeps,
             ..self.record.clone()
         };
         if !matches!(self.role, Role::Primary { .. }) {

@@ -166,16 +166,24 @@ impl Pair {
         Ok(false)
     }
 
+    /// It begins at a primary, or by its word, and the secondary is out first, so that it cannot take over afterwards. A
+    /// primary that is alone by right needs no word of it.
     fn tear_down(&mut self) -> Result<bool, Refusal> {
-        if self.role == Role::Dissolved {
-            return Ok(true);
+        match self.role {
+            Role::Dissolved => return Ok(true),
+            Role::Primary {
+                confirms: Confirms::Nobody,
+                ..
+            } if !self.seen => return Err(Refusal::NoArbiter),
+            Role::Primary { .. } | Role::Following { ask: None, .. } => {}
+            Role::Rising | Role::Releasing { .. } | Role::Handing { .. } => {
+                return Err(Refusal::Busy);
+            }
+            Role::Waiting { .. } | Role::Following { .. } | Role::Claiming { .. } => {
+                return Err(Refusal::NoPrimary);
+            }
         }
-        self.idle()?;
         self.teardown = true;
-        // With the peer there the secondary is the first, so that it cannot take over afterwards.
-        if !self.seen {
-            self.dissolve();
-        }
         Ok(false)
     }
 

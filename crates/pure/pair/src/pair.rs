@@ -124,13 +124,13 @@ impl Pair {
     pub fn acts(&self) -> bool {
         match self.role {
             Role::Primary { confirms, .. } => confirms == Confirms::Alone || self.has_lease(),
+            Role::Dissolved => self.record.keeps,
             Role::Waiting { .. }
             | Role::Following { .. }
             | Role::Claiming { .. }
             | Role::Rising
             | Role::Releasing { .. }
-            | Role::Handing { .. }
-            | Role::Dissolved => false,
+            | Role::Handing { .. } => false,
         }
     }
 
@@ -169,6 +169,17 @@ impl Pair {
         }
         if self.writing.is_none() && self.fenced.is_some() && self.fenced == self.lost_boot() {
             self.go_alone(Beginning::Alone);
+        }
+        let alone = matches!(
+            self.role,
+            Role::Primary {
+                confirms: Confirms::Alone,
+                ..
+            }
+        );
+        if self.teardown && alone && !self.seen {
+            // By right: whoever is not there stays out.
+            self.dissolve(true);
         }
         let leads = matches!(
             self.role,

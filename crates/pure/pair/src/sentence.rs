@@ -142,7 +142,12 @@ impl Pair {
             State::Diverged => format!(
                 "{first} and {second} each have writes that the other one lacks: choose one, and rebuild the other."
             ),
-            State::Dissolved => String::from("The pair is dissolved."),
+            State::Dissolved if self.acts() => {
+                format!("The pair is dissolved: {me} goes on as a cluster of one.")
+            }
+            State::Dissolved => format!(
+                "The pair is dissolved: {me} is out of it and runs nothing; {peer} goes on alone."
+            ),
         }
     }
 

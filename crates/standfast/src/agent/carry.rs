@@ -6,6 +6,7 @@ use super::{
     fencing::Fencing,
     input::Input,
     inquiry::Inquiry,
+    kept_file::KeptFile,
     queue::Queue,
     rotation::Step,
     shown::Shown,
@@ -58,6 +59,7 @@ pub(crate) struct Edges {
     pub(crate) processes: ProcessDriver,
     pub(crate) addresses: Addresses,
     pub(crate) fencing: Fencing,
+    pub(crate) kept_file: KeptFile,
     /// For questions that the core has no part in.
     pub(crate) inquiry: Inquiry,
     pub(crate) waiting: BTreeMap<u64, Waiting>,
@@ -125,6 +127,7 @@ impl Edges {
                 }
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
+                Effect::KeepFile(file) => self.kept_file.keep(file),
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
                 Effect::Unfence(devices) => self.fencing.unfence(devices),
                 Effect::Fence(order) => self.fencing.carry_out(*order),

@@ -14,6 +14,7 @@ mod copies;
 mod fencing;
 mod input;
 pub(crate) mod inquiry;
+mod kept_file;
 mod metrics;
 mod offered;
 mod queue;
@@ -32,6 +33,7 @@ use author::with_author;
 use carry::{Edges, Waiting};
 use input::{Input, Sink};
 use inquiry::{Inquiry, Work};
+use kept_file::KeptFile;
 use offered::{Offered, Trying};
 use queue::Queue;
 use service::Service;
@@ -280,6 +282,8 @@ fn start_edges(
     let addresses = start_addresses(options, address, events)?;
     let fencing = fencing::Fencing::start(inputs, &identity.node)
         .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let kept_file = KeptFile::start(&options.state, inputs.clone())
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
     // Last: until the core says who the peers are, whoever dials is turned away.
     let transport = Transport::start(config, Arc::new(sink))
         .map_err(|error| Failure::cannot("open the cluster's port", &error))?;
@@ -290,6 +294,7 @@ fn start_edges(
         processes,
         addresses,
         fencing,
+        kept_file,
         inquiry,
         waiting: BTreeMap::new(),
         backlog: VecDeque::new(),

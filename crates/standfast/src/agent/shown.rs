@@ -24,7 +24,9 @@ impl Shown {
     pub(crate) fn of(request: &Request, state: &ClusterState) -> Self {
         let mut shown = Self::default();
         if let Request::Plan { config } = request {
-            shown.differences = differences(&state.config, config);
+            let mut config = config.clone();
+            config.keep_pair(&state.config);
+            shown.differences = differences(&state.config, &config);
         }
         shown.reveal = matches!(request, Request::Backup);
         if let Request::Text { of, reveal } = request {

@@ -61,13 +61,15 @@ pub(super) struct Proposal {
 }
 
 pub(super) fn plan(socket: &Path, args: &PlanArgs) -> Result<(), Failure> {
-    let (config, _) = read(&args.file, args.json)?;
+    let (mut config, _) = read(&args.file, args.json)?;
+    read_addresses(&mut config, args.json)?;
     let (mut agent, _) = look_at_state(socket)?;
     show(preview(&mut agent, &config)?, args.json, "apply FILE")
 }
 
 pub(super) fn apply(socket: &Path, args: &ApplyArgs) -> Result<(), Failure> {
-    let (config, text) = read(&args.file, args.how.json)?;
+    let (mut config, text) = read(&args.file, args.how.json)?;
+    read_addresses(&mut config, args.how.json)?;
     let (mut agent, _) = look_at_state(socket)?;
     let proposal = Proposal {
         config,
@@ -79,7 +81,12 @@ pub(super) fn apply(socket: &Path, args: &ApplyArgs) -> Result<(), Failure> {
 }
 
 /// Shows what a proposal does, and does it. `command` is how it can be done later.
-pub(super) fn propose(agent: &mut Agent, proposal: Proposal, command: &str) -> Result<(), Failure> {
+pub(super) fn propose(
+    agent: &mut Agent,
+    mut proposal: Proposal,
+    command: &str,
+) -> Result<(), Failure> {
+    proposal.config.keep_pair(&agent.view()?.state.config);
     let preview = preview(agent, &proposal.config)?;
     check_base(proposal.how.based_on, preview.based_on)?;
     if proposal.how.dry_run {
@@ -202,6 +209,18 @@ pub(super) fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), F
     })?;
     let config = check(&text, &name, json)?;
     Ok((config, text))
+}
+
+/// The file of addresses that a pair's configuration names, as it is on this machine.
+fn read_addresses(config: &mut ClusterConfig, json: bool) -> Result<(), Failure> {
+    let Some(file) = config.addresses_file().map(str::to_owned) else {
+        return Ok(());
+    };
+    let text = read_text(Path::new(&file)).map_err(|error| {
+        let text = format!("cannot read {file}, which addresses_file in [pair] names: {error}");
+        Failure::new(exit::NO_INPUT, text)
+    })?;
+    standfast_config::set_addresses(config, &text, &file).map_err(|found| refuse(&found, json))
 }
 
 /// Checks a text; warnings go to the error output.

@@ -2,6 +2,8 @@
 //!
 //! An order is given once; then the view is looked at until what was wanted is so. Each may be given again.
 
+mod teardown;
+
 use super::{
     ask::look_at_state,
     exit,
@@ -46,6 +48,7 @@ pub(super) fn dispatch(socket: &Path, command: &PairCommand) -> Result<(), Failu
         PairCommand::Recover(args) => order(socket, PairOrder::Recover, args),
         PairCommand::Rebuild(args) => order(socket, PairOrder::Rebuild, args),
         PairCommand::ForcePrimary(args) => force_primary(socket, args),
+        PairCommand::Teardown(args) => teardown::teardown(socket, args),
     }
 }
 
@@ -126,6 +129,7 @@ fn is_done(order: PairOrder, node: &NodeId, before: &PairView, pair: &PairView) 
             other && (leads || pair.primary.as_ref() != Some(node))
         }
         PairOrder::Recover | PairOrder::Rebuild => pair.in_sync,
+        PairOrder::Teardown => teardown::is_out(node, pair),
         PairOrder::PeerIsOff => true,
     }
 }
@@ -140,19 +144,26 @@ fn force_primary(socket: &Path, args: &ForcePrimaryArgs) -> Result<(), Failure> 
         pair.sentence, view.node, pair.generation, pair.index
     );
     if !args.yes {
-        print(&warning)?;
-        if !io::stdin().is_terminal() {
-            let text = "nothing was changed: --yes answers where nobody can be asked";
-            return Err(Failure::new(exit::UNSAFE, text));
-        }
-        print("Type the name of this node to go on: ")?;
-        let mut line = String::new();
-        io::stdin()
-            .read_line(&mut line)
-            .map_err(|error| Failure::new(exit::IO, format!("cannot read the answer: {error}")))?;
-        if line.trim() != view.node {
-            return Err(Failure::new(exit::UNSAFE, "nothing was changed"));
-        }
+        confirm(&warning, &view.node)?;
     }
     order(socket, PairOrder::ForcePrimary, &args.order)
+}
+
+/// Says what is about to be done, and goes on if the name of this node is typed.
+fn confirm(warning: &str, node: &str) -> Result<(), Failure> {
+    print(warning)?;
+    if !io::stdin().is_terminal() {
+        let text = "nothing was changed: --yes answers where nobody can be asked";
+        return Err(Failure::new(exit::UNSAFE, text));
+    }
+    print("Type the name of this node to go on: ")?;
+    let mut line = String::new();
+    io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Failure::new(exit::IO, format!("cannot read the answer: {error}")))?;
+    if line.trim() == node {
+        Ok(())
+    } else {
+        Err(Failure::new(exit::UNSAFE, "nothing was changed"))
+    }
 }

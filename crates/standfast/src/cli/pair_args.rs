@@ -20,6 +20,8 @@ pub enum PairCommand {
     Rebuild(PairOrderArgs),
     /// Make this node the primary with what it has, although the other one is not seen: what only that one had is lost
     ForcePrimary(ForcePrimaryArgs),
+    /// End the pair: the primary goes on as a cluster of one with everything that runs; the other node is out of it
+    Teardown(TeardownArgs),
 }
 
 /// `pair show`
@@ -47,6 +49,17 @@ pub struct ForcePrimaryArgs {
     /// Yes: the other node is off, I have seen it, and what only it had may be lost
     #[arg(long, required = true)]
     pub accept_data_loss: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As with every order.
+    #[command(flatten)]
+    pub order: PairOrderArgs,
+}
+
+/// `pair teardown`
+#[derive(Debug, Args)]
+pub struct TeardownArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

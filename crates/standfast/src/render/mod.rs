@@ -10,6 +10,7 @@ mod check;
 pub(crate) mod checks;
 mod config;
 mod diagnosis;
+mod ending;
 mod explain;
 mod fencing;
 mod groups;
@@ -34,6 +35,7 @@ pub(crate) use authority::{line as authority_line, sentence as authority_sentenc
 pub use check::{Verdict, check};
 pub use config::{config_history, config_history_json, drafts, drafts_json};
 pub use diagnosis::{Answered, Diagnosis, diagnosis};
+pub(crate) use ending::Ending;
 pub use explain::{Explanation, explain};
 pub(crate) use fencing::alarms as fence_alarms;
 pub use fencing::{

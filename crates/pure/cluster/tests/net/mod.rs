@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses another part")]
 
 pub(crate) mod configs;
+pub(crate) mod pairs;
 
 use standfast_cluster::{Core, Feeding, Init};
 use standfast_model::{
@@ -75,6 +76,8 @@ pub(crate) struct Net {
     starts_of: BTreeMap<NodeId, u64>,
     /// Under which number a disk came back, where it did.
     pub(crate) reborn: BTreeMap<NodeId, MemberId>,
+    /// Whose agent ends in the middle of what it does, and after how many more effects.
+    pub(crate) ends_after: Option<(NodeId, u64)>,
 }
 
 /// From, to, what.
@@ -163,6 +166,7 @@ impl Net {
             requests: 0,
             starts_of: BTreeMap::new(),
             reborn: BTreeMap::new(),
+            ends_after: None,
         };
         net.boot(first, MemberId(1), disk);
         net.run(2000);
@@ -233,11 +237,17 @@ impl Net {
         self.run(3000);
     }
 
-    /// Asks and runs until there is an answer.
-    pub(crate) fn ask(&mut self, node: &str, request: Request) -> Response {
+    /// Asks and does not wait for the answer.
+    pub(crate) fn tell(&mut self, node: &str, request: Request) -> u64 {
         self.requests += 1;
         let id = self.requests;
         self.deliver(&NodeId::from(node), Event::Request { id, request });
+        id
+    }
+
+    /// Asks and runs until there is an answer.
+    pub(crate) fn ask(&mut self, node: &str, request: Request) -> Response {
+        let id = self.tell(node, request);
         for _ in 0..12_000 {
             if let Some(response) = self.replies.remove(&id) {
                 return response;
@@ -266,6 +276,9 @@ impl Net {
 
     /// A watchdog is not fed beyond the end of what a guard would end.
     fn check_feeding(&self, node: &NodeId, feeding: Feeding) {
+        if !self.cores.contains_key(node) {
+            return;
+        }
         let guards = self.guards.iter().filter(|((_, at), _)| at == node);
         for ((resource, _), (_, deadline)) in guards {
             assert!(
@@ -279,6 +292,9 @@ impl Net {
 
     fn carry_out(&mut self, node: &NodeId, effects: Vec<Effect>) {
         for effect in effects {
+            if self.ends_before(node, &effect) {
+                return;
+            }
             match effect {
                 Effect::Send { to, message, .. } => self.send(node, to, message),
                 Effect::Persist(batch) => self.persist(node, *batch),
@@ -334,9 +350,28 @@ impl Net {
                 Effect::Repair { .. }
                 | Effect::Reconfigure { .. }
                 | Effect::Keys(_)
+                | Effect::KeepFile(_)
                 | Effect::Authorities(_) => {}
             }
         }
+    }
+
+    /// Whether this agent is killed before it does this. What changes nothing outside is no step of its own.
+    fn ends_before(&mut self, node: &NodeId, effect: &Effect) -> bool {
+        let Some((_, left)) = self.ends_after.as_mut().filter(|(ends, _)| ends == node) else {
+            return false;
+        };
+        let counts = matches!(
+            effect,
+            Effect::Send { .. } | Effect::Persist(_) | Effect::Start(_) | Effect::Stop { .. }
+        );
+        if !counts || *left > 0 {
+            *left -= u64::from(counts);
+            return false;
+        }
+        self.ends_after = None;
+        self.kill_agent(node.as_str());
+        true
     }
 
     fn send(&mut self, node: &NodeId, to: NodeId, message: Box<Message>) {

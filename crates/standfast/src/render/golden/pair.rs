@@ -1,10 +1,26 @@
 //! A pair, as `status` and `check` say it.
 
-use super::{View, compare, healthy, lose, said};
+use super::{super::Ending, View, compare, healthy, lose, said};
 use standfast_model::{
     id::MemberId,
     pair::{Arbiter, PairConfig, PairView},
 };
+
+#[test]
+fn what_the_end_of_a_pair_takes_and_leaves() {
+    let mut view = pair(
+        "normal",
+        "The pair runs normally: alpha is primary, beta is secondary and in sync.",
+    );
+    let before = view.pair.take().expect("a pair");
+    let ending = Ending::of(&view, &before);
+    let on_alpha = ending.outcome(&view);
+    view.pair = Some(before);
+    view.node = "beta".to_owned();
+    let on_beta = ending.outcome(&view);
+    let text = format!("{}\n--\n{on_alpha}\n--\n{on_beta}", ending.warning());
+    compare("teardown", &text);
+}
 
 /// alpha is the primary and is asked.
 fn pair(state: &str, sentence: &str) -> View {

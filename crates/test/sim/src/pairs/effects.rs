@@ -100,6 +100,7 @@ impl World {
             | Effect::Reconfigure { .. }
             | Effect::Keys(_)
             | Effect::Authorities(_)
+            | Effect::KeepFile(_)
             | Effect::Peers(_)
             | Effect::WatchNetworks(_)
             | Effect::WatchFences(_)

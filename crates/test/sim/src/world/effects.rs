@@ -62,7 +62,7 @@ impl World {
             Effect::Probe { resource, .. } => self.probe(number, &resource),
             Effect::Repair { .. } | Effect::Reconfigure { .. } => self.hash.add(6),
             // Nobody shows a certificate here, and no authority signs.
-            Effect::Authorities(_) => {}
+            Effect::Authorities(_) | Effect::KeepFile(_) => {}
             Effect::Keys(keys) => {
                 self.nodes[number].keys = Some(self.key_bits(&keys));
             }
@@ -160,6 +160,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Repair { .. }
         | Effect::Reconfigure { .. }
         | Effect::Authorities(_)
+        | Effect::KeepFile(_)
         | Effect::Peers(_)
         | Effect::WatchNetworks(_) => true,
     }
