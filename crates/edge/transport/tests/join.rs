@@ -49,8 +49,8 @@ fn start_join(token: &JoinToken, who: &str, dir: &Path) -> JoinHandle<Result<Joi
 }
 
 fn request(node: &Node) -> JoinRequest {
-    let until = std::time::Instant::now() + SOON;
-    while let Ok(event) = node.events.recv_timeout(until - std::time::Instant::now()) {
+    let until = Instant::now() + SOON;
+    while let Ok(event) = node.events.recv_timeout(until - Instant::now()) {
         if let TransportEvent::Join(request) = event {
             return request;
         }
