@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 9] = [
+const FOUND: [(u64, &str); 12] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -32,7 +32,19 @@ const FOUND: [(u64, &str); 9] = [
         2042,
         "a learner was promoted, which no disk knew as committed when all lost their power: nobody had a majority",
     ),
-    (1_000_007, "the same, after three lost disks"),
+    (
+        3782,
+        "a leader that gave something up looked at nothing any more once its promise was on the disk: it stayed down for ever",
+    ),
+    (
+        6253,
+        "a stop had failed, and grants that still named it moved the lease but not the guard",
+    ),
+    (
+        7444,
+        "what was removed from the configuration while its agent restarted was known to nobody until its lease ended",
+    ),
+    (1_000_007, "the same as 2042, after three lost disks"),
     (
         1_000_022,
         "what was in no group for a while is released by the promise of the plan without it: the simulator asked for more",
