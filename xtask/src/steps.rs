@@ -108,7 +108,12 @@ pub(crate) const STEPS: &[Step] = &[
                 "--seeds",
                 "1000000..1000040",
             ]),
-            own(&["target/release/standfast-sim", "--pairs", "--seeds", "0..60"]),
+            own(&[
+                "target/release/standfast-sim",
+                "--pairs",
+                "--seeds",
+                "0..60",
+            ]),
             own(&["target/release/standfast-sim", "--planted", "all"]),
             own(&["target/release/standfast-pair-model"]),
             own(&["target/release/standfast-pair-model", "--planted"]),
