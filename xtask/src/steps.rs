@@ -96,7 +96,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "sim",
         action: Action::Commands(&[
             // In these every case that coverage counts is met.
-            own(&["target/release/standfast-sim", "--seeds", "300..500"]),
+            own(&["target/release/standfast-sim", "--seeds", "2350..2600"]),
             own(&[
                 "target/release/standfast-sim",
                 "--seeds",

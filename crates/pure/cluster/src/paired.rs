@@ -493,7 +493,7 @@ impl Core {
                 | Role::Claiming { .. }
                 | Role::Rising
                 | Role::Handing { .. },
-            ) => false,
+            ) => self.planted(Planted::Pair(PairPlanted::GrantsAlways)),
         }
     }
 

@@ -147,8 +147,8 @@ pub(crate) struct Disk {
     pub(crate) began: u64,
     /// Entries that the last snapshot replaced, and that nobody has looked at yet.
     pub(crate) compacted: Vec<Rc<LogEntry>>,
-    /// An older copy, put back by a rollback.
-    pub(crate) copy: Option<Image>,
+    /// An older copy with how it was, put back by a rollback.
+    pub(crate) copy: Option<(Image, DiskCondition)>,
     /// True time at which it was made.
     pub(crate) copied: u64,
 }
@@ -240,10 +240,13 @@ impl Disk {
 
     /// The older copy is put back; false when there is none.
     pub(crate) fn roll_back(&mut self) -> bool {
-        let Some(copy) = self.copy.take() else {
+        let Some((copy, condition)) = self.copy.take() else {
             return false;
         };
         self.durable = copy;
+        if condition == DiskCondition::Lost {
+            self.condition = condition;
+        }
         self.issued = self.durable.clone();
         true
     }

@@ -25,8 +25,8 @@ pub(super) enum Purpose {
     Restart,
     /// To have the agent of that node restarted, by whoever leads.
     Upgrade(usize),
-    /// For this machine to join.
-    Join(usize),
+    /// For this machine to join, with this key: installed anew it has another one, and whoever asked is gone.
+    Join(usize, u32),
     /// To remove this machine.
     Remove(usize),
 }
@@ -188,7 +188,7 @@ impl World {
             offer,
         };
         let someone = self.somewhere();
-        self.ask_someone(someone, Purpose::Join(number), request);
+        self.ask_someone(someone, Purpose::Join(number, key), request);
         self.later(NO_ANSWER, Happening::Join(number));
     }
 
@@ -211,9 +211,9 @@ impl World {
                     self.was_removed(removed);
                 }
             }
-            (Response::Joined { member, peers, .. }, Purpose::Join(joiner)) => {
+            (Response::Joined { member, peers, .. }, Purpose::Join(joiner, key)) => {
                 let node = &mut self.nodes[joiner];
-                if !node.joining {
+                if !node.joining || node.key != key {
                     return;
                 }
                 node.joining = false;
@@ -224,7 +224,7 @@ impl World {
                 self.hit(Case::MemberJoined);
                 self.later(100_000, Happening::Boot(joiner));
             }
-            (Response::Refused(refusal), Purpose::Join(joiner)) => {
+            (Response::Refused(refusal), Purpose::Join(joiner, _)) => {
                 if refusal.kind == RefusalKind::Invalid && self.nodes[joiner].level < FEATURE_LEVEL
                 {
                     self.hit(Case::OldJoinerRefused);

@@ -165,8 +165,13 @@ impl World {
             }
             Kind::DiskRolledBack(_) => {
                 self.power_off(target, Some(down));
-                if self.nodes[target].disk.roll_back() {
-                    self.nodes[target].disk_taint = Taint::RolledBack;
+                let node = &mut self.nodes[target];
+                if node.disk.roll_back() {
+                    // Back to when it had just been lost: that shows.
+                    node.disk_taint = match node.disk.condition {
+                        DiskCondition::Lost => Taint::Lost,
+                        _ => Taint::RolledBack,
+                    };
                 }
             }
             Kind::Exit(resource, times) => {
@@ -334,7 +339,7 @@ impl World {
     pub(super) fn copy_disks(&mut self) {
         for node in &mut self.nodes {
             node.disk.copied = self.time;
-            node.disk.copy = Some(node.disk.durable.clone());
+            node.disk.copy = Some((node.disk.durable.clone(), node.disk.condition));
         }
     }
 
