@@ -118,6 +118,7 @@ fn a_group_is_applied_looked_at_moved_drained_and_handed_over() {
 
     look(&node);
     refusals(&node);
+    simulations(&node);
     let said = node.ask(&["switchover", "site"]);
     assert_eq!(said.code, 69, "nowhere to go: {said:?}");
     assert!(said.err.contains("it stays on alpha"), "{said:?}");
@@ -177,10 +178,89 @@ fn refusals(node: &Node) {
         (&["resource", "cleanup", "other"], 105),
         (&["node", "drain", "delta"], 105),
         (&["node", "drain", "alpha"], 107),
+        (&["simulate"], 2),
+        (&["simulate", "--fail", "delta"], 105),
+        (&["simulate", "--fail-resource", "site"], 105),
     ];
     for (command, code) in codes {
         let said = node.ask(command);
         assert_eq!(said.code, code, "{command:?}: {said:?}");
+    }
+}
+
+/// Nothing of it happens.
+fn simulations(node: &Node) {
+    let said = node.ok(&["simulate", "--fail", "alpha"]);
+    assert!(said.contains("no majority of the voters is left"), "{said}");
+    assert!(said.contains("then: site nowhere"), "{said}");
+    let threefold = ["--fail-resource", "web"].repeat(3);
+    let said = node.ok(&[&["simulate"][..], &threefold].concat());
+    assert!(
+        said.contains("1. web fails on alpha: 1 of the 3 failures"),
+        "{said}"
+    );
+    assert!(
+        said.contains("site restarts on alpha: away for about"),
+        "{said}"
+    );
+    assert!(
+        said.contains("site runs nowhere then: web failed 3 times on alpha"),
+        "{said}"
+    );
+    let empty = node.write("nothing.toml", "");
+    let said = node.ok(&["simulate", "--json", "--apply", &empty]);
+    assert!(
+        said.contains("\"schema\": \"standfast/simulation/1\""),
+        "{said}"
+    );
+    assert!(said.contains("stop web on alpha"), "{said}");
+    let said = node.ok(&["node", "drain", "alpha", "--dry-run"]);
+    assert!(said.contains("1. alpha is drained"), "{said}");
+    assert!(
+        said.contains("site runs nowhere then: alpha is drained"),
+        "{said}"
+    );
+    let said = node.ask(&["switchover", "site", "--to", "alpha", "--dry-run"]);
+    assert_eq!(said.code, 108, "refused as in earnest: {said:?}");
+    assert!(node.runs(), "nothing was changed");
+}
+
+/// In a Pacemaker cluster; what is decided is compared with Pacemaker itself elsewhere.
+#[test]
+fn failures_are_imagined_in_a_cib() {
+    let cib = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../test/differential/tests/injected/three-nodes.xml"
+    );
+    let ask = |flags: &[&str]| run(&[&["simulate", "--cib", cib][..], flags].concat());
+    let said = ask(&["--fail", "n1"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("n1: offline, fenced"), "{said:?}");
+    assert!(!said.out.contains("on n1"), "{said:?}");
+    let said = ask(&[
+        "--fail-resource",
+        "ip",
+        "--fail-resource",
+        "ip@n1",
+        "--json",
+    ]);
+    assert!(
+        said.out.contains("\"schema\":\"standfast/simulate/1\""),
+        "{said:?}"
+    );
+    assert!(
+        !said
+            .out
+            .contains("\"resource\":\"ip\",\"instance\":null,\"node\":\"n1\",\"role\":\"Started\""),
+        "{said:?}"
+    );
+    for (flags, code) in [
+        (&["--fail", "n4"][..], 105),
+        (&["--fail-resource", "g"], 105),
+        (&["--fail-resource", "web"], 2),
+        (&["--apply", "x.toml"], 2),
+    ] {
+        assert_eq!(ask(flags).code, code, "{flags:?}");
     }
 }
 

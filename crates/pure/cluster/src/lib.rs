@@ -13,6 +13,7 @@
 
 mod adoption;
 mod apply;
+mod asking;
 mod authority;
 mod checks;
 mod committed;
@@ -47,6 +48,7 @@ mod removal;
 mod reporting;
 mod running;
 mod serving;
+mod simulating;
 mod stalls;
 mod upgrading;
 mod view;

@@ -13,7 +13,7 @@ use standfast_model::{
     fence_act::FenceOutcome,
     id::{Incarnation, NodeId, ResourceId},
     planted::Planted,
-    state::NodeState,
+    state::{ClusterState, NodeState},
     time::{Micros, Now},
 };
 
@@ -73,23 +73,6 @@ impl Core {
         }
     }
 
-    /// How long after its loss a node is off, if any of these needs that: as configured, and as the last act took.
-    pub(crate) fn fencing_takes(&self, config: &ClusterConfig, members: &[ResourceId]) -> Micros {
-        let needs = |resource: &ResourceId| {
-            let settings = config.resources.get(resource);
-            settings.is_some_and(|settings| settings.needs_fencing)
-        };
-        if !members.iter().any(needs) {
-            return Micros::ZERO;
-        }
-        let acts = self.state.fences.iter().rev();
-        let mut off = acts.filter(|act| act.outcome == FenceOutcome::Off);
-        let last = off
-            .next()
-            .map_or(0, |act| act.ended_ms.saturating_sub(act.began_ms));
-        config.fencing.patience().plus(Micros::from_millis(last))
-    }
-
     /// What a lost node may still run: what is still named for it, and what it ran when it was heard last.
     fn may_run(&self, node: &NodeId, known: &NodeState) -> Vec<ResourceId> {
         let may_hold = self.state.may_hold.iter();
@@ -125,4 +108,25 @@ impl Core {
         let able = !self.state.config.fencing.levels_of(node).is_empty();
         member && !done && met && silent && able && self.majority_without(node)
     }
+}
+
+/// How long after its loss a node is off, if any of these needs that: as configured, and as the last act took.
+pub(crate) fn fencing_takes(
+    state: &ClusterState,
+    config: &ClusterConfig,
+    members: &[ResourceId],
+) -> Micros {
+    let needs = |resource: &ResourceId| {
+        let settings = config.resources.get(resource);
+        settings.is_some_and(|settings| settings.needs_fencing)
+    };
+    if !members.iter().any(needs) {
+        return Micros::ZERO;
+    }
+    let acts = state.fences.iter().rev();
+    let mut off = acts.filter(|act| act.outcome == FenceOutcome::Off);
+    let last = off
+        .next()
+        .map_or(0, |act| act.ended_ms.saturating_sub(act.began_ms));
+    config.fencing.patience().plus(Micros::from_millis(last))
 }

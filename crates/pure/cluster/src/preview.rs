@@ -10,8 +10,9 @@ use crate::{
 use standfast_model::{
     config::{ClusterConfig, ResourceKind, Timing},
     id::{NodeId, ResourceId},
-    plan::{ActionKind, Assignment, Plan},
+    plan::{Action, ActionKind, Assignment, Plan},
     request::PlanPreview,
+    state::ClusterState,
     time::Micros,
 };
 use standfast_schedule::{
@@ -28,31 +29,12 @@ impl Core {
         let before = &self.state.plan;
         let after = plan_from(&self.state, &acted, placements, self.consensus.term());
         let mut list = actions(before, &after);
-        let stays = |assignment: &&Assignment| {
-            !assignment.maintenance
-                && before
-                    .groups
-                    .values()
-                    .any(|old| old.since == assignment.since && old.node == assignment.node)
-        };
-        for assignment in after.groups.values().filter(stays) {
-            let changed = |member: &ResourceId| self.needs_restart(config, member);
-            restart(&mut list, assignment, &changed);
-        }
-        let decide = self.decision_takes();
+        restart_changed(&mut list, (before, &after), (&self.state.config, config));
+        let decide = decision_takes(&self.state);
         let configs = (&self.state.config, config);
-        let nodes = &self.state.nodes;
+        let state = &self.state;
         let measured = |node: &NodeId, resource: &ResourceId, kind: ActionKind| {
-            let known = |node: &NodeId| {
-                let report = &nodes.get(node)?.report;
-                let seen = report.instances.get(resource)?;
-                let took = match kind {
-                    ActionKind::Start => seen.start_took,
-                    ActionKind::Stop => seen.stop_took,
-                };
-                (took > Micros::ZERO).then(|| (node.clone(), took))
-            };
-            known(node).or_else(|| nodes.keys().find_map(known))
+            measured(state, node, resource, kind)
         };
         let measured: &Measured<'_> = &measured;
         PlanPreview {
@@ -64,16 +46,6 @@ impl Core {
             rto_before: self.predictions(&self.state.config),
             rto_after: self.predictions(config),
             warnings: self.warnings(config, &after),
-        }
-    }
-
-    /// Addresses are changed where they are; a command can only be started anew.
-    fn needs_restart(&self, config: &ClusterConfig, resource: &ResourceId) -> bool {
-        let old = self.state.config.resources.get(resource);
-        let new = config.resources.get(resource);
-        match (old.map(|old| &old.kind), new.map(|new| &new.kind)) {
-            (Some(old), Some(new @ ResourceKind::Process(_))) => old != new,
-            (_, Some(ResourceKind::Vip(_))) | (None, _) | (_, None) => false,
         }
     }
 
@@ -110,14 +82,7 @@ impl Core {
         lines
     }
 
-    /// Two durable writes and a round trip lie between a stop's report and the next start.
-    fn decision_takes(&self) -> Micros {
-        let slowest = self.state.nodes.values().map(|node| node.report.fsync);
-        let slowest = slowest.max().unwrap_or(Micros::ZERO);
-        slowest.plus(slowest).plus(Micros::from_millis(1))
-    }
-
-    fn warnings(&self, config: &ClusterConfig, after: &Plan) -> Vec<String> {
+    pub(crate) fn warnings(&self, config: &ClusterConfig, after: &Plan) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Err(refusal) = self.check_config(config) {
             warnings.push(format!("apply would refuse this: {}", refusal.text));
@@ -149,5 +114,57 @@ impl Core {
             }
         }
         warnings
+    }
+}
+
+/// Two durable writes and a round trip lie between a stop's report and the next start.
+pub(crate) fn decision_takes(state: &ClusterState) -> Micros {
+    let slowest = state.nodes.values().map(|node| node.report.fsync);
+    let slowest = slowest.max().unwrap_or(Micros::ZERO);
+    slowest.plus(slowest).plus(Micros::from_millis(1))
+}
+
+/// How long a start or stop took when it was last seen: on that node, or else on another.
+pub(crate) fn measured(
+    state: &ClusterState,
+    node: &NodeId,
+    resource: &ResourceId,
+    kind: ActionKind,
+) -> Option<(NodeId, Micros)> {
+    let known = |node: &NodeId| {
+        let report = &state.nodes.get(node)?.report;
+        let seen = report.instances.get(resource)?;
+        let took = match kind {
+            ActionKind::Start => seen.start_took,
+            ActionKind::Stop => seen.stop_took,
+        };
+        (took > Micros::ZERO).then(|| (node.clone(), took))
+    };
+    known(node).or_else(|| state.nodes.keys().find_map(known))
+}
+
+/// Adds the restarts of what stays where it is with another command.
+pub(crate) fn restart_changed(
+    list: &mut Vec<Action>,
+    (before, after): (&Plan, &Plan),
+    (old, new): (&ClusterConfig, &ClusterConfig),
+) {
+    let stays = |assignment: &&Assignment| {
+        let same = |old: &Assignment| old.since == assignment.since && old.node == assignment.node;
+        !assignment.maintenance && before.groups.values().any(same)
+    };
+    for assignment in after.groups.values().filter(stays) {
+        let changed = |member: &ResourceId| needs_restart(old, new, member);
+        restart(list, assignment, &changed);
+    }
+}
+
+/// Addresses are changed where they are; a command can only be started anew.
+fn needs_restart(old: &ClusterConfig, new: &ClusterConfig, resource: &ResourceId) -> bool {
+    let old = old.resources.get(resource);
+    let new = new.resources.get(resource);
+    match (old.map(|old| &old.kind), new.map(|new| &new.kind)) {
+        (Some(old), Some(new @ ResourceKind::Process(_))) => old != new,
+        (_, Some(ResourceKind::Vip(_))) | (None, _) | (_, None) => false,
     }
 }

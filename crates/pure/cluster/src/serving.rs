@@ -77,27 +77,12 @@ impl Clients {
 impl Core {
     pub(crate) fn on_request(&mut self, now: Now, id: u64, request: Request) {
         let request = request.present();
+        if let Some(response) = self.look(now, &request) {
+            self.out
+                .push(Effect::Reply(Box::new(Reply { id, response })));
+            return;
+        }
         match request {
-            Request::View => {
-                let view = Response::View(Box::new(self.view(now)));
-                self.out
-                    .push(Effect::Reply(Box::new(Reply { id, response: view })));
-            }
-            Request::Backup => {
-                let mut view = self.view(now);
-                view.state = self.state.clone();
-                let response = Response::View(Box::new(view));
-                self.out
-                    .push(Effect::Reply(Box::new(Reply { id, response })));
-            }
-            Request::Plan { mut config } => {
-                config.keep_pair(&self.state.config);
-                let preview = Response::Plan(Box::new(self.preview(&config)));
-                self.out.push(Effect::Reply(Box::new(Reply {
-                    id,
-                    response: preview,
-                })));
-            }
             Request::Pair { order, author } => {
                 self.log(
                     Level::Info,
@@ -108,11 +93,12 @@ impl Core {
             Request::FenceConfirm { ref node, .. } if self.waits_for_fence_of(node) => {
                 self.pair_order(now, id, PairOrder::PeerIsOff, "");
             }
-            Request::Text { of, .. } => {
-                let response = self.text(&of).unwrap_or_else(Response::Refused);
-                self.out
-                    .push(Effect::Reply(Box::new(Reply { id, response })));
-            }
+            // Answered already.
+            Request::View
+            | Request::Backup
+            | Request::Plan { .. }
+            | Request::Simulate { .. }
+            | Request::Text { .. } => {}
             Request::Apply { .. }
             | Request::Draft { .. }
             | Request::Switchover { .. }
@@ -291,25 +277,8 @@ impl Core {
             request @ (Request::Apply { .. } | Request::Draft { .. }) => {
                 self.config_change(request)?
             }
-            Request::Switchover { group, to, author } => {
-                self.check_move(&group, to.as_ref())?;
-                let by = author;
-                Change::Move { group, to, by }
-            }
-            Request::Drain {
-                node,
-                drained,
-                author,
-            } => {
-                self.check_node(&node)?;
-                if drained {
-                    self.check_acts()?;
-                }
-                Change::Drain {
-                    node,
-                    drained,
-                    by: author,
-                }
+            request @ (Request::Switchover { .. } | Request::Drain { .. }) => {
+                self.asked(&request)?
             }
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
             Request::Restart { .. } if self.cannot_be_spared(now, origin.as_ref()) => {
@@ -349,6 +318,7 @@ impl Core {
             | Request::Query { .. }
             | Request::Pair { .. }
             | Request::Plan { .. }
+            | Request::Simulate { .. }
             | Request::Text { .. } => {
                 return Err(Self::refusal(
                     RefusalKind::Invalid,

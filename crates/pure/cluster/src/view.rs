@@ -2,11 +2,12 @@
 //!
 //! Changes nothing. Not for requests that do (`serving`), and not for previews (`preview`).
 
-use crate::core::Core;
+use crate::{core::Core, lost::fencing_takes};
 use standfast_model::{
     config::ClusterConfig,
+    guards::GuardSupport,
     id::{GroupId, ResourceId},
-    request::{RtoPrediction, View},
+    request::{Request, Response, RtoPrediction, View},
     state::{ClusterState, NodeReport},
     time::{Micros, Now},
 };
@@ -29,48 +30,32 @@ impl Core {
         state
     }
 
-    pub(crate) fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
-        // In a pair it depends on the arbiter, of whom nobody knows how long it takes.
-        if self.state.config.pair.is_some() {
-            return BTreeMap::new();
+    /// The answer to what changes nothing; none to everything else.
+    pub(crate) fn look(&self, now: Now, request: &Request) -> Option<Response> {
+        if let Request::Plan { config } = request {
+            let mut config = config.clone();
+            config.keep_pair(&self.state.config);
+            return Some(Response::Plan(Box::new(self.preview(&config))));
         }
-        let worst = |measure: &dyn Fn(&NodeReport) -> Micros| {
-            self.state
-                .nodes
-                .values()
-                .map(|node| measure(&node.report))
-                .max()
-                .unwrap_or(Micros::ZERO)
-        };
-        config
-            .groups
-            .iter()
-            .map(|(group, settings)| {
-                let took = |resource: &ResourceId| worst(&|report| start_took(report, resource));
-                let start = settings
-                    .members
-                    .iter()
-                    .map(took)
-                    .fold(Micros::ZERO, Micros::plus);
-                let guards = self
-                    .state
-                    .nodes
-                    .values()
-                    .filter(|node| node.report.version > 0)
-                    .map(|node| &node.report.guards)
-                    .max_by_key(|guards| guards.extra_wait())
-                    .unwrap_or(&self.guards);
-                let facts = rto::RtoFacts {
-                    timing: &config.timing,
-                    guards,
-                    fsync: worst(&|report| report.fsync),
-                    stall: Micros::ZERO,
-                    start,
-                    fencing: self.fencing_takes(config, &settings.members),
-                };
-                (group.clone(), rto::predict(&facts))
-            })
-            .collect()
+        if let Request::Simulate { imagined } = request {
+            let simulated = self.simulate(now, imagined);
+            return Some(simulated.unwrap_or_else(Response::Refused));
+        }
+        if let Request::Text { of, .. } = request {
+            return Some(self.text(of).unwrap_or_else(Response::Refused));
+        }
+        if !matches!(request, Request::View | Request::Backup) {
+            return None;
+        }
+        let mut view = self.view(now);
+        if matches!(request, Request::Backup) {
+            view.state = self.state.clone();
+        }
+        Some(Response::View(Box::new(view)))
+    }
+
+    pub(crate) fn predictions(&self, config: &ClusterConfig) -> BTreeMap<GroupId, RtoPrediction> {
+        predictions(&self.state, &self.guards, config)
     }
 
     pub(crate) fn view(&self, now: Now) -> View {
@@ -122,6 +107,43 @@ impl Core {
             pair: self.pair_view(),
         }
     }
+}
+
+/// `guards`: those of a machine whose own are not known.
+pub(crate) fn predictions(
+    state: &ClusterState,
+    guards: &GuardSupport,
+    config: &ClusterConfig,
+) -> BTreeMap<GroupId, RtoPrediction> {
+    // In a pair it depends on the arbiter, of whom nobody knows how long it takes.
+    if state.config.pair.is_some() {
+        return BTreeMap::new();
+    }
+    let reports = || state.nodes.values().map(|node| &node.report);
+    let worst = |measure: &dyn Fn(&NodeReport) -> Micros| {
+        let longest = reports().map(measure).max();
+        longest.unwrap_or(Micros::ZERO)
+    };
+    let told = reports().filter(|report| report.version > 0);
+    let guards = told
+        .map(|report| &report.guards)
+        .max_by_key(|guards| guards.extra_wait())
+        .unwrap_or(guards);
+    let groups = config.groups.iter();
+    let predicted = groups.map(|(group, settings)| {
+        let took = |resource: &ResourceId| worst(&|report| start_took(report, resource));
+        let starts = settings.members.iter().map(took);
+        let facts = rto::RtoFacts {
+            timing: &config.timing,
+            guards,
+            fsync: worst(&|report| report.fsync),
+            stall: Micros::ZERO,
+            start: starts.fold(Micros::ZERO, Micros::plus),
+            fencing: fencing_takes(state, config, &settings.members),
+        };
+        (group.clone(), rto::predict(&facts))
+    });
+    predicted.collect()
 }
 
 fn start_took(report: &NodeReport, resource: &ResourceId) -> Micros {

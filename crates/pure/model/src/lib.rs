@@ -28,6 +28,7 @@ pub mod plan;
 pub mod planted;
 pub mod query;
 pub mod request;
+pub mod simulation;
 pub mod state;
 pub mod time;
 

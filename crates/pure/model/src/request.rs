@@ -9,6 +9,7 @@ use crate::{
     pair::{PairOrder, PairView},
     plan::Action,
     query::{Answer, Query},
+    simulation::{Imagined, Simulation},
     state::ClusterState,
     time::Micros,
 };
@@ -27,6 +28,11 @@ pub enum Request {
     Plan {
         /// The configuration.
         config: Box<ClusterConfig>,
+    },
+    /// What would happen, one thing after the other. Changes nothing.
+    Simulate {
+        /// What is imagined.
+        imagined: Vec<Imagined>,
     },
     /// A configuration as its author wrote it, from the node that is asked. Changes nothing.
     Text {
@@ -242,7 +248,10 @@ impl Request {
     pub const fn looks_only(&self) -> bool {
         matches!(
             self,
-            Self::View | Self::Plan { .. } | Self::Text { reveal: false, .. }
+            Self::View
+                | Self::Plan { .. }
+                | Self::Simulate { .. }
+                | Self::Text { reveal: false, .. }
         )
     }
 }
@@ -267,6 +276,8 @@ pub enum Response {
     View(Box<View>),
     /// What would be done.
     Plan(Box<PlanPreview>),
+    /// What would happen.
+    Simulation(Box<Simulation>),
     /// A text, and the version that it is, or that the draft was made from.
     Text {
         /// The text.

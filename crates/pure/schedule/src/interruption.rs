@@ -54,7 +54,9 @@ pub fn interruptions(
     found.collect()
 }
 
-fn whole(
+/// An interruption that lasts as long as its parts together.
+#[must_use]
+pub fn whole(
     group: &GroupId,
     from: &NodeId,
     to: Option<NodeId>,
@@ -80,7 +82,9 @@ fn decision(length: Micros) -> InterruptionPart {
     }
 }
 
-fn part(action: &Action, config: &ClusterConfig, measured: &Measured<'_>) -> InterruptionPart {
+/// How long one action takes, and from what that is known.
+#[must_use]
+pub fn part(action: &Action, config: &ClusterConfig, measured: &Measured<'_>) -> InterruptionPart {
     let verb = match action.kind {
         ActionKind::Stop => "stop",
         ActionKind::Start => "start",

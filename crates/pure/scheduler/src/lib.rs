@@ -22,6 +22,7 @@ mod constrain;
 mod failures;
 mod fencing;
 mod history;
+pub mod inject;
 pub mod input;
 mod instances;
 mod internal;

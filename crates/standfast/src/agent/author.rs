@@ -57,6 +57,7 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
         | Request::RotateKey { .. }
         | Request::Keys { .. }
         | Request::Plan { .. }
+        | Request::Simulate { .. }
         | Request::Text { .. }
         | Request::RotateAuthority { .. }
         | Request::ReplaceAuthority { .. }

@@ -311,6 +311,7 @@ fn admit(request: JoinRequest, response: Response, pki: &Path) {
         Response::Refused(refusal) => request.refuse(&refusal.text),
         Response::View(_)
         | Response::Plan(_)
+        | Response::Simulation(_)
         | Response::Text { .. }
         | Response::Done { .. }
         | Response::Answer(_)

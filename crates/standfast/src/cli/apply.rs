@@ -61,8 +61,7 @@ pub(super) struct Proposal {
 }
 
 pub(super) fn plan(socket: &Path, args: &PlanArgs) -> Result<(), Failure> {
-    let (mut config, _) = read(&args.file, args.json)?;
-    read_addresses(&mut config, args.json)?;
+    let config = read_whole(&args.file, args.json)?;
     let (mut agent, _) = look_at_state(socket)?;
     show(preview(&mut agent, &config)?, args.json, "apply FILE")
 }
@@ -209,6 +208,13 @@ pub(super) fn read(file: &Path, json: bool) -> Result<(ClusterConfig, String), F
     })?;
     let config = check(&text, &name, json)?;
     Ok((config, text))
+}
+
+/// The configuration of a file, with the file of addresses that it may name.
+pub(super) fn read_whole(file: &Path, json: bool) -> Result<ClusterConfig, Failure> {
+    let (mut config, _) = read(file, json)?;
+    read_addresses(&mut config, json)?;
+    Ok(config)
 }
 
 /// The file of addresses that a pair's configuration names, as it is on this machine.

@@ -6,6 +6,7 @@ use super::{
     fence::FenceArgs,
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
     pair_args::{InitPairArgs, PairCommand},
+    simulate_args::SimulateArgs,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -89,7 +90,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Write one archive with logs, state, journal and configuration of all nodes, without secrets
     Report(ReportArgs),
-    /// Say where a Pacemaker cluster's resources end up, from its CIB; changes nothing
+    /// Say what would happen if nodes or resources failed or a file were applied, here or in a Pacemaker cluster; changes
+    /// nothing
     Simulate(SimulateArgs),
     /// Make a configuration file of another cluster's configuration; changes nothing
     Import {
@@ -214,7 +216,10 @@ pub struct SwitchoverArgs {
     /// Even if your own connection comes through an address that moves
     #[arg(long)]
     pub force: bool,
-    /// Print JSON (standfast/switchover/1)
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON (standfast/switchover/1; with --dry-run standfast/simulation/1)
     #[arg(long)]
     pub json: bool,
 }
@@ -241,7 +246,10 @@ pub struct DrainArgs {
     /// an address that moves
     #[arg(long)]
     pub force: bool,
-    /// Print JSON (standfast/node/1)
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON (standfast/node/1; with --dry-run standfast/simulation/1)
     #[arg(long)]
     pub json: bool,
 }
@@ -252,21 +260,10 @@ pub struct ResumeArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
-    /// Print JSON (standfast/node/1)
+    /// Say what would happen, and change nothing
     #[arg(long)]
-    pub json: bool,
-}
-
-/// `simulate`
-#[derive(Debug, Args)]
-pub struct SimulateArgs {
-    /// Cluster information base of Pacemaker, as XML ('-': standard input)
-    #[arg(long, value_name = "FILE")]
-    pub cib: PathBuf,
-    /// Decide as if it were this time, such as 2024-02-29T12:00:00Z [default: the CIB's own, else now]
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<String>,
-    /// Print JSON (standfast/simulate/1)
+    pub dry_run: bool,
+    /// Print JSON (standfast/node/1; with --dry-run standfast/simulation/1)
     #[arg(long)]
     pub json: bool,
 }

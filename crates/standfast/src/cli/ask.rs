@@ -57,6 +57,7 @@ pub(crate) fn unexpected(response: &Response) -> ClientError {
     let name = match response {
         Response::View(_) => "a view",
         Response::Plan(_) => "a plan",
+        Response::Simulation(_) => "a simulation",
         Response::Text { .. } => "a text",
         Response::Done { .. } => "done",
         Response::Answer(_) => "an answer about a node",

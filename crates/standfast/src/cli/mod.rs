@@ -32,18 +32,20 @@ mod pair_args;
 mod report;
 mod set_up;
 mod simulate;
+mod simulate_args;
 mod upgrade;
 mod wait;
 
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs, ExplainArgs,
     HistoryArgs, ImportCommand, ImportPacemakerArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs,
-    NodeCommand, PagesArgs, PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, SimulateArgs,
-    StatusArgs, SwitchoverArgs, UpgradeArgs,
+    NodeCommand, PagesArgs, PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs,
+    SwitchoverArgs, UpgradeArgs,
 };
 
 pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
 pub use member_args::CertCommand;
+pub use simulate_args::SimulateArgs;
 
 pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
@@ -108,7 +110,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Config { command } => config::dispatch(socket, command),
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
-        Command::Simulate(args) => simulate::simulate(args),
+        Command::Simulate(args) => simulate::simulate(socket, args),
         Command::Import { command } => match command {
             ImportCommand::Pacemaker(args) => import::pacemaker(args),
         },

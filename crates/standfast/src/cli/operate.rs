@@ -5,6 +5,7 @@ use super::{
     args::CleanupArgs,
     ask::{look_at_state, no_such},
     exit, print,
+    simulate::dry_run,
     wait::until,
 };
 use crate::render::{self, Explanation, length, other_homes, running_on};
@@ -67,15 +68,19 @@ pub(super) fn switchover(socket: &Path, args: &SwitchoverArgs) -> Result<(), Fai
     let group = GroupId::from(args.group.as_str());
     // Only for its message, which names the groups and the nearest of them.
     Explanation::of(&view, &group).map_err(no_such)?;
-    connection::refuse(&view, args.force, |moved| *moved == group)?;
-    let from = running_on(&view, &group).cloned();
     let to = args.to.as_deref().map(NodeId::from);
-    let start = Instant::now();
-    let index = agent.change(&Request::Switchover {
+    let request = Request::Switchover {
         group: group.clone(),
         to: to.clone(),
         author: String::new(),
-    })?;
+    };
+    if args.dry_run {
+        return dry_run(&mut agent, request, args.json);
+    }
+    connection::refuse(&view, args.force, |moved| *moved == group)?;
+    let from = running_on(&view, &group).cloned();
+    let start = Instant::now();
+    let index = agent.change(&request)?;
     let mut done = Done {
         schema: "standfast/switchover/1",
         subject: &args.group,
@@ -157,17 +162,21 @@ impl Target<'_> {
 pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
     let (mut agent, view) = look_at_state(socket)?;
     let node = NodeId::from(args.node.as_str());
+    let request = Request::Drain {
+        node: node.clone(),
+        drained: true,
+        author: String::new(),
+    };
+    if args.dry_run {
+        return dry_run(&mut agent, request, args.json);
+    }
     if !args.force {
         refuse_to_stop(&view, &node)?;
         let here: Vec<&GroupId> = groups_on(&view, &node).collect();
         connection::refuse(&view, false, |moved| here.contains(&moved))?;
     }
     let start = Instant::now();
-    let index = agent.change(&Request::Drain {
-        node: node.clone(),
-        drained: true,
-        author: String::new(),
-    })?;
+    let index = agent.change(&request)?;
     let mut done = Done {
         schema: "standfast/node/1",
         subject: &args.node,
@@ -250,11 +259,15 @@ fn left_on(view: &View, node: &NodeId) -> Vec<String> {
 pub(super) fn resume(socket: &Path, args: &ResumeArgs) -> Result<(), Failure> {
     let (mut agent, _) = look_at_state(socket)?;
     let start = Instant::now();
-    let index = agent.change(&Request::Drain {
+    let request = Request::Drain {
         node: args.node.as_str().into(),
         drained: false,
         author: String::new(),
-    })?;
+    };
+    if args.dry_run {
+        return dry_run(&mut agent, request, args.json);
+    }
+    let index = agent.change(&request)?;
     let done = Done {
         schema: "standfast/node/1",
         subject: &args.node,

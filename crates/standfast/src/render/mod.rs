@@ -22,6 +22,7 @@ mod nodes;
 mod pair;
 mod preview;
 pub(crate) mod recovery;
+mod simulation;
 mod status;
 mod style;
 mod summary;
@@ -46,6 +47,7 @@ pub use health::other_homes;
 pub use history::{history, history_json};
 pub(crate) use metrics::{DeviceSeen, Form, Local, metrics};
 pub use preview::{PreviewReport, how_to_apply, preview};
+pub use simulation::{simulation, simulation_json};
 pub use status::status;
 pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};
 pub use style::Style;
@@ -60,3 +62,5 @@ pub use text::{json, length};
 pub(crate) mod golden;
 #[cfg(test)]
 mod golden_config;
+#[cfg(test)]
+mod golden_simulation;

@@ -27,15 +27,20 @@ pub const NOW: i64 = 1_700_000_000;
 ///
 /// If the text cannot be read.
 pub fn ours(text: &str, at: i64) -> Result<Answer, String> {
-    let text = text.to_owned();
+    let cluster = standfast_cib::read(text, standfast_cib::When::At(at));
+    decide(cluster.map_err(|error| error.to_string())?)
+}
+
+/// What the scheduler says of a cluster that has been read.
+///
+/// # Errors
+///
+/// If it ends early.
+pub fn decide(cluster: standfast_scheduler::input::Cluster) -> Result<Answer, String> {
     let thread = std::thread::Builder::new().stack_size(256 << 20);
-    let thread = thread.spawn(move || {
-        let cluster = standfast_cib::read(&text, standfast_cib::When::At(at))?;
-        Ok(standfast_scheduler::simulate(&cluster))
-    });
+    let thread = thread.spawn(move || standfast_scheduler::simulate(&cluster));
     let outcome = thread.map_err(|error| error.to_string())?.join();
     let outcome = outcome.map_err(|cause| format!("panicked: {:?}", cause.type_id()))?;
-    let outcome = outcome.map_err(|error: standfast_cib::Error| error.to_string())?;
     let rows = outcome.resources.iter().filter_map(|row| {
         Some(Row {
             resource: row.resource.clone(),

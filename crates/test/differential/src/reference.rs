@@ -45,6 +45,15 @@ pub fn is_there() -> bool {
 ///
 /// If it does not take the text.
 pub fn ask(text: &str, at: i64) -> Result<Answer, String> {
+    ask_with(text, at, &[])
+}
+
+/// The reference's answer, with failures that it is to imagine: options of its own.
+///
+/// # Errors
+///
+/// If it does not take the text.
+pub fn ask_with(text: &str, at: i64, options: &[String]) -> Result<Answer, String> {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("standfast-differential-{}-{number}.xml", std::process::id());
     let file: PathBuf = std::env::temp_dir().join(name);
@@ -54,6 +63,7 @@ pub fn ask(text: &str, at: i64) -> Result<Answer, String> {
         .arg(&file)
         .args(["-S", "--output-as=xml", "-t"])
         .arg(date(at))
+        .args(options)
         .env("TZ", "UTC")
         .output();
     std::fs::remove_file(&file).ok();

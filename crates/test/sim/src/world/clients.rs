@@ -298,6 +298,7 @@ fn brief(response: &Response) -> String {
     match response {
         Response::View(_) => "view".to_owned(),
         Response::Plan(_) => "plan".to_owned(),
+        Response::Simulation(_) => "simulation".to_owned(),
         Response::Text { .. } => "text".to_owned(),
         Response::Answer(_) => "answer".to_owned(),
         Response::Token { .. } => "token".to_owned(),

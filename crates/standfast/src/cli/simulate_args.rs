@@ -1,0 +1,31 @@
+//! Flags of `simulate`. What they do is in `simulate`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// `simulate`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Things happen in this order, each when the one before is over: the file is applied, resources fail one after \
+the other, nodes are lost one after the other. With --cib everything happens at once, and is decided once."
+)]
+pub struct SimulateArgs {
+    /// A node is lost; several at once as NODE,NODE. May be given again
+    #[arg(long, value_name = "NODE[,NODE]")]
+    pub fail: Vec<String>,
+    /// A resource fails once where it runs. May be given again. With --cib also RESOURCE@NODE
+    #[arg(long, value_name = "RESOURCE")]
+    pub fail_resource: Vec<String>,
+    /// This configuration file is in force first; - reads the standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "cib")]
+    pub apply: Option<PathBuf>,
+    /// Cluster information base of Pacemaker, as XML, instead of this cluster ('-': standard input)
+    #[arg(long, value_name = "FILE")]
+    pub cib: Option<PathBuf>,
+    /// Decide as if it were this time, such as 2024-02-29T12:00:00Z [default: the CIB's own, else now]
+    #[arg(long, value_name = "TIME", requires = "cib")]
+    pub at: Option<String>,
+    /// Print JSON (standfast/simulation/1; with --cib standfast/simulate/1)
+    #[arg(long)]
+    pub json: bool,
+}
