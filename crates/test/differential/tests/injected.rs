@@ -76,19 +76,17 @@ fn a_failed_check_moves_a_group_at_the_threshold() {
 fn random_clusters_end_the_same() {
     let (mut same, mut total, mut different) = (0, 0, Vec::new());
     for (feature, _) in FEATURES {
-        for seed in 1..3 {
-            let text = generate(feature, seed).text();
-            for (name, result) in [("node", node(&text)), ("check", check(&text))] {
-                let Some(found) = result else { continue };
-                total += 1;
-                same += usize::from(found.is_empty());
-                if !found.is_empty() {
-                    different.push((feature, seed, name, found));
-                }
+        let text = generate(feature, 1).text();
+        for (name, result) in [("node", node(&text)), ("check", check(&text))] {
+            let Some(found) = result else { continue };
+            total += 1;
+            same += usize::from(found.is_empty());
+            if !found.is_empty() {
+                different.push((feature, name, found));
             }
         }
     }
-    assert!(total > 2 * FEATURES.len(), "only {total} could be compared");
+    assert!(total > FEATURES.len(), "only {total} could be compared");
     assert!(
         same * 100 >= total * ENOUGH,
         "only {same} of {total}: {different:#?}"
