@@ -176,6 +176,18 @@ impl Core {
         Some((last.number, last.run.0))
     }
 
+    /// Whether a message has what comes after the beginning of a generation that is still on its way to the disk. The
+    /// other one would count it to the generation before, and each would have what the other lacks. A log that
+    /// misses a message asks for it.
+    pub(crate) fn is_ahead_of_generation(&self, message: &LogMessage) -> bool {
+        let pair = self.paired.as_ref().map(|paired| paired.clocked.pair());
+        let begins = pair.and_then(standfast_pair::Pair::beginning);
+        let last = message.entries.last();
+        begins
+            .zip(last)
+            .is_some_and(|(from, last)| last.index > from)
+    }
+
     /// Messages of the log within a pair say in which generation they were sent.
     pub(crate) fn log_body(&self, inner: LogMessage) -> Body {
         match self.stamp() {

@@ -12,7 +12,7 @@ use standfast_model::{
     command::{Change, Command},
     effect::{Batch, Class, Effect},
     id::{MemberId, NodeId},
-    message::{Acknowledged, LogSnapshot},
+    message::LogSnapshot,
     planted::Planted,
     state::ClusterState,
     time::Now,
@@ -74,20 +74,16 @@ impl Core {
         if !self.leads() {
             return;
         }
-        let term = self.consensus.term();
         let members: Vec<MemberId> = self.state.members.keys().copied().collect();
         for member in members {
-            if let Some(index) = self.consensus.matched(member).filter(|index| *index > 0) {
-                self.voter.remember(Acknowledged {
-                    member: member.0,
-                    index,
-                    term,
-                });
-            }
+            self.remember_matched(member);
         }
     }
 
     fn send_to_member(&mut self, message: standfast_model::message::Consensus) {
+        if self.is_ahead_of_generation(&message) {
+            return;
+        }
         // Heartbeats travel with the rounds. They may be lost, come twice and overtake others.
         let class = if is_heartbeat(&message) {
             Class::Datagram

@@ -1,7 +1,7 @@
 //! `Core`: one node's decisions. One exhaustive match over events; then everything level-triggered
 //! is looked at again until nothing moves.
 //!
-//! The parts: `voting` (this member of consensus), `committed` (what comes out of it), `leading` (rounds
+//! The parts: `voting` (this member of consensus), `returning` (after a lost disk), `committed` (what comes out of it), `leading` (rounds
 //! and grants), `deciding` (plans), `holding` (leases of this node), `running` (its resources),
 //! `reporting`, `serving` and `view` (clients), `disk` (durable writes).
 
@@ -15,6 +15,7 @@ use crate::{
     leaving::Ending,
     local::Local,
     paired::{Paired, read_record},
+    returning::Returning,
     serving::Clients,
     stalls::Stalls,
     voter::{Standing, Voter},
@@ -70,8 +71,7 @@ pub struct Core {
     pub(crate) voter: Voter,
     /// Writes of caps on their way to the disk: what they promise counts when the last of them is there.
     pub(crate) cap_writes: u32,
-    /// Another run has been this member: its disk is gone, so nobody is it any more.
-    pub(crate) spent: MemberId,
+    pub(crate) returning: Returning,
     pub(crate) asked_memory: Option<Now>,
 
     pub(crate) lead: Option<Lead>,
@@ -169,7 +169,7 @@ impl Core {
             disk: Disk::default(),
             voter,
             cap_writes: 0,
-            spent: MemberId(0),
+            returning: Returning::new(),
             asked_memory: None,
             lead: None,
             last_round: None,

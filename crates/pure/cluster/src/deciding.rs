@@ -8,9 +8,9 @@ use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
     effect::Level,
-    id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    id::{GroupId, MemberId, NodeId, ResourceId},
     plan::{Assignment, Plan, PlanNumber},
-    state::{ClusterState, Member, NodeState},
+    state::{ClusterState, NodeState},
     time::{Micros, Now},
 };
 use standfast_schedule::{Facts, NodeFacts, Placement, place};
@@ -384,68 +384,6 @@ impl Core {
                 let _busy = self.consensus.propose_promote(member, command).is_err();
             }
             return;
-        }
-    }
-
-    /// A member whose disk was lost or rolled back: its old number goes, then it gets a new one.
-    pub(crate) fn on_rejoin(
-        &mut self,
-        now: Now,
-        from: &NodeId,
-        (sender, run): (MemberId, Incarnation),
-        why: &str,
-    ) {
-        let leads = self.lead.as_ref().is_some_and(|lead| lead.caught_up);
-        if !leads || *from == self.node || self.log_is_closed() {
-            return;
-        }
-        if !self.state.keys.is_empty() && !self.state.keys.contains_key(from) {
-            return;
-        }
-        let current = self
-            .state
-            .members
-            .iter()
-            .rev()
-            .find(|(_, info)| info.node == *from);
-        match current {
-            // It has its new number, and is to hear of it. Unless another run has spoken under that
-            // number: then the disk of that one is lost, too.
-            Some((member, _))
-                if *member > sender && self.speaks_as.get(member).is_none_or(|by| *by == run) => {}
-            Some((member, _)) => {
-                let member = *member;
-                self.log(
-                    Level::Warn,
-                    format!("{from} comes back as a new member: {why}"),
-                );
-                self.remove_member(now, member);
-            }
-            None => {
-                let addresses = self
-                    .state
-                    .config
-                    .nodes
-                    .get(from)
-                    .map(|node| node.addresses.clone())
-                    .unwrap_or_default();
-                let member = MemberId(self.state.next_member.max(1));
-                let info = Member {
-                    node: from.clone(),
-                    voter: false,
-                    addresses,
-                };
-                let change = Change::AddMember {
-                    member,
-                    info,
-                    replaces: Some(sender),
-                    key: String::new(),
-                    witness: false,
-                };
-                if let Some(command) = self.encode(now, None, change) {
-                    let _busy = self.consensus.propose_add_learner(member, command).is_err();
-                }
-            }
         }
     }
 

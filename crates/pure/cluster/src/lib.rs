@@ -46,6 +46,7 @@ mod preview;
 mod refound;
 mod removal;
 mod reporting;
+mod returning;
 mod running;
 mod serving;
 mod simulating;

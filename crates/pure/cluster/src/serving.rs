@@ -273,6 +273,10 @@ impl Core {
         origin: Option<NodeId>,
         request: Request,
     ) -> Result<(), Refusal> {
+        if self.has_to_wait(now, origin.as_ref(), &request) {
+            self.try_again(id);
+            return Ok(());
+        }
         let change = match request {
             request @ (Request::Apply { .. } | Request::Draft { .. }) => {
                 self.config_change(request)?
@@ -281,10 +285,6 @@ impl Core {
                 self.asked(&request)?
             }
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
-            Request::Restart { .. } if self.cannot_be_spared(now, origin.as_ref()) => {
-                self.try_again(id);
-                return Ok(());
-            }
             Request::Restart { author } => self.restart_grant(now, origin, author),
             Request::Keys {
                 node,
@@ -327,6 +327,15 @@ impl Core {
             }
         };
         self.commit(now, id, change)
+    }
+
+    /// Whether something has to be over before a request is looked at. A configuration has all members in it: one that
+    /// was checked while a member was on its way into the log would throw that one out again.
+    fn has_to_wait(&self, now: Now, origin: Option<&NodeId>, request: &Request) -> bool {
+        let restarts = matches!(request, Request::Restart { .. });
+        let configures = matches!(request, Request::Apply { .. });
+        (restarts && self.cannot_be_spared(now, origin))
+            || (configures && self.consensus.is_changing_members())
     }
 
     /// Who asked, for the journal. A program that does not know of it would write another one.

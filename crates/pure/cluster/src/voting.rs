@@ -14,7 +14,7 @@ use standfast_model::{
     effect::{Batch, Class, Level},
     event::Restored,
     id::{MemberId, NodeId},
-    message::{Acknowledged, Body, MemoryAnswer, MemoryQuery, Rejoin, Round, RoundAck},
+    message::{Acknowledged, Body, MemoryAnswer, MemoryQuery, Round, RoundAck},
     planted::Planted,
     state::ClusterState,
     time::{Micros, Now},
@@ -29,10 +29,7 @@ impl Core {
     ) {
         let to = MemberId(inner.to);
         if to != self.member {
-            // A higher number is our new identity, given after a lost disk or to a joiner.
-            let reborn = matches!(self.voter.standing, Standing::Lost(_))
-                && to > self.member.max(self.spent);
-            if !reborn {
+            if !self.takes_number(from, inner.term, to) {
                 return;
             }
             self.rebirth(now, to);
@@ -51,33 +48,6 @@ impl Core {
         }
         let may = self.voter.may_vote(now) && self.pair_leads();
         self.consensus.step(inner, may);
-    }
-
-    /// Starts again as a new member with an empty log. What stays: the promise, and the caps.
-    fn rebirth(&mut self, now: Now, member: MemberId) {
-        let settings = settings(&self.timing(), member, self.seed);
-        let Ok(consensus) = Consensus::new(&settings, &Restored::default()) else {
-            return;
-        };
-        let old = std::mem::replace(&mut self.consensus, consensus);
-        let before = std::mem::replace(&mut self.member, member);
-        self.lead = None;
-        self.voter.standing = Standing::Full;
-        let (vote_cap, lease_cap) = self.voter.caps();
-        if !self.reborn_in_pair(old, before) {
-            self.write_caps(Batch {
-                reset: Some(member),
-                promise: Some(self.promise_wanted),
-                vote_cap: Some(vote_cap),
-                lease_cap: Some(lease_cap),
-                ..Batch::default()
-            });
-        }
-        self.last_tick = now;
-        self.log(
-            Level::Warn,
-            format!("this node comes back as new member {member}"),
-        );
     }
 
     pub(crate) fn on_round(&mut self, now: Now, from: &NodeId, sender: MemberId, round: &Round) {
@@ -144,7 +114,7 @@ impl Core {
         }
     }
 
-    fn write_caps(&mut self, batch: Batch) {
+    pub(crate) fn write_caps(&mut self, batch: Batch) {
         self.cap_writes += 1;
         let effect = self.disk.write(batch, None);
         self.out.extend(effect);
@@ -172,14 +142,7 @@ impl Core {
         self.asked_memory = Some(now);
         if let Standing::Lost(why) = &self.voter.standing {
             let why = why.clone();
-            for node in self.peer_names() {
-                self.send(
-                    &node,
-                    Class::Stream,
-                    Body::Rejoin(Rejoin { why: why.clone() }),
-                );
-            }
-            return;
+            return self.ask_to_return(&why);
         }
         let voters = self.consensus.voters();
         if voters.len() <= 1 || !voters.contains(&self.member) {
@@ -192,16 +155,23 @@ impl Core {
     }
 
     pub(crate) fn on_memory_query(&mut self, from: &NodeId, sender: MemberId) {
-        let remembered = self.voter.remembered(sender);
-        let current_member = self.member_of(from).map_or(0, |member| member.0);
+        let leads = self.leads_and_knows();
+        if leads > 0 {
+            // It may still be counted for what is not committed yet.
+            self.remember_matched(sender);
+        }
         let answer = MemoryAnswer {
-            remembered,
-            current_member,
+            remembered: self.voter.remembered(sender),
+            current_member: self.member_of(from).map_or(0, |member| member.0),
+            leads,
         };
         self.send(from, Class::Stream, Body::MemoryAnswer(answer));
     }
 
     pub(crate) fn on_memory(&mut self, now: Now, from: &NodeId, answer: &MemoryAnswer) {
+        if matches!(self.voter.standing, Standing::Lost(_)) {
+            return self.told_number(from, answer);
+        }
         let remembered = answer.remembered;
         if answer.current_member > self.member.0
             && matches!(self.voter.standing, Standing::Asking(_))
@@ -213,7 +183,7 @@ impl Core {
             );
             self.log(Level::Error, why.clone());
             self.voter.standing = Standing::Lost(why);
-            self.spent = MemberId(answer.current_member);
+            self.returning.spend(MemberId(answer.current_member));
             return;
         }
         // A learner's ignorance proves nothing.
@@ -245,7 +215,7 @@ impl Core {
             .map(|(member, _)| *member)
     }
 
-    fn peer_names(&self) -> Vec<NodeId> {
+    pub(crate) fn peer_names(&self) -> Vec<NodeId> {
         let mut names: Vec<NodeId> = self.peers.iter().map(|(node, _)| node.clone()).collect();
         names.retain(|node| *node != self.node);
         names

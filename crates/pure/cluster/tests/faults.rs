@@ -371,6 +371,37 @@ fn a_disk_older_than_the_last_return_is_another_new_member() {
     assert!(gamma.votes && gamma.state.members[&MemberId(5)].voter);
 }
 
+/// A disk that is put back as it was when it had just been lost does not know of the number that its node got then:
+/// nobody is that member a second time, with nothing of what it had acknowledged.
+#[test]
+fn a_number_is_taken_by_one_run_of_a_lost_disk() {
+    let mut net = web_on_beta();
+    let lost = Restored {
+        condition: DiskCondition::Lost,
+        ..Restored::default()
+    };
+    net.kill_agent("gamma");
+    net.boot("gamma", MemberId(3), lost.clone());
+    net.run(8000);
+    assert_eq!(net.core("gamma").inspect().member, MemberId(4));
+    net.kill_agent("gamma");
+    net.boot("gamma", MemberId(3), lost);
+    // It hears of a number, and not whether that is new.
+    net.lose = Some(Box::new(|_, to, message| {
+        let answer = matches!(message.body, Some(Body::MemoryAnswer(_)));
+        answer && *to == NodeId::from("gamma")
+    }));
+    net.run(1000);
+    assert_eq!(net.core("gamma").inspect().member, MemberId(3));
+    net.lose = None;
+    net.run(8000);
+    let gamma = net.core("gamma").inspect();
+    let log = net.log.join("\n");
+    assert!(gamma.member > MemberId(4), "{log}");
+    let member = gamma.state.members.get(&gamma.member);
+    assert!(gamma.votes && member.unwrap().voter, "{log}");
+}
+
 /// A resource that was in no group for a while comes back to a group that has stayed: what its node promised
 /// before that does not release the new instance.
 #[test]

@@ -204,6 +204,30 @@ fn two_requests_of_one_machine_get_one_number() {
     assert_eq!(first, ask());
 }
 
+/// A configuration that was written before a machine joined, and comes while its joining is on its way into the log,
+/// would throw it out of the nodes again: a member that is in no configuration, and is not let in once its disk is lost.
+#[test]
+fn a_configuration_waits_for_who_is_joining() {
+    let mut net = Net::cluster(&NODES);
+    web_prefers(&mut net, "alpha");
+    let leader = net.leader().unwrap();
+    let request = Request::Join {
+        node: NodeId::from("delta"),
+        addresses: vec!["10.0.0.4:1".to_owned()],
+        offer: offer("k"),
+    };
+    net.tell(&leader, request);
+    let (kind, text) = refusal(net.configure(&leader, |_| ()));
+    assert_eq!(kind, RefusalKind::Invalid);
+    assert!(text.contains("node delta is a member"), "{text}");
+    assert!(
+        state(&net, &leader)
+            .config
+            .nodes
+            .contains_key(&NodeId::from("delta"))
+    );
+}
+
 #[test]
 fn joining_is_refused_with_the_difference() {
     let mut net = Net::new("alpha");

@@ -243,6 +243,12 @@ impl Consensus {
         self.propose_change(MemberChange::Remove(member), fits, command)
     }
 
+    /// Whether a leader's log has a change of members that is not applied yet.
+    #[must_use]
+    pub fn is_changing_members(&self) -> bool {
+        self.node.raft.has_pending_conf()
+    }
+
     fn propose_change(
         &mut self,
         change: MemberChange,

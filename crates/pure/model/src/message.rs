@@ -421,6 +421,9 @@ pub struct MemoryAnswer {
     /// The member number that this node has now, zero when it is none.
     #[prost(uint64, tag = "2")]
     pub current_member: u64,
+    /// The term in which the answering node leads, once it has applied what was committed before; else zero.
+    #[prost(uint64, tag = "3")]
+    pub leads: u64,
 }
 
 /// "These are the members, as I know them": for whoever was away while others joined, and may not be

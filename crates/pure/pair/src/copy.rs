@@ -47,6 +47,16 @@ impl Pair {
         self.fenced
     }
 
+    /// After how many writes the generation begins that is on its way to the disk, if one is. What comes after
+    /// them is of that generation, and is not given to the peer before.
+    #[must_use]
+    pub fn beginning(&self) -> Option<u64> {
+        let (purpose, record) = self.writing.as_ref()?;
+        let begins = matches!(purpose, Purpose::GoAlone | Purpose::Rise { .. });
+        let last = record.history.as_ref()?.last().filter(|_| begins)?;
+        Some(last.from)
+    }
+
     /// The last index of the copy. Whoever carries the effects out may write contents without being asked
     /// each time, as long as they are of the newest generation: then this says how far they are.
     pub fn set_index(&mut self, index: u64) {

@@ -192,8 +192,22 @@ impl World {
         })
     }
 
+    /// Whose copy is given up where each has what the other one lacks: not that of whoever leads.
+    fn diverged_follower(&self) -> Option<usize> {
+        (0..2).find(|number| {
+            let core = self.machines[*number].core.as_ref();
+            let pair = core.and_then(|core| core.inspect().pair);
+            let diverged = pair.is_some_and(|pair| pair.state() == State::Diverged);
+            diverged && !self.is_primary(*number)
+        })
+    }
+
     /// Why they have not settled, if so; and what an operator has to do is done.
     pub(crate) fn unsettled(&mut self) -> Option<String> {
+        if let Some(number) = self.diverged_follower() {
+            self.tidy_up(number, PairOrder::Rebuild);
+            return Some("they have diverged".to_owned());
+        }
         for number in 0..2 {
             let Some(core) = &self.machines[number].core else {
                 return Some(format!("n{} is not up", number + 1));
@@ -205,10 +219,6 @@ impl World {
             let state = pair.state();
             let leads = matches!(pair.role(), Role::Primary { .. });
             let groups = seen.state.config.groups.len();
-            if state == State::Diverged && !leads {
-                self.tidy_up(number, PairOrder::Rebuild);
-                return Some("they have diverged".to_owned());
-            }
             if state == State::NoPrimary && self.one_is_held() {
                 let promoted = self.rng.index(2);
                 self.tidy_up(promoted, PairOrder::Promote);

@@ -41,10 +41,14 @@ mod tests {
     use super::run;
 
     /// Seeds that failed once, with what they found.
-    const FOUND: [(u64, &str); 2] = [
+    const FOUND: [(u64, &str); 3] = [
         (
             58,
             "what an agent wanted in its last step was written after its end, behind writes that were lost: its log had a gap",
+        ),
+        (
+            549,
+            "a change was sent under the generation before while a primary that went on alone wrote down its own: both had what the other one lacked",
         ),
         (
             3,
