@@ -1,8 +1,15 @@
 //! What each fault may do to a cluster of Standfast: the limits of `make test`. Wider than what the benchmark publishes, because a test machine
-//! has bad moments; two owners and lost requests have no margin. Not for measuring.
+//! has bad moments; two owners and lost requests have no margin. Where the machine itself stood still, times are not judged. Not for measuring.
 
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::error::LabError;
 use crate::fault::{Expected, Fault};
+use crate::measure::OwnerView;
 use crate::trial::Trial;
+use crate::unrest::Unrest;
 
 /// Recovery takes at most this long in one trial, with profile `lan`. The published medians are below 1.2 s.
 const MOVES_MS: f64 = 2500.0;
@@ -31,10 +38,142 @@ const HEALED_MS: f64 = 1000.0;
 /// After the majority is lost the service has ended after the lease, with a margin for the watcher.
 const LEASE_MS: f64 = 1500.0;
 
+/// How often a trial is tried that went wrong while the machine was restless.
+pub const ATTEMPTS: u32 = 3;
+
+/// Something that a trial did and should not have done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What.
+    pub text: String,
+    /// What may excuse it.
+    pub weight: Weight,
+}
+
+/// What may excuse a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// Nothing: two owners, or a service that went on where it had to end. No machine is slow enough to be the reason.
+    Firm,
+    /// Nothing, but on a restless machine it is tried again.
+    Broken,
+    /// A machine that stood still: it is about time, or about what a cluster rightly does when it hears nothing for a while.
+    Timed,
+}
+
+/// What is found so far.
+#[derive(Default)]
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn firm(&mut self, text: impl Into<String>) {
+        self.0.push(problem(Weight::Firm, text));
+    }
+
+    fn push(&mut self, text: impl Into<String>) {
+        self.0.push(problem(Weight::Timed, text));
+    }
+}
+
+/// A problem.
+#[must_use]
+pub fn problem(weight: Weight, text: impl Into<String>) -> Problem {
+    Problem {
+        text: text.into(),
+        weight,
+    }
+}
+
+/// What to do about what a trial did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was wrong.
+    Good,
+    /// It was wrong.
+    Bad,
+    /// The machine was restless: to be tried again.
+    Again,
+    /// Each of [`ATTEMPTS`] was wrong, in time only, and the machine stood still for as long as what is measured: times mean nothing here.
+    /// What holds on every machine was checked.
+    Untimed,
+}
+
+/// Judges attempt number `attempt` (from 1). Nothing but the machine's own unrest excuses anything, and nothing excuses what is firm.
+#[must_use]
+pub fn verdict(problems: &[Problem], unrest: &Unrest, attempt: u32) -> Verdict {
+    let any = |weight| problems.iter().any(|problem| problem.weight == weight);
+    if problems.is_empty() {
+        Verdict::Good
+    } else if any(Weight::Firm) || !unrest.is_restless() {
+        Verdict::Bad
+    } else if attempt < ATTEMPTS {
+        Verdict::Again
+    } else if unrest.is_unfit() && !any(Weight::Broken) {
+        Verdict::Untimed
+    } else {
+        Verdict::Bad
+    }
+}
+
+/// What a watcher has to have seen and may not have seen, whatever was done.
+#[must_use]
+pub fn owners(seen: &OwnerView) -> Vec<Problem> {
+    let mut found = Found::default();
+    if seen.dual_owner_ms > 0.0 {
+        let dual = seen.dual_owner_ms;
+        found.firm(format!("two nodes owned the address for {dual:.1} ms"));
+    }
+    if seen.answers == 0 {
+        found.firm("the watcher heard nobody: nothing is known of owners");
+    }
+    found.0
+}
+
+/// A trial that was not run to its end: the system never became ready, or refused what the fault needs.
+#[must_use]
+pub fn broken(error: &LabError) -> Problem {
+    let weight = match error {
+        // Minutes are longer than any machine stands still.
+        LabError::NotReady { .. } => Weight::Firm,
+        _ => Weight::Broken,
+    };
+    problem(weight, error.to_string())
+}
+
+/// Prints what was found and what became of it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(
+    problems: &[Problem],
+    unrest: &Unrest,
+    verdict: Verdict,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let word = match verdict {
+        Verdict::Bad => "FAILED",
+        Verdict::Good | Verdict::Again | Verdict::Untimed => "not good",
+    };
+    for problem in problems {
+        writeln!(out, "    {word}: {}", problem.text)?;
+    }
+    match verdict {
+        Verdict::Good => Ok(()),
+        Verdict::Bad if !unrest.is_restless() => Ok(()),
+        Verdict::Bad => writeln!(out, "    the machine {unrest}"),
+        Verdict::Again => writeln!(out, "    the machine {unrest}: again"),
+        Verdict::Untimed => writeln!(
+            out,
+            "    the machine {unrest}: times are not judged; nothing else was wrong"
+        ),
+    }
+}
+
 /// Everything that `trial` did and should not have done; empty when it is good.
 #[must_use]
-pub fn problems(trial: &Trial) -> Vec<String> {
-    let mut found = Vec::new();
+pub fn problems(trial: &Trial) -> Vec<Problem> {
+    let mut found = Found::default();
     let dual = trial.owners_healed.dual_owner_ms;
     let pair = is_pair(trial);
     let expected = if pair {
@@ -45,18 +184,13 @@ pub fn problems(trial: &Trial) -> Vec<String> {
     };
     if expected == Expected::TwoOwners {
         if dual <= 0.0 {
-            found.push("the watcher did not see the two owners that there were: its other results mean nothing".to_owned());
+            found.firm("the watcher did not see the two owners that there were: its other results mean nothing");
         }
-        return found;
+        return found.0;
     }
-    if dual > 0.0 {
-        found.push(format!("two nodes owned the address for {dual:.1} ms"));
-    }
-    if trial.owners_healed.answers == 0 {
-        found.push("the watcher heard nobody: nothing is known of owners".to_owned());
-    }
+    found.0.extend(owners(&trial.owners_healed));
     if trial.fault == Fault::PrimaryLeaderLost && trial.leader != trial.client.old_node {
-        found.push("the leader was not on the primary: not the fault it says".to_owned());
+        found.push("the leader was not on the primary: not the fault it says");
     }
     match expected {
         Expected::Moves => moves(trial, &mut found),
@@ -65,7 +199,7 @@ pub fn problems(trial: &Trial) -> Vec<String> {
         Expected::Ends => ends(trial, &mut found),
         Expected::TwoOwners => {}
     }
-    found
+    found.0
 }
 
 fn is_pair(trial: &Trial) -> bool {
@@ -73,12 +207,12 @@ fn is_pair(trial: &Trial) -> bool {
 }
 
 /// In a pair a machine is fenced when it has to be, and never otherwise; and it gets its power back.
-fn fenced(trial: &Trial, found: &mut Vec<String>) {
+fn fenced(trial: &Trial, found: &mut Found) {
     match (trial.fault.has_a_pair_fence(), &trial.fence) {
-        (true, None) => found.push("nobody was fenced".to_owned()),
-        (false, Some(_)) => found.push("a machine was fenced for nothing".to_owned()),
+        (true, None) => found.push("nobody was fenced"),
+        (false, Some(_)) => found.push("a machine was fenced for nothing"),
         (true, Some(seen)) if !seen.power_back => {
-            found.push("the fenced machine did not get its power back".to_owned());
+            found.push("the fenced machine did not get its power back");
         }
         (true, Some(_)) | (false, None) => {}
     }
@@ -86,22 +220,22 @@ fn fenced(trial: &Trial, found: &mut Vec<String>) {
 
 /// What no system that is set up rightly fails at: a baseline that does is not measured, but broken.
 #[must_use]
-pub fn baseline_problems(trial: &Trial) -> Vec<String> {
-    let mut found = Vec::new();
+pub fn baseline_problems(trial: &Trial) -> Vec<Problem> {
+    let mut found = Found::default();
     let returns = matches!(
         trial.fault,
         Fault::PowerLoss | Fault::ServiceKilled | Fault::Switchover
     );
     if returns && trial.client.new_node.is_none() {
-        found.push("nobody took over: is this system set up rightly?".to_owned());
+        found.firm("nobody took over: is this system set up rightly?");
     }
     if trial.owners_healed.answers == 0 {
-        found.push("the watcher heard nobody: nothing is known of owners".to_owned());
+        found.firm("the watcher heard nobody: nothing is known of owners");
     }
-    found
+    found.0
 }
 
-fn limit(found: &mut Vec<String>, what: &str, value: Option<f64>, most: f64) {
+fn limit(found: &mut Found, what: &str, value: Option<f64>, most: f64) {
     match value {
         None => found.push(format!("{what}: never, of at most {most:.0} ms")),
         Some(value) if value > most => {
@@ -111,10 +245,10 @@ fn limit(found: &mut Vec<String>, what: &str, value: Option<f64>, most: f64) {
     }
 }
 
-fn moves(trial: &Trial, found: &mut Vec<String>) {
+fn moves(trial: &Trial, found: &mut Found) {
     let client = &trial.client;
     if client.new_node.is_none() || client.new_node == client.old_node {
-        found.push("the service did not move".to_owned());
+        found.push("the service did not move");
     }
     let fence = trial.fence.map_or(0.0, |seen| {
         seen.took_ms + if seen.already { 0.0 } else { PAIR_DELAY_MS }
@@ -135,7 +269,7 @@ fn moves(trial: &Trial, found: &mut Vec<String>) {
     }
 }
 
-fn returns(trial: &Trial, found: &mut Vec<String>) {
+fn returns(trial: &Trial, found: &mut Found) {
     let most = match trial.fault {
         Fault::ServiceKilled => RESTART_MS,
         Fault::AllLost => ALL_LOST_MS,
@@ -144,11 +278,11 @@ fn returns(trial: &Trial, found: &mut Vec<String>) {
     };
     limit(found, "the service returned", trial.client.rto_ms, most);
     if trial.client.new_node.is_none() {
-        found.push("the service was not restarted".to_owned());
+        found.push("the service was not restarted");
     }
 }
 
-fn unaffected(trial: &Trial, found: &mut Vec<String>) {
+fn unaffected(trial: &Trial, found: &mut Found) {
     let client = &trial.client;
     if trial.fault == Fault::HealedPartition {
         limit(
@@ -171,11 +305,11 @@ fn unaffected(trial: &Trial, found: &mut Vec<String>) {
         ));
     }
     if client.new_node.is_some() {
-        found.push("the service was restarted or moved".to_owned());
+        found.push("the service was restarted or moved");
     }
 }
 
-fn ends(trial: &Trial, found: &mut Vec<String>) {
+fn ends(trial: &Trial, found: &mut Found) {
     limit(
         found,
         "the last answer came",
@@ -183,7 +317,7 @@ fn ends(trial: &Trial, found: &mut Vec<String>) {
         LEASE_MS,
     );
     if trial.client.new_node.is_some() || trial.client.steady_ms.is_some() {
-        found.push("the service went on without a majority".to_owned());
+        found.firm("the service went on without a majority");
     }
     if !trial.status.contains("majority") && !trial.status.contains("quorum") {
         found.push(format!("status does not say why: {:?}", trial.status));
@@ -193,7 +327,7 @@ fn ends(trial: &Trial, found: &mut Vec<String>) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::measure::{ClientView, OwnerView};
+    use crate::measure::ClientView;
     use crate::system::FenceSeen;
 
     pub(crate) fn good() -> Trial {
@@ -224,29 +358,64 @@ pub(crate) mod tests {
             leader: None,
             fence: None,
             status: String::new(),
+            unrest: Unrest::default(),
         }
+    }
+
+    fn texts(problems: Vec<Problem>) -> Vec<String> {
+        problems.into_iter().map(|problem| problem.text).collect()
+    }
+
+    #[test]
+    fn only_a_machine_that_stood_still_excuses_and_only_what_is_about_time() {
+        let stood_still = Unrest {
+            longest_stall_ms: 600.0,
+            ..Unrest::default()
+        };
+        let hiccup = Unrest {
+            longest_stall_ms: 40.0,
+            ..Unrest::default()
+        };
+        let mut late = good();
+        late.client.rto_ms = Some(3000.0);
+        let late = problems(&late);
+        assert_eq!(verdict(&[], &stood_still, 1), Verdict::Good);
+        assert_eq!(verdict(&late, &Unrest::default(), 1), Verdict::Bad);
+        assert_eq!(verdict(&late, &hiccup, 1), Verdict::Again);
+        assert_eq!(verdict(&late, &hiccup, ATTEMPTS), Verdict::Bad);
+        assert_eq!(verdict(&late, &stood_still, 2), Verdict::Again);
+        assert_eq!(verdict(&late, &stood_still, ATTEMPTS), Verdict::Untimed);
+        let refused = [broken(&LabError::Unexpected("nobody leads".to_owned()))];
+        assert_eq!(verdict(&refused, &stood_still, 1), Verdict::Again);
+        assert_eq!(verdict(&refused, &stood_still, ATTEMPTS), Verdict::Bad);
+        let mut two = good();
+        two.owners_healed.dual_owner_ms = 5.0;
+        assert_eq!(verdict(&problems(&two), &stood_still, 1), Verdict::Bad);
     }
 
     #[test]
     fn a_good_failover_has_no_problems() {
-        assert_eq!(problems(&good()), Vec::<String>::new());
+        assert_eq!(texts(problems(&good())), Vec::<String>::new());
     }
 
     #[test]
     fn a_moment_of_two_owners_is_a_problem_even_after_healing() {
         let mut trial = good();
         trial.owners_healed.dual_owner_ms = 5.0;
-        assert_eq!(problems(&trial), ["two nodes owned the address for 5.0 ms"]);
+        assert_eq!(
+            texts(problems(&trial)),
+            ["two nodes owned the address for 5.0 ms"]
+        );
     }
 
     #[test]
     fn a_baseline_that_nobody_takes_over_is_not_measured() {
-        assert_eq!(baseline_problems(&good()), Vec::<String>::new());
+        assert_eq!(texts(baseline_problems(&good())), Vec::<String>::new());
         let mut trial = good();
         trial.client.new_node = None;
         assert_eq!(baseline_problems(&trial).len(), 1);
         trial.fault = Fault::SilentPartition;
-        assert_eq!(baseline_problems(&trial), Vec::<String>::new());
+        assert_eq!(texts(baseline_problems(&trial)), Vec::<String>::new());
     }
 
     #[test]
@@ -255,7 +424,7 @@ pub(crate) mod tests {
         trial.system = "standfast pair lan".to_owned();
         trial.client.rto_ms = Some(5300.0);
         assert_eq!(
-            problems(&trial),
+            texts(problems(&trial)),
             [
                 "nobody was fenced",
                 "the new owner answered: 5300 ms of at most 2500 ms"
@@ -266,9 +435,12 @@ pub(crate) mod tests {
             already: false,
             power_back: true,
         });
-        assert_eq!(problems(&trial), Vec::<String>::new());
+        assert_eq!(texts(problems(&trial)), Vec::<String>::new());
         trial.fault = Fault::Switchover;
-        assert_eq!(problems(&trial)[0], "a machine was fenced for nothing");
+        assert_eq!(
+            texts(problems(&trial))[0],
+            "a machine was fenced for nothing"
+        );
     }
 
     #[test]
@@ -277,6 +449,6 @@ pub(crate) mod tests {
         trial.fault = Fault::AgentRestart;
         trial.client.new_node = None;
         trial.client.failed_requests = 1;
-        assert_eq!(problems(&trial), ["1 of 500 requests failed"]);
+        assert_eq!(texts(problems(&trial)), ["1 of 500 requests failed"]);
     }
 }

@@ -9,7 +9,7 @@ use crate::enclosure::{Enclosure, Entered, Mode, enter};
 use crate::error::{LabError, Result};
 use crate::fault::{Expected, Fault};
 use crate::live;
-use crate::session::{self, Plan};
+use crate::session::{self, Next, Plan};
 use crate::trial::{Patience, Trial};
 
 /// The script.
@@ -96,7 +96,7 @@ fn inside(options: &DemoOptions, enclosure: &Enclosure, out: &mut dyn Write) -> 
         patience: Patience::default(),
     };
     let mut good = true;
-    session::run(&mut systems, &plan, &mut |result| {
+    session::run(&mut systems, &plan, &mut |result, _attempt| {
         let text = match result {
             Ok(trial) => {
                 good &= is_good(&trial);
@@ -112,7 +112,8 @@ fn inside(options: &DemoOptions, enclosure: &Enclosure, out: &mut dyn Write) -> 
             }
         };
         out.write_all(text.as_bytes()).map_err(failed)?;
-        out.flush().map_err(failed)
+        out.flush().map_err(failed)?;
+        Ok(Next::Go)
     })?;
     if !options.json {
         let verdict = if good {

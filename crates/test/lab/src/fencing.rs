@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::bmc::Boards;
+use crate::check::{self, Problem, Weight, problem};
 use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::network::Cut;
@@ -14,7 +15,7 @@ use crate::probe::Probe;
 use crate::standfast_system::Standfast;
 use crate::system::System;
 use crate::trial::{Patience, settle};
-use crate::upgrade::{bare, kept};
+use crate::upgrade::bare;
 use crate::{evidence, measure, sys};
 
 /// A board that is asked over and over answers within this time, also on a busy machine.
@@ -30,33 +31,23 @@ pub struct Fenced {
     /// Longest time for which no request was answered, milliseconds.
     pub gap_ms: f64,
     /// Everything that was not as it should be.
-    pub problems: Vec<String>,
+    pub problems: Vec<Problem>,
 }
 
 /// Fences twice.
 ///
 /// # Errors
-/// When the laboratory fails, or what was to happen does not; the error has the logs of all nodes.
+/// When the laboratory fails, or what was to happen does not.
 pub fn run(enclosure: &Enclosure, number: u8) -> Result<Vec<Fenced>> {
     let lab = bare(enclosure, number, 3)?;
-    let folder = enclosure.folder.join(format!("lab{number}"));
     let mut system = Standfast::deploy(lab, "lan")?;
     let boards = Boards::start(system.lab())?;
     let result = both(&mut system, &boards);
     let fine = |all: &Vec<Fenced>| all.iter().all(|one| one.problems.is_empty());
-    if result.as_ref().is_ok_and(fine) {
-        return result;
+    if !result.as_ref().is_ok_and(fine) {
+        evidence::ask(&system);
     }
-    evidence::ask(&system);
-    let (kept, text) = kept(&folder)?;
-    let what = match &result {
-        Ok(all) => format!("{all:?}"),
-        Err(error) => error.to_string(),
-    };
-    Err(LabError::Unexpected(format!(
-        "{text}kept in {}\n{what}",
-        kept.display()
-    )))
+    result
 }
 
 fn both(system: &mut Standfast, boards: &Boards) -> Result<Vec<Fenced>> {
@@ -106,11 +97,12 @@ fn by_operator(system: &mut Standfast, boards: &Boards, probe: &Probe) -> Result
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let outcome = said.pointer("/act/outcome").and_then(Value::as_str);
     if !output.status.success() || outcome != Some("off") {
-        problems.push(format!(
+        let text = format!(
             "fence ended with {}: {said} {}",
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        );
+        problems.push(problem(Weight::Broken, text));
     }
     let telling = format!("{name} is off, as ipmi-{name} said to ");
     finish(system, probe, &began, (asked, &telling), &mut problems)?;
@@ -204,23 +196,19 @@ fn finish(
     probe: &Probe,
     began: &Began,
     (asked, telling): (usize, &str),
-    problems: &mut Vec<String>,
+    problems: &mut Vec<Problem>,
 ) -> Result<()> {
     settle(system, probe, Patience::default().settle)?;
     let view = measure::client_view(&probe.requests(began.first), began.ns);
     let owners = measure::owner_view(&probe.evidence(began.ns));
     if view.new_node.is_none() {
-        problems.push("the service did not move".to_owned());
+        problems.push(problem(Weight::Broken, "the service did not move"));
     }
-    if owners.dual_owner_ms > 0.0 {
-        problems.push(format!("two owners for {} ms", owners.dual_owner_ms));
-    }
-    if owners.answers == 0 {
-        problems.push("the watcher heard nobody".to_owned());
-    }
+    problems.extend(check::owners(&owners));
     let history = system.ask_anything(asked, &["fence", "history"])?;
     if !history.contains(telling) {
-        problems.push(format!("the history does not tell it:\n{history}"));
+        let text = format!("the history does not tell it:\n{history}");
+        problems.push(problem(Weight::Broken, text));
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ const WATCHER: u8 = 253;
 pub struct Lab {
     /// How hosts are kept apart.
     pub mode: Mode,
+    /// Where everything of it is kept.
+    pub folder: PathBuf,
     /// The nodes.
     pub nodes: Vec<Host>,
     /// The laboratory's own program, which hosts run as service.
@@ -77,6 +79,7 @@ impl Lab {
             .ok_or_else(|| LabError::Unexpected("too many nodes".to_owned()))?;
         let mut lab = Self {
             mode: enclosure.mode,
+            folder: folder.clone(),
             nodes: (1..)
                 .zip(names)
                 .map(|(index, name)| host(index, name))

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use standfast_lab::check;
+use standfast_lab::attempts;
+use standfast_lab::check::{self, Verdict};
 use standfast_lab::enclosure::{self, Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
 use standfast_lab::fault::Fault;
 use standfast_lab::fencing as fences;
 use standfast_lab::report;
-use standfast_lab::session::{self, Plan};
+use standfast_lab::session::{self, Broken, Next, Plan};
 use standfast_lab::system::System;
 use standfast_lab::trial::{self, Patience, Trial};
 use standfast_lab::usage::{self, Usage};
@@ -107,7 +108,13 @@ fn deploy(names: &[String], enclosure: &Enclosure) -> Result<Vec<Box<dyn System>
 pub(crate) fn fencing(enclosure: &Enclosure) -> Result<u8> {
     let mut out = std::io::stdout();
     let failed = |error| LabError::system("print", error);
-    let all = fences::run(enclosure, 1)?;
+    let (all, good) = attempts::run(
+        (enclosure, 1),
+        &mut out,
+        || fences::run(enclosure, 1),
+        |all| all.iter().flat_map(|one| one.problems.clone()).collect(),
+    )?;
+    let all = all.unwrap_or_default();
     for one in &all {
         writeln!(
             out,
@@ -118,8 +125,9 @@ pub(crate) fn fencing(enclosure: &Enclosure) -> Result<u8> {
         )
         .map_err(failed)?;
     }
-    writeln!(out, "fencing: {} passed, 0 failed, 0 skipped", all.len()).map_err(failed)?;
-    Ok(0)
+    let (passed, bad) = if good { (all.len(), 0) } else { (0, 1) };
+    writeln!(out, "fencing: {passed} passed, {bad} failed, 0 skipped").map_err(failed)?;
+    Ok(u8::from(!good))
 }
 
 /// Lists the faults.
@@ -195,41 +203,54 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
             .filter(|fault| !(fault.is_foreign() || small && fault.needs_three_nodes()));
         own.filter(|fault| !system.supports(**fault)).count()
     };
-    let checked = |name: &str| name.starts_with("standfast");
     let skipped: usize = systems
         .iter()
-        .filter(|system| checked(system.name()))
+        .filter(|system| is_checked(system.name()))
         .map(|system| missing(system.as_ref()))
         .sum();
     let (mut passed, mut bad) = (0_u32, 0_u32);
     let mut trials = Vec::new();
-    session::run(&mut systems, &plan, &mut |result| {
-        let problems = match &result {
-            Ok(trial) if checked(&trial.system) => check::problems(trial),
-            Ok(trial) => check::baseline_problems(trial),
-            Err(broken) => vec![broken.error.to_string()],
-        };
+    session::run(&mut systems, &plan, &mut |result, attempt| {
         match &result {
             Ok(trial) => writeln!(out, "{}", line(trial)).map_err(failed)?,
             Err(broken) => writeln!(out, "{:<32} {:<18}", broken.fault.name(), broken.system)
                 .map_err(failed)?,
         }
-        for problem in &problems {
-            writeln!(out, "    FAILED: {problem}").map_err(failed)?;
-        }
-        if problems.is_empty() {
-            passed += 1;
-        } else {
-            bad += 1;
-        }
+        let verdict = judge(&result, attempt, &mut out)?;
         trials.extend(result.ok());
-        Ok(())
+        match verdict {
+            Verdict::Good | Verdict::Untimed => passed += 1,
+            Verdict::Bad => bad += 1,
+            Verdict::Again => return Ok(Next::Again),
+        }
+        Ok(Next::Go)
     })?;
     if let Some(file) = &options.json {
         write_json(file, &trials)?;
     }
     writeln!(out, "lab: {passed} passed, {bad} failed, {skipped} skipped").map_err(failed)?;
     Ok(u8::from(bad > 0))
+}
+
+/// Judges an attempt at a trial and prints what was wrong with it.
+fn judge(
+    result: &std::result::Result<Trial, Broken>,
+    attempt: u32,
+    out: &mut impl Write,
+) -> Result<Verdict> {
+    let (problems, unrest) = match result {
+        Ok(trial) if is_checked(&trial.system) => (check::problems(trial), trial.unrest),
+        Ok(trial) => (check::baseline_problems(trial), trial.unrest),
+        Err(broken) => (vec![check::broken(&broken.error)], broken.unrest),
+    };
+    let verdict = check::verdict(&problems, &unrest, attempt);
+    check::print(&problems, &unrest, verdict, out).map_err(failed)?;
+    Ok(verdict)
+}
+
+/// Systems that are judged; of the others is checked only that they take over.
+fn is_checked(name: &str) -> bool {
+    name.starts_with("standfast")
 }
 
 /// Everything that a benchmark publishes.
@@ -266,7 +287,7 @@ pub(crate) fn bench(options: &BenchOptions, enclosure: &Enclosure) -> Result<u8>
         trials: options.trials,
         patience: Patience::default(),
     };
-    session::run(&mut systems, &plan, &mut |result| {
+    session::run(&mut systems, &plan, &mut |result, _attempt| {
         match result {
             Ok(trial) => {
                 writeln!(out, "{}", line(&trial)).map_err(failed)?;
@@ -284,7 +305,8 @@ pub(crate) fn bench(options: &BenchOptions, enclosure: &Enclosure) -> Result<u8>
             }
         }
         // Written after every trial: an interrupted benchmark keeps what it has.
-        write_json(&options.out.join("failover.json"), &published)
+        write_json(&options.out.join("failover.json"), &published)?;
+        Ok(Next::Go)
     })?;
     let file = options.out.join("failover.md");
     let text = markdown(&published);

@@ -15,6 +15,7 @@ use crate::standfast_system::Standfast;
 use crate::sys;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
+use crate::unrest::{Unrest, Watch};
 
 /// How often healing is tried after a trial that was not run to its end.
 const HEALS: u32 = 5;
@@ -41,6 +42,17 @@ pub struct Broken {
     pub fault: Fault,
     /// What happened.
     pub error: LabError,
+    /// How calm the machine was meanwhile.
+    pub unrest: Unrest,
+}
+
+/// What to do after a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next fault.
+    Go,
+    /// The same fault, on the system that the result is from.
+    Again,
 }
 
 /// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `pair` (or `pair=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`),
@@ -77,17 +89,16 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
     }
 }
 
+/// Takes results: the result, and which attempt it was.
+pub type Report<'a> = dyn FnMut(std::result::Result<Trial, Broken>, u32) -> Result<Next> + 'a;
+
 /// Runs `plan` on `systems` and hands every result to `report`, round by round. In a round all systems meet the same fault at the same
 /// time, each in a lab of its own: what else the machine does hits all alike. After a trial that could not be run to its end the
-/// system is healed and the next one is tried.
+/// system is healed and the next one is tried. `report` also gets which attempt at this trial it was, from 1, and may ask for another one.
 ///
 /// # Errors
 /// When `report` fails or a probe cannot be started.
-pub fn run(
-    systems: &mut [Box<dyn System>],
-    plan: &Plan,
-    report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
-) -> Result<()> {
+pub fn run(systems: &mut [Box<dyn System>], plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let load = Load::default();
     std::thread::scope(|scope| {
         let workers: Vec<Worker> = systems
@@ -147,11 +158,7 @@ fn work(
     }
 }
 
-fn round(
-    workers: &[Worker],
-    what: What,
-    report: &mut dyn FnMut(std::result::Result<Trial, Broken>) -> Result<()>,
-) -> Result<()> {
+fn round(workers: &[Worker], what: What, report: &mut Report<'_>) -> Result<()> {
     let taking = || {
         workers
             .iter()
@@ -163,7 +170,13 @@ fn round(
     }
     for worker in taking() {
         let crashed = |_gone| Err(LabError::Unexpected("a trial crashed".to_owned()));
-        report(worker.told.recv().unwrap_or_else(crashed)?)?;
+        for attempt in 1.. {
+            let result = worker.told.recv().unwrap_or_else(crashed)?;
+            if report(result, attempt)? == Next::Go {
+                break;
+            }
+            worker.ask.send(what).ok();
+        }
     }
     Ok(())
 }
@@ -175,9 +188,12 @@ fn one(
     patience: Patience,
 ) -> Outcome {
     let probe = system.lab().probe()?;
+    let watch = Watch::start(&system.lab().folder)?;
     let result = trial::run(system, &probe, injector, what, patience);
+    let unrest = watch.seen()?;
+    drop(watch);
     Ok(match result {
-        Ok(trial) => Ok(trial),
+        Ok(trial) => Ok(Trial { unrest, ..trial }),
         Err(error) => {
             for attempt in 1.. {
                 std::thread::sleep(Duration::from_secs(1));
@@ -191,6 +207,7 @@ fn one(
                 system: system.name().to_owned(),
                 fault: what.0,
                 error,
+                unrest,
             })
         }
     })

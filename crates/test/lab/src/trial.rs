@@ -10,6 +10,7 @@ use crate::measure::{self, ClientView, OwnerView};
 use crate::probe::{Outcome, Probe};
 use crate::sys;
 use crate::system::{FenceSeen, System};
+use crate::unrest::Unrest;
 
 /// How long the service has to be answered without a failure before a fault is injected.
 const CALM: Duration = Duration::from_millis(1000);
@@ -33,7 +34,7 @@ impl Default for Patience {
             least: None,
             most: Duration::from_secs(15),
             healed: Duration::from_secs(2),
-            settle: Duration::from_secs(90),
+            settle: Duration::from_secs(180),
         }
     }
 }
@@ -66,6 +67,9 @@ pub struct Trial {
     pub fence: Option<FenceSeen>,
     /// What the system's own status said, for faults that end the service.
     pub status: String,
+    /// How calm the machine was meanwhile. [`crate::session`] knows.
+    #[serde(default)]
+    pub unrest: Unrest,
 }
 
 /// Waits until the system has everything it should have and clients have been answered by one instance for a while. Returns the
@@ -193,6 +197,7 @@ pub fn run(
         leader,
         fence,
         status,
+        unrest: Unrest::default(),
     })
 }
 

@@ -5,12 +5,13 @@
 //! The older build is either a program that was built from an older commit, or this build with `--feature-level`: it writes no
 //! report field, takes no command and keeps no state of the newer level. Building an older commit takes as long as all other checks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::check::{self, Problem, Weight, problem};
 use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::lab::Lab;
@@ -60,46 +61,14 @@ pub struct Upgrade {
     /// Time in which two nodes answered for the address, milliseconds.
     pub dual_owner_ms: f64,
     /// Everything that was not as it should be.
-    pub problems: Vec<String>,
-    /// What was kept of a failure: where, and its end as text.
-    #[serde(skip)]
-    pub evidence: Option<(PathBuf, String)>,
+    pub problems: Vec<Problem>,
 }
 
-/// Runs one. What fails leaves its logs behind.
+/// Runs one.
 ///
 /// # Errors
 /// When the laboratory fails, or the cluster does not even form.
 pub fn run(enclosure: &Enclosure, number: u8, setting: &Setting) -> Result<Upgrade> {
-    let folder = folder(enclosure, number);
-    match attempt(enclosure, number, setting) {
-        Ok(mut trial) if !trial.problems.is_empty() => {
-            trial.evidence = Some(kept(&folder)?);
-            Ok(trial)
-        }
-        Ok(trial) => Ok(trial),
-        Err(error) => {
-            let (kept, text) = kept(&folder)?;
-            Err(LabError::Unexpected(format!(
-                "{error}\n{text}kept in {}",
-                kept.display()
-            )))
-        }
-    }
-}
-
-/// The logs of a failure, outside of the laboratory's folder, which is removed at the end.
-///
-/// # Errors
-/// When they cannot be written.
-pub(crate) fn kept(lab: &Path) -> Result<(PathBuf, String)> {
-    let name = format!("standfast-upgrade-failed-{}", sys::now_ns());
-    let kept = evidence::keep(lab, &name)?;
-    let text = evidence::text(&kept);
-    Ok((kept, text))
-}
-
-fn attempt(enclosure: &Enclosure, number: u8, setting: &Setting) -> Result<Upgrade> {
     let lab = bare(enclosure, number, 3)?;
     let old = old_build(setting);
     let mut system = Standfast::deploy_as(lab, "lan", &old)?;
@@ -126,8 +95,8 @@ fn on(system: &mut Standfast, setting: &Setting, old: &Build) -> Result<Upgrade>
     if !changed {
         let early = draft(system);
         if !early.is_err_and(|error| error.to_string().contains("standfast upgrade")) {
-            problems
-                .push("a cluster of old agents did not refuse what they do not know".to_owned());
+            let text = "a cluster of old agents did not refuse what they do not know";
+            problems.push(problem(Weight::Broken, text));
         }
     }
     if setting.fsync_delay_ms > 0 {
@@ -144,16 +113,21 @@ fn on(system: &mut Standfast, setting: &Setting, old: &Build) -> Result<Upgrade>
     drop(busy);
     problems.append(&mut trial.problems);
     if let Some(before) = before {
-        problems.extend(upgrade_state::lost(&before, system)?);
+        let lost = upgrade_state::lost(&before, system)?;
+        problems.extend(lost.into_iter().map(|text| problem(Weight::Firm, text)));
     }
     if draft(system).is_err() {
-        problems.push("what is new is refused after the upgrade".to_owned());
+        let text = "what is new is refused after the upgrade";
+        problems.push(problem(Weight::Broken, text));
     }
     if !changed {
         let again = system.ask_anything(2, &["upgrade", "--json"]);
         let left = serde_json::from_str(&again?).map(|said: Value| steps(&said));
         if !left.is_ok_and(|left| left.is_empty()) {
-            problems.push("there was something left to upgrade".to_owned());
+            problems.push(problem(
+                Weight::Broken,
+                "there was something left to upgrade",
+            ));
         }
     }
     problems.extend(downgrade(system, &probe, old)?);
@@ -205,37 +179,38 @@ fn watched(system: &mut Standfast, probe: &Probe, setting: &Setting) -> Result<U
     probe.check()?;
     let view = measure::client_view(&probe.requests(first), began_ns);
     let owners = measure::owner_view(&probe.evidence(began_ns));
-    let mut problems = Vec::new();
+    let mut problems = check::owners(&owners);
     let said: Value = match &printed {
         Ok(text) => serde_json::from_str(text)
             .map_err(|error| LabError::Unexpected(format!("upgrade --json: {error}")))?,
         Err(error) => {
-            problems.push(error.to_string());
+            problems.push(problem(Weight::Broken, error.to_string()));
             Value::Null
         }
     };
     let nodes = steps(&said);
     let level = said.get("feature_level").and_then(Value::as_u64);
     let findings = [
-        (view.failed_requests > 0, "requests failed"),
+        (view.failed_requests > 0, Weight::Timed, "requests failed"),
         (
             view.new_node.is_some(),
+            Weight::Timed,
             "the service was moved or restarted",
         ),
-        (owners.dual_owner_ms > 0.0, "two nodes owned the address"),
-        (owners.answers == 0, "the watcher heard nobody"),
-        (nodes.len() != 3, "not every node was taken"),
+        (nodes.len() != 3, Weight::Broken, "not every node was taken"),
         (
             nodes.last().map(|(node, _)| node) != leader.as_ref(),
+            Weight::Broken,
             "the leader was not the last",
         ),
         (
             level.is_none_or(|level| level <= u64::from(PREVIOUS)),
+            Weight::Broken,
             "the feature level was not raised",
         ),
     ];
-    let found = findings.iter().filter(|(is, _)| *is);
-    problems.extend(found.map(|(_, what)| (*what).to_owned()));
+    let found = findings.iter().filter(|(is, _, _)| *is);
+    problems.extend(found.map(|(_, weight, what)| problem(*weight, *what)));
     Ok(Upgrade {
         loaded: setting.loaded,
         fsync_delay_ms: setting.fsync_delay_ms,
@@ -246,7 +221,6 @@ fn watched(system: &mut Standfast, probe: &Probe, setting: &Setting) -> Result<U
         longest_gap_ms: view.longest_gap_ms,
         dual_owner_ms: owners.dual_owner_ms,
         problems,
-        evidence: None,
     })
 }
 
@@ -261,7 +235,7 @@ fn steps(said: &Value) -> Vec<(String, u64)> {
 
 /// An agent of an older level does not start again in a cluster that uses the new one, and says why. One of the same level
 /// takes over like any other. The service is answered all the time in both cases, and the others go on.
-fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<String>> {
+fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<Problem>> {
     let primary = settle(system, probe, Patience::default().settle)?;
     let other = (0..3).find(|index| *index != primary).unwrap_or(0);
     let began_ns = sys::now_ns();
@@ -276,7 +250,7 @@ fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<S
     // A build of an older commit may speak the same level.
     let known = old.level.is_none() && !refused;
     if answers != known || refused == known {
-        problems.push(format!(
+        let text = format!(
             "an old agent that came back {} and {}",
             if answers {
                 "answers"
@@ -288,7 +262,8 @@ fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<S
             } else {
                 "was not refused"
             },
-        ));
+        );
+        problems.push(problem(Weight::Broken, text));
     }
     if known {
         settle(system, probe, Patience::default().settle)?;
@@ -300,10 +275,11 @@ fn downgrade(system: &mut Standfast, probe: &Probe, old: &Build) -> Result<Vec<S
     settle(system, probe, Patience::default().settle)?;
     let view = measure::client_view(&probe.requests(first), began_ns);
     if view.failed_requests > 0 || view.new_node.is_some() {
-        problems.push(format!(
+        let text = format!(
             "{} requests failed while an old agent tried to come back",
             view.failed_requests
-        ));
+        );
+        problems.push(problem(Weight::Timed, text));
     }
     Ok(problems)
 }

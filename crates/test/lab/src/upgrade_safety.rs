@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::check::{Problem, Weight, problem};
 use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::evidence;
@@ -14,14 +15,14 @@ use crate::probe::Probe;
 use crate::standfast_system::Standfast;
 use crate::system::System;
 use crate::trial::{Patience, settle};
-use crate::upgrade::{bare, kept};
+use crate::upgrade::bare;
 use crate::{measure, processes, sys};
 
 /// Patience of a command that cannot go on, seconds.
 const WAIT: &str = "6";
 
 /// A node that was asked has begun its restart after this time at most, if it is going to.
-const BEGUN: Duration = Duration::from_secs(20);
+const BEGUN: Duration = Duration::from_secs(60);
 
 /// One disturbance and what came of it.
 #[derive(Debug, Clone, Serialize)]
@@ -31,36 +32,22 @@ pub struct Disturbed {
     /// Agents that were restarted, in order.
     pub restarted: Vec<String>,
     /// Everything that was not as it should be.
-    pub problems: Vec<String>,
+    pub problems: Vec<Problem>,
 }
 
 /// Disturbs upgrades of one cluster, one after the other.
 ///
 /// # Errors
-/// When the laboratory fails; the error has the logs of all nodes.
+/// When the laboratory fails.
 pub fn run(enclosure: &Enclosure, number: u8) -> Result<Vec<Disturbed>> {
     let lab = bare(enclosure, number, 3)?;
-    let folder = enclosure.folder.join(format!("lab{number}"));
     let mut system = Standfast::deploy(lab, "lan")?;
     let result = all(&mut system);
     let fine = |all: &Vec<Disturbed>| all.iter().all(|one| one.problems.is_empty());
-    if result.as_ref().is_ok_and(fine) {
-        return result;
+    if !result.as_ref().is_ok_and(fine) {
+        evidence::ask(&system);
     }
-    evidence::ask(&system);
-    let (kept, text) = kept(&folder)?;
-    let what = match result {
-        Ok(disturbed) => disturbed
-            .iter()
-            .map(|one| format!("{}: {}", one.what, one.problems.join("; ")))
-            .collect::<Vec<_>>()
-            .join("\n"),
-        Err(error) => error.to_string(),
-    };
-    Err(LabError::Unexpected(format!(
-        "{text}kept in {}\n{what}",
-        kept.display()
-    )))
+    result
 }
 
 fn all(system: &mut Standfast) -> Result<Vec<Disturbed>> {
@@ -87,7 +74,7 @@ fn undisturbed_service(
     let view = measure::client_view(&probe.requests(first), began_ns);
     if view.failed_requests > 0 || view.new_node.is_some() {
         let text = format!("{} requests failed", view.failed_requests);
-        disturbed.problems.push(text);
+        disturbed.problems.push(problem(Weight::Timed, text));
     }
     Ok(disturbed)
 }
@@ -109,12 +96,16 @@ fn killed(system: &mut Standfast) -> Result<Disturbed> {
     std::thread::sleep(Duration::from_secs(2));
     let restarted = restarts(&journal(system, 1)?, before, &mut problems);
     if restarted.len() > 1 {
-        problems.push("agents were restarted after the command had been killed".to_owned());
+        problems.push(problem(
+            Weight::Broken,
+            "agents were restarted after the command had been killed",
+        ));
     }
     let output = finish(system.begin(1, &["upgrade", "--again", "--json"])?)?;
     let restarted = restarts(&journal(system, 1)?, before, &mut problems);
     if !output.status.success() || restarted.len() != 4 {
-        problems.push(format!("given again, it failed: {}", said(&output)));
+        let text = format!("given again, it failed: {}", said(&output));
+        problems.push(problem(Weight::Broken, text));
     }
     Ok(Disturbed {
         what: "the command is killed",
@@ -132,12 +123,14 @@ fn two_at_once(system: &mut Standfast) -> Result<Disturbed> {
     for command in commands {
         let output = finish(command)?;
         if !output.status.success() {
-            problems.push(format!("one of them failed: {}", said(&output)));
+            let text = format!("one of them failed: {}", said(&output));
+            problems.push(problem(Weight::Broken, text));
         }
     }
     let restarted = restarts(&journal(system, 1)?, before, &mut problems);
     if !(3..=6).contains(&restarted.len()) {
-        problems.push(format!("{} restarts", restarted.len()));
+        let text = format!("{} restarts", restarted.len());
+        problems.push(problem(Weight::Broken, text));
     }
     Ok(Disturbed {
         what: "two commands at once",
@@ -163,13 +156,19 @@ fn node_lost(system: &mut Standfast, probe: &Probe) -> Result<Disturbed> {
     let output = finish(command)?;
     let mut problems = Vec::new();
     if output.status.success() {
-        problems.push("the command went on without the node".to_owned());
+        problems.push(problem(
+            Weight::Broken,
+            "the command went on without the node",
+        ));
     }
     let early = restarts(&journal(system, asked)?, before, &mut problems).len();
     std::thread::sleep(Duration::from_secs(3));
     let restarted = restarts(&journal(system, asked)?, before, &mut problems);
     if restarted.len() > early {
-        problems.push("an agent was restarted after the command had given up".to_owned());
+        problems.push(problem(
+            Weight::Broken,
+            "an agent was restarted after the command had given up",
+        ));
     }
     system.lab_mut().boot_all()?;
     system.start()?;
@@ -263,17 +262,22 @@ fn wait_for(
 }
 
 /// Who was restarted since then, in order; by the journal, which has everything in the order in which all nodes agreed on it.
-fn restarts(journal: &[String], before: usize, problems: &mut Vec<String>) -> Vec<String> {
+fn restarts(journal: &[String], before: usize, problems: &mut Vec<Problem>) -> Vec<String> {
     let mut away: Option<&str> = None;
     let mut lost = false;
     let mut restarted = Vec::new();
+    let mut firm = |text: String| {
+        if problems.iter().all(|problem| problem.text != text) {
+            problems.push(problem(Weight::Firm, text));
+        }
+    };
     for text in journal.get(before..).unwrap_or_default() {
         if let Some(node) = restart_of(text) {
             if let Some(other) = away.filter(|other| *other != node) {
-                problems.push(format!("{node} was restarted while {other} was away"));
+                firm(format!("{node} was restarted while {other} was away"));
             }
             if lost {
-                problems.push(format!("{node} was restarted while a node was missing"));
+                firm(format!("{node} was restarted while a node was missing"));
             }
             away = Some(node);
             restarted.push(node.to_owned());
@@ -284,8 +288,6 @@ fn restarts(journal: &[String], before: usize, problems: &mut Vec<String>) -> Ve
             && !text.contains(" is back;")
             && !text.ends_with(" is back");
     }
-    problems.sort();
-    problems.dedup();
     restarted
 }
 
@@ -296,7 +298,9 @@ mod tests {
     fn judge(texts: &[&str]) -> (Vec<String>, Vec<String>) {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let mut problems = Vec::new();
-        (restarts(&texts, 0, &mut problems), problems)
+        let restarted = restarts(&texts, 0, &mut problems);
+        let texts = problems.into_iter().map(|problem| problem.text);
+        (restarted, texts.collect())
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use standfast_lab::attempts;
 use standfast_lab::enclosure::{Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
 use standfast_lab::upgrade::{self, SetUp, Setting, Upgrade};
@@ -63,29 +64,37 @@ pub(crate) fn run(options: &Options, enclosure: &Enclosure) -> Result<u8> {
             fsync_delay_ms: options.fsync_ms,
             from: options.from.clone(),
         };
-        let trial = upgrade::run(enclosure, UPGRADED, &setting)?;
-        writeln!(out, "{}", line(&trial)).map_err(failed)?;
-        for problem in &trial.problems {
-            writeln!(out, "    FAILED: {problem}").map_err(failed)?;
+        let (trial, good) = attempts::run(
+            (enclosure, UPGRADED),
+            &mut out,
+            || upgrade::run(enclosure, UPGRADED, &setting),
+            |trial| trial.problems.clone(),
+        )?;
+        if let Some(trial) = trial {
+            writeln!(out, "{}", line(&trial)).map_err(failed)?;
+            upgrades.push(trial);
         }
-        if let Some((kept, text)) = &trial.evidence {
-            writeln!(out, "{text}kept in {}", kept.display()).map_err(failed)?;
-        }
-        if trial.problems.is_empty() {
+        if good {
             passed += 1;
         } else {
             bad += 1;
         }
-        upgrades.push(trial);
         if options.out.is_some() && options.from.is_none() && !loaded {
             setups.push(upgrade::set_up(enclosure, MADE, BARE)?);
         }
     }
     if options.from.is_none() {
-        for disturbed in upgrade_safety::run(enclosure, DISTURBED)? {
+        let (all, good) = attempts::run(
+            (enclosure, DISTURBED),
+            &mut out,
+            || upgrade_safety::run(enclosure, DISTURBED),
+            |all| all.iter().flat_map(|one| one.problems.clone()).collect(),
+        )?;
+        bad += u32::from(!good);
+        for disturbed in all.into_iter().flatten() {
             let restarted = disturbed.restarted.join(", ");
             writeln!(out, "{}: restarted {restarted}", disturbed.what).map_err(failed)?;
-            passed += 1;
+            passed += u32::from(good);
         }
     }
     if let Some(folder) = &options.out {
@@ -173,11 +182,16 @@ fn upgrades_text(trials: &[Upgrade], options: &Options) -> String {
             if trial.problems.is_empty() {
                 "none".to_owned()
             } else {
-                trial.problems.join("; ")
+                problems(trial)
             },
         ));
     }
     text
+}
+
+fn problems(trial: &Upgrade) -> String {
+    let texts: Vec<&str> = trial.problems.iter().map(|one| one.text.as_str()).collect();
+    texts.join("; ")
 }
 
 fn setups_text(trials: &[SetUp]) -> String {
