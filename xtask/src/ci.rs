@@ -8,11 +8,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::report::{self, Counts, Line};
-use crate::steps::{Action, Count, Run, STEPS, Step};
+use crate::steps::{Action, Again, Count, Run, STEPS, Step};
 use crate::tidy;
+use standfast_unrest::Watch;
 
 /// Longest time for one command: a check that hangs fails.
-const COMMAND_LIMIT: Duration = Duration::from_secs(25 * 60);
+const COMMAND_LIMIT: Duration = Duration::from_secs(40 * 60);
+
+/// How often a command is run that failed while the machine was restless.
+const ATTEMPTS: u32 = 3;
 
 /// Longest time for which a download may keep the checks waiting.
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
@@ -91,9 +95,40 @@ impl Context<'_> {
         Ok(counts)
     }
 
-    /// Runs one command and counts its outcome; shows all of its output if it failed.
+    /// Runs one command and counts its outcome; shows all of its output if it failed. What failed while the machine was restless is run
+    /// again, twice at most, and counts as it is then.
     fn command(&self, name: &str, run: Run, out: &mut impl Write) -> io::Result<Counts> {
-        let (status, output) = self.capture(name, run.command, COMMAND_LIMIT)?;
+        let watch = Watch::start(self.logs)?;
+        let (mut counts, mut output) = self.counted(name, run, run.command, out)?;
+        for _ in 1..ATTEMPTS {
+            let unrest = watch.seen()?;
+            let commands = again(run, &output);
+            if counts.good() || commands.is_empty() || !unrest.is_restless() {
+                break;
+            }
+            writeln!(out, "the machine {unrest}: what failed is run again")?;
+            let mut rest = Counts::default();
+            output.clear();
+            for command in commands {
+                let words: Vec<&str> = command.iter().map(String::as_str).collect();
+                let (one, said) = self.counted(name, run, &words, out)?;
+                rest = rest.add(one);
+                output.push_str(&said);
+            }
+            counts = counts.but_now(rest);
+        }
+        Ok(counts)
+    }
+
+    /// Runs a command once.
+    fn counted(
+        &self,
+        name: &str,
+        run: Run,
+        command: &[&str],
+        out: &mut impl Write,
+    ) -> io::Result<(Counts, String)> {
+        let (status, output) = self.capture(name, command, COMMAND_LIMIT)?;
         // Silence is not success: a check that prints nothing has not been written yet.
         let spoke = run.count == Count::Exit || !output.trim().is_empty();
         let one = if status.success() && spoke {
@@ -113,13 +148,9 @@ impl Context<'_> {
             counted.add(one)
         };
         if !counts.good() {
-            writeln!(
-                out,
-                "\n--- {} ({status})\n{output}---",
-                run.command.join(" ")
-            )?;
+            writeln!(out, "\n--- {} ({status})\n{output}---", command.join(" "))?;
         }
-        Ok(counts)
+        Ok((counts, output))
     }
 
     fn deny(&self, name: &str, out: &mut impl Write) -> io::Result<(Counts, String)> {
@@ -202,6 +233,24 @@ impl Context<'_> {
     }
 }
 
+/// The commands that run once more what failed.
+fn again(run: Run, output: &str) -> Vec<Vec<String>> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    match run.again {
+        Again::Nothing => Vec::new(),
+        Again::All => vec![words(run.command)],
+        // The package is left out and the workspace is in: with other features everything would be built anew.
+        Again::FailedTests => report::failed_tests(output)
+            .into_iter()
+            .map(|target| {
+                let mut command: Vec<String> = words(run.command);
+                command.extend(target.split_whitespace().map(str::to_owned));
+                command
+            })
+            .collect(),
+    }
+}
+
 fn wait_at_most(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {
     let started = Instant::now();
     while started.elapsed() < limit {
@@ -228,7 +277,15 @@ mod tests {
         };
         let command: &'static [&'static str] = command.to_vec().leak();
         let counts = context
-            .command(name, Run { command, count }, &mut Vec::new())
+            .command(
+                name,
+                Run {
+                    command,
+                    count,
+                    again: Again::Nothing,
+                },
+                &mut Vec::new(),
+            )
             .unwrap();
         fs::remove_dir_all(&logs).unwrap();
         counts

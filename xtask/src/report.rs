@@ -31,6 +31,15 @@ impl Counts {
         }
     }
 
+    /// These checks, those that failed having been run once more: what failed again has failed, all others passed.
+    pub(crate) fn but_now(self, again: Self) -> Self {
+        Self {
+            passed: (self.passed + self.failed).saturating_sub(again.failed),
+            failed: again.failed,
+            skipped: self.skipped,
+        }
+    }
+
     /// A skipped check is one that nobody has seen pass.
     pub(crate) fn good(self) -> bool {
         self.failed == 0 && self.skipped == 0 && self.passed > 0
@@ -105,6 +114,19 @@ pub(crate) fn rust_tests(output: &str) -> Counts {
         .fold(Counts::default(), Counts::add)
 }
 
+/// The targets of test programs that failed, as cargo names them at its end: `--test guard` of "to rerun pass `-p standfast-address --test guard`".
+pub(crate) fn failed_tests(output: &str) -> Vec<String> {
+    let mut targets: Vec<String> = output
+        .lines()
+        .filter_map(|line| line.split_once("to rerun pass `"))
+        .filter_map(|(_, rest)| rest.strip_suffix('`')?.strip_prefix("-p ")?.split_once(' '))
+        .map(|(_, target)| target.to_owned())
+        .collect();
+    targets.sort();
+    targets.dedup();
+    targets
+}
+
 /// The last line of the form `3 passed, 0 failed, 0 skipped`, which our own programs end with.
 pub(crate) fn summary(output: &str) -> Option<Counts> {
     output.lines().rev().find_map(|line| {
@@ -157,6 +179,23 @@ mod tests {
             }
         );
         assert_eq!(rust_tests("nothing ran"), Counts::default());
+    }
+
+    #[test]
+    fn what_failed_is_named_once_and_counts_as_it_is_at_last() {
+        let output = "test a ... FAILED\n\
+            error: test failed, to rerun pass `-p standfast-address --test guard`\n\
+            error: test failed, to rerun pass `-p standfast-model --lib`\n\
+            error: 2 targets failed:\n    `-p standfast-address --test guard`\n    `-p standfast-model --lib`\n";
+        assert_eq!(failed_tests(output), ["--lib", "--test guard"]);
+        assert_eq!(failed_tests("test result: ok."), Vec::<String>::new());
+        let counts = |passed, failed| Counts {
+            passed,
+            failed,
+            skipped: 0,
+        };
+        assert_eq!(counts(700, 2).but_now(counts(11, 0)), counts(702, 0));
+        assert_eq!(counts(700, 2).but_now(counts(10, 1)), counts(701, 1));
     }
 
     #[test]

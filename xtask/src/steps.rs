@@ -16,6 +16,19 @@ pub(crate) enum Count {
 pub(crate) struct Run {
     pub(crate) command: &'static [&'static str],
     pub(crate) count: Count,
+    /// What of it is run again when it fails while the machine is restless.
+    pub(crate) again: Again,
+}
+
+/// What is run again when a command fails on a machine that stood still meanwhile: it starts real programs, and judges what they do in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Nothing: it does the same every time, or sees to it itself.
+    Nothing,
+    /// The whole command.
+    All,
+    /// The test programs that failed.
+    FailedTests,
 }
 
 /// What a step does.
@@ -40,6 +53,7 @@ const fn exit(command: &'static [&'static str]) -> Run {
     Run {
         command,
         count: Count::Exit,
+        again: Again::Nothing,
     }
 }
 
@@ -47,6 +61,7 @@ const fn own(command: &'static [&'static str]) -> Run {
     Run {
         command,
         count: Count::Summary,
+        again: Again::Nothing,
     }
 }
 
@@ -80,6 +95,7 @@ pub(crate) const STEPS: &[Step] = &[
         action: Action::Commands(&[Run {
             command: &["cargo", "test", "--locked", "--workspace", "--no-fail-fast"],
             count: Count::RustTests,
+            again: Again::FailedTests,
         }]),
     },
     Step {
@@ -139,7 +155,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "machines",
-        action: Action::Commands(&[own(&["target/release/standfast-machines", "--short"])]),
+        action: Action::Commands(&[Run {
+            command: &["target/release/standfast-machines", "--short"],
+            count: Count::Summary,
+            again: Again::All,
+        }]),
     },
     Step {
         name: "doc",

@@ -4,7 +4,7 @@
 
 mod machines;
 
-use machines::{Machine, cluster_with, runs_on, serve, serve_patiently};
+use machines::{Machine, cluster_with, runs_on, serve_patiently};
 use std::{collections::BTreeSet, fs, path::Path, thread, time::Duration};
 
 /// Each node's end of its certificate, as this machine sees it.
@@ -26,7 +26,7 @@ fn keys(seen_from: &Machine) -> Vec<String> {
 fn certificates_renew_themselves_and_no_heartbeat_is_lost() {
     let names = ["alpha", "beta", "gamma"];
     let machines = cluster_with("renew", &names, &["--certificate-life", "6"]);
-    serve(&machines);
+    serve_patiently(&machines);
     machines[0].wait_for("certificates that are known", |machine| {
         ends(machine).len() == 3
     });

@@ -9,7 +9,7 @@
 
 mod machines;
 
-use machines::{Machine, all_online, cluster, join, runs_on, serve};
+use machines::{Machine, all_online, cluster, join, runs_on, serve, serve_patiently};
 use std::{fs, process::Command, thread, time::Duration};
 
 /// A small file system on a folder, until it is dropped.
@@ -40,7 +40,7 @@ fn a_full_disk_is_said_and_stops_nothing() {
     join(&machines[0], &mut beta);
     machines.insert(0, beta);
     all_online(&machines);
-    serve(&machines);
+    serve_patiently(&machines);
 
     let ballast = machines[0].path("state/ballast");
     // As much as fits: the copy ends with an error when nothing more does.

@@ -126,16 +126,22 @@ fn a_stopped_process_loses_the_address_at_its_deadline_and_does_not_get_it_back(
             .iter()
             .any(|(_, live_for)| live_for.is_some())
     };
-    for round in 0..10 {
+    let (mut rounds, mut missed) = (0, 0);
+    while rounds < 10 {
         let mut child = again(&["ip", "netns", "exec", &lan.name(0)], SELF);
         let mut child = Stopped(child.stdout(Stdio::piped()).spawn().unwrap());
         let mut lines = BufReader::new(child.0.stdout.take().unwrap())
             .lines()
             .map(Result::unwrap);
         assert!(lines.any(|line| line.contains("holding")));
-        sleep(ms(20 + 7 * round));
-        assert!(open(), "held");
+        sleep(ms(20 + 7 * rounds));
         child.signal("-STOP");
+        if !open() {
+            // A machine that stood still took it away before.
+            missed += 1;
+            assert!(missed < 50, "never held");
+            continue;
+        }
         sleep(ms(LEASE_MS + 5));
         assert!(!open(), "closed by the kernel while the holder was stopped");
         sleep(ms(50));
@@ -149,6 +155,7 @@ fn a_stopped_process_loses_the_address_at_its_deadline_and_does_not_get_it_back(
             "the holder is told"
         );
         assert!(!open(), "reopened after a stall");
+        rounds += 1;
     }
 }
 

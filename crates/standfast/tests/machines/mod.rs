@@ -220,8 +220,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.kill();
-        // The keeper ends what is left when the lease is over; then its control group can go.
+        self.power_off();
         for root in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
             let folder = Path::new(root).join(&self.cgroup);
             let start = Instant::now();
@@ -296,12 +295,12 @@ pub(crate) fn all_online(machines: &[Machine]) {
 
 /// Puts a service in force that prefers the machines in this order, and waits until it runs on the first.
 pub(crate) fn serve(machines: &[Machine]) {
-    serve_with(machines, "lan");
+    serve_with(machines, "profile = \"lan\"");
 }
 
-/// The same with leases that a busy machine does not lose, for what is not about them.
+/// The same with leases that a machine does not lose that is busy or stands still for seconds, for what is not about them.
 pub(crate) fn serve_patiently(machines: &[Machine]) {
-    serve_with(machines, "wan");
+    serve_with(machines, "profile = \"wan\"\n[timing]\nlease_ms = 20000");
     // Until every node goes by the longer times.
     thread::sleep(Duration::from_secs(3));
     all_online(machines);
@@ -309,9 +308,9 @@ pub(crate) fn serve_patiently(machines: &[Machine]) {
     runs_on(first, &first.name);
 }
 
-fn serve_with(machines: &[Machine], profile: &str) {
+fn serve_with(machines: &[Machine], timing: &str) {
     let (first, _) = machines.split_first().expect("a node");
-    let mut text = format!("[cluster]\nname = \"demo\"\nprofile = \"{profile}\"\n");
+    let mut text = format!("[cluster]\nname = \"demo\"\n{timing}\n");
     for machine in machines {
         text.push_str(&format!(
             "[nodes.{}]\naddresses = [\"{}\"]\n",

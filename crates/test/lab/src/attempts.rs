@@ -8,7 +8,7 @@ use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::evidence;
 use crate::sys;
-use crate::unrest::Watch;
+use standfast_unrest::Watch;
 
 /// Runs `body`, which makes lab `number` of `enclosure`, until it is good or counts as it is. Prints what was wrong, and of a failure the logs, which
 /// are kept. Returns what came of it, and whether it was good.
@@ -22,11 +22,12 @@ pub fn run<T>(
     problems: impl Fn(&T) -> Vec<Problem>,
 ) -> Result<(Option<T>, bool)> {
     let failed = |error| LabError::system("print", error);
+    let watching = |error| LabError::system("watch the machine", error);
     let mut attempt = 1;
     loop {
-        let watch = Watch::start(&enclosure.folder)?;
+        let watch = Watch::start(&enclosure.folder).map_err(watching)?;
         let result = body();
-        let unrest = watch.seen()?;
+        let unrest = watch.seen().map_err(watching)?;
         drop(watch);
         let found = match &result {
             Ok(value) => problems(value),

@@ -9,7 +9,7 @@ use crate::error::LabError;
 use crate::fault::{Expected, Fault};
 use crate::measure::OwnerView;
 use crate::trial::Trial;
-use crate::unrest::Unrest;
+use standfast_unrest::Unrest;
 
 /// Recovery takes at most this long in one trial, with profile `lan`. The published medians are below 1.2 s.
 const MOVES_MS: f64 = 2500.0;

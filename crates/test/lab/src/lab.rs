@@ -230,9 +230,21 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Its folder can be removed then, for the next one of its number.
+        rustix::mount::unmount(view(&self.folder), rustix::mount::UnmountFlags::DETACH).ok();
+    }
+}
+
+/// Where the control groups of all hosts are seen.
+fn view(folder: &Path) -> PathBuf {
+    folder.join("cgroup")
+}
+
 /// Hosts see no control groups but their own. A fence agent on one host has to reach those of the others, as a power switch would.
 fn show_cgroups(cgroup: &Path, folder: &Path) -> Result<()> {
-    let view = folder.join("cgroup");
+    let view = view(folder);
     std::fs::create_dir_all(&view).map_err(|error| LabError::file("create", &view, error))?;
     rustix::mount::mount_bind(cgroup, &view)
         .map_err(|error| LabError::file("bind-mount on", &view, error.into()))

@@ -5,7 +5,7 @@
 //! * [`probe`] asks, [`measure`] judges: recovery time, failed requests, time with two owners.
 //! * [`fault`]: what can happen; [`load`]: busy cores. [`system`]: what it happens to; [`standfast_system`], and the baselines,
 //!   [`keepalived`] and [`pacemaker`]. [`pair`]: two nodes, whose arbiter is a real device.
-//! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good. [`unrest`]: whether the machine let it be. [`report`]: tables. [`usage`]: memory and processor time.
+//! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good, and whether the machine let it be. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
 //!   they must not lose, and what happens in the middle of them. [`fencing`]: real devices ([`bmc`]) that cut the power. [`evidence`]: what is kept of a failure. [`attempts`]: how these are
 //!   judged.
@@ -43,7 +43,6 @@ pub mod standfast_system;
 pub mod sys;
 pub mod system;
 pub mod trial;
-pub mod unrest;
 pub mod upgrade;
 pub mod upgrade_safety;
 pub mod upgrade_state;

@@ -199,7 +199,7 @@ fn spawn(
                     .map_err(|error| LabError::system("enter a network namespace", error))?;
             }
             // Without the privilege the measurement is less exact under load, and late ticks show it.
-            drop(sys::take_realtime_priority());
+            drop(standfast_unrest::take_realtime_priority());
             body()
         })
         .map_err(|error| LabError::system("start a probe thread", error))

@@ -12,10 +12,9 @@ use crate::load::Load;
 use crate::pacemaker::{Pacemaker, Variant};
 use crate::pair::Pair;
 use crate::standfast_system::Standfast;
-use crate::sys;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
-use crate::unrest::{Unrest, Watch};
+use standfast_unrest::{Unrest, Watch};
 
 /// How often healing is tried after a trial that was not run to its end.
 const HEALS: u32 = 5;
@@ -146,7 +145,7 @@ fn work(
     tell: &Sender<Outcome>,
 ) {
     // Faults must happen when they are said to happen, also while all cores are busy. What this thread starts does not inherit it.
-    sys::take_realtime_priority().ok();
+    standfast_unrest::take_realtime_priority().ok();
     for what in asked {
         let mut injector = Injector::new(load);
         if tell
@@ -188,9 +187,10 @@ fn one(
     patience: Patience,
 ) -> Outcome {
     let probe = system.lab().probe()?;
-    let watch = Watch::start(&system.lab().folder)?;
+    let watching = |error| LabError::system("watch the machine", error);
+    let watch = Watch::start(&system.lab().folder).map_err(watching)?;
     let result = trial::run(system, &probe, injector, what, patience);
-    let unrest = watch.seen()?;
+    let unrest = watch.seen().map_err(watching)?;
     drop(watch);
     Ok(match result {
         Ok(trial) => Ok(Trial { unrest, ..trial }),

@@ -1,8 +1,8 @@
-//! The few system calls that have no safe wrapper: raw packet sockets, real-time priority and a descriptor for signals.
+//! The few system calls that have no safe wrapper: raw packet sockets and a descriptor for signals.
 //! Not for anything that rustix or the standard library offers.
 #![allow(
     unsafe_code,
-    reason = "sockaddr_ll, sched_setscheduler and signalfd have no safe wrapper in our dependencies"
+    reason = "sockaddr_ll and signalfd have no safe wrapper in our dependencies"
 )]
 
 use std::io;
@@ -45,28 +45,6 @@ pub fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
     let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
     if bound == 0 {
         Ok(socket)
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-/// Gives the calling thread real-time priority (SCHED_FIFO, lowest level) that its child processes do not inherit, so that
-/// the measurement stays exact while all cores are busy.
-///
-/// # Errors
-/// When the caller may not: the measurement then goes on with ordinary priority.
-pub fn take_realtime_priority() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 1 };
-    // SAFETY: pid 0 is the calling thread; the parameters live across the call and are only read.
-    let set = unsafe {
-        libc::sched_setscheduler(
-            0,
-            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
-            &raw const parameters,
-        )
-    };
-    if set == 0 {
-        Ok(())
     } else {
         Err(io::Error::last_os_error())
     }

@@ -10,7 +10,7 @@ use crate::measure::{self, ClientView, OwnerView};
 use crate::probe::{Outcome, Probe};
 use crate::sys;
 use crate::system::{FenceSeen, System};
-use crate::unrest::Unrest;
+use standfast_unrest::Unrest;
 
 /// How long the service has to be answered without a failure before a fault is injected.
 const CALM: Duration = Duration::from_millis(1000);

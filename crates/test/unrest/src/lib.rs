@@ -1,5 +1,7 @@
-//! How calm the machine was under a trial: whether each processor ran what was due, how much of it went to others, and whether the disk wrote.
-//! A trial that went wrong on a machine that stood still says little about the system under test. Not for judging: that is `check`.
+//! How calm the machine was under a test: whether each processor ran what was due, how much of it went to others, and whether the disk wrote.
+//! What went wrong on a machine that stood still says little about the system under test. Not for judging: that is for whoever watches.
+
+mod priority;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,7 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{LabError, Result};
-use crate::sys;
+pub use priority::take_realtime_priority;
 
 /// How often each processor has something to do.
 const TICK: Duration = Duration::from_millis(5);
@@ -101,18 +102,17 @@ impl Watch {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(folder: &Path) -> Result<Self> {
+    pub fn start(folder: &Path) -> std::io::Result<Self> {
         let mut watch = Self {
             stop: Arc::default(),
             processors: Vec::new(),
             disk: Arc::default(),
             failed: Arc::default(),
-            began_ns: sys::now_ns(),
+            began_ns: now_ns(),
             began: stolen(),
             threads: Vec::new(),
         };
-        let all = sched_getaffinity(None)
-            .map_err(|error| LabError::system("ask for processors", error))?;
+        let all = sched_getaffinity(None)?;
         for number in (0..CpuSet::MAX_CPU).filter(|number| all.is_set(*number)) {
             let (stop, seen) = (Arc::clone(&watch.stop), Arc::<Lateness>::default());
             watch.processors.push(Arc::clone(&seen));
@@ -128,11 +128,10 @@ impl Watch {
         Ok(watch)
     }
 
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(body)
-            .map_err(|error| LabError::system("start a thread", error))?;
+            .spawn(body)?;
         self.threads.push(thread);
         Ok(())
     }
@@ -141,12 +140,12 @@ impl Watch {
     ///
     /// # Errors
     /// When the disk could not be written to.
-    pub fn seen(&self) -> Result<Unrest> {
+    pub fn seen(&self) -> std::io::Result<Unrest> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failed.as_ref() {
-            return Err(LabError::Unexpected(format!("write to disk: {error}")));
+            return Err(std::io::Error::other(format!("write to disk: {error}")));
         }
-        let took = sys::now_ns().saturating_sub(self.began_ns);
+        let took = now_ns().saturating_sub(self.began_ns);
         let longest = |all: &[Arc<Lateness>]| {
             let each = all.iter().map(|one| one.longest_ns.load(Ordering::Relaxed));
             each.max().unwrap_or_default()
@@ -193,6 +192,14 @@ fn part(of: u64, whole: u64) -> f64 {
     }
 }
 
+/// Nanoseconds of CLOCK_MONOTONIC, which does not count a machine that sleeps.
+fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
 /// Time of all processors since boot that others got, and all of it, in the kernel's ticks (proc_stat(5)).
 fn stolen() -> Option<(u64, u64)> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
@@ -208,13 +215,13 @@ fn processor(number: usize, stop: &AtomicBool, seen: &Lateness) {
     only.set(number);
     // Not pinned it watches some processor, and without the privilege it sees what any process does.
     sched_setaffinity(None, &only).ok();
-    sys::take_realtime_priority().ok();
+    take_realtime_priority().ok();
     let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
     let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
     while !stop.load(Ordering::Relaxed) {
-        let due = sys::now_ns().saturating_add(tick);
+        let due = now_ns().saturating_add(tick);
         std::thread::sleep(TICK);
-        let waited = sys::now_ns().saturating_sub(due);
+        let waited = now_ns().saturating_sub(due);
         if waited >= late {
             seen.add(waited);
         }
@@ -222,13 +229,13 @@ fn processor(number: usize, stop: &AtomicBool, seen: &Lateness) {
 }
 
 fn disk(file: &PathBuf, stop: &AtomicBool, seen: &Lateness) -> std::io::Result<()> {
-    sys::take_realtime_priority().ok();
+    take_realtime_priority().ok();
     while !stop.load(Ordering::Relaxed) {
-        let before = sys::now_ns();
+        let before = now_ns();
         let mut open = std::fs::File::create(file)?;
         open.write_all(b".")?;
         open.sync_all()?;
-        seen.add(sys::now_ns().saturating_sub(before));
+        seen.add(now_ns().saturating_sub(before));
         std::thread::sleep(WRITE);
     }
     std::fs::remove_file(file)
@@ -261,16 +268,14 @@ mod tests {
 
     #[test]
     fn a_watch_sees_writes_and_ends() {
-        let folder = std::env::temp_dir().join(format!("standfast-unrest-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let watch = Watch::start(&folder).expect("it starts");
+        let folder = tempfile::tempdir().expect("a folder");
+        let watch = Watch::start(folder.path()).expect("it starts");
         let mut seen = watch.seen().expect("it saw something");
         while seen.slowest_write_ms <= 0.0 {
             std::thread::sleep(TICK);
             seen = watch.seen().expect("it saw something");
         }
         drop(watch);
-        assert!(!folder.join("unrest").exists());
-        std::fs::remove_dir_all(&folder).expect("removed");
+        assert!(!folder.path().join("unrest").exists());
     }
 }
