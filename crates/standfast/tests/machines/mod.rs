@@ -300,7 +300,7 @@ pub(crate) fn serve(machines: &[Machine]) {
 
 /// The same with leases that a machine does not lose that is busy or stands still for seconds, for what is not about them.
 pub(crate) fn serve_patiently(machines: &[Machine]) {
-    serve_with(machines, "profile = \"wan\"\n[timing]\nlease_ms = 20000");
+    serve_with(machines, "profile = \"wan\"\n[timing]\nlease_ms = 10000");
     // Until every node goes by the longer times.
     thread::sleep(Duration::from_secs(3));
     all_online(machines);
