@@ -46,6 +46,12 @@ fn without_an_agent_each_command_says_so_in_its_own_way() {
 fn usage_files_and_mistakes_have_their_exit_codes() {
     assert_eq!(run(&[]).code, 2);
     assert_eq!(run(&["dance"]).code, 2);
+    let said = run(&["node", "standby", "alpha"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "standfast: `node standby` is here `standfast node drain alpha`\n"
+    );
     assert_eq!(run(&["status", "--watch=0"]).code, 2);
     assert_eq!(run(&["--help"]).code, 0);
     assert!(run(&["--version"]).out.starts_with("standfast "));
@@ -123,6 +129,7 @@ fn a_group_is_applied_looked_at_moved_drained_and_handed_over() {
     assert_eq!(said.code, 69, "nowhere to go: {said:?}");
     assert!(said.err.contains("it stays on alpha"), "{said:?}");
     node.ok(&["resource", "cleanup", "web"]);
+    orders(&node);
 
     assert!(
         node.ok(&["node", "drain", "alpha", "--force"])
@@ -188,6 +195,59 @@ fn refusals(node: &Node) {
     }
 }
 
+/// What operators order is done, is shown with who wants it, and ends.
+fn orders(node: &Node) {
+    let one = |node: &Node| Some(services(node)).filter(|found| found.len() == 1);
+    node.wait_for("one process", |node| one(node).is_some());
+    let before = one(node);
+    let said = node.ok(&["resource", "restart", "web", "--dry-run"]);
+    assert!(said.contains("site restarts on alpha"), "{said}");
+    let said = node.ok(&["resource", "restart", "site", "--wait", "60"]);
+    assert!(
+        said.contains("site was restarted: site runs on alpha after"),
+        "{said}"
+    );
+    node.wait_for("another process", |node| {
+        one(node).is_some_and(|now| Some(now) != before)
+    });
+
+    let said = node.ok(&["resource", "disable", "site", "--wait", "60"]);
+    assert!(said.contains("site is stopped"), "{said}");
+    node.wait_for("warning", |node| {
+        let said = node.ask(&["check"]);
+        said.code == 1 && said.out.contains("Degraded: site is disabled")
+    });
+    assert_eq!(services(node), [""; 0]);
+    let status = node.ok(&["status"]);
+    assert!(
+        status.contains("site is disabled by root@alpha since"),
+        "{status}"
+    );
+    assert_eq!(node.ask(&["resource", "disable", "site"]).code, 108);
+    assert_eq!(node.ask(&["resource", "restart", "site"]).code, 107);
+    node.ok(&["resource", "enable", "site", "--wait", "60"]);
+    node.wait_for("running group", Node::runs);
+
+    let keep = ["resource", "move", "site", "alpha", "--lifetime", "2d"];
+    node.ok(&[&keep[..], &["--wait", "60"]].concat());
+    let status = node.ok(&["status"]);
+    assert!(status.contains("site is kept on alpha until 2"), "{status}");
+    assert!(status.contains("as root@alpha ordered"), "{status}");
+    let document = node.ok(&["status", "--json"]);
+    assert!(document.contains("\"by\": \"root@alpha\""), "{document}");
+    node.ok(&["resource", "clear", "site"]);
+    assert!(!node.ok(&["status"]).contains("kept on"));
+    let said = node.ask(&["resource", "ban", "site"]);
+    assert_eq!(said.code, 107, "{said:?}");
+    assert!(
+        said.err.contains("no other node can run site now"),
+        "{said:?}"
+    );
+    assert_eq!(node.ask(&["resource", "move", "web", "alpha"]).code, 105);
+    let wrong = ["resource", "move", "site", "alpha", "--lifetime", "8"];
+    assert_eq!(node.ask(&wrong).code, 2);
+}
+
 /// Nothing of it happens.
 fn simulations(node: &Node) {
     let said = node.ok(&["simulate", "--fail", "alpha"]);
@@ -222,7 +282,7 @@ fn simulations(node: &Node) {
     );
     let said = node.ask(&["switchover", "site", "--to", "alpha", "--dry-run"]);
     assert_eq!(said.code, 108, "refused as in earnest: {said:?}");
-    assert!(node.runs(), "nothing was changed");
+    node.wait_for("group that runs on", Node::runs);
 }
 
 /// In a Pacemaker cluster; what is decided is compared with Pacemaker itself elsewhere.
@@ -283,7 +343,7 @@ fn hand_over(node: &mut Node) {
 }
 
 /// Found by its control group, which carries this test's own name.
-fn pid_of_service(node: &Node) -> Vec<String> {
+fn services(node: &Node) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let read = |name| fs::read(entry.path().join(name)).unwrap_or_default();
@@ -292,6 +352,11 @@ fn pid_of_service(node: &Node) -> Vec<String> {
             found.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
+    found
+}
+
+fn pid_of_service(node: &Node) -> Vec<String> {
+    let found = services(node);
     assert_eq!(found.len(), 1, "one service");
     found
 }

@@ -4,7 +4,7 @@
 use crate::{
     authority,
     configure::{self, By, New, configure},
-    fences,
+    fences, orders,
     outages::{self, note},
     removal, upgrading,
 };
@@ -68,6 +68,9 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
             operate(state, &mut entry, &command.change)
         }
+        Change::Order { group, order, by } => {
+            orders::apply(state, &mut entry, group, (order, by))?;
+        }
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }
@@ -120,6 +123,7 @@ fn operate(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
             by: by.clone(),
         };
         state.moves.insert(group.clone(), request);
+        orders::forget_kept(state, group);
         let target = to
             .as_ref()
             .map_or_else(|| "another node".to_owned(), ToString::to_string);
@@ -239,6 +243,7 @@ pub(crate) fn forget_removed_resources(state: &mut ClusterState) {
         .retain(|resource, _| known.contains(resource));
     let groups: BTreeSet<&GroupId> = state.config.groups.keys().collect();
     state.moves.retain(|group, _| groups.contains(group));
+    orders::forget_removed(state);
 }
 
 fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
@@ -268,6 +273,7 @@ fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
     for group in &decision.moves_done {
         state.moves.remove(group);
     }
+    orders::restarted(state, &decision.restarts_done);
     // An assigned node may start as soon as it has applied this, so it counts as a holder from now on.
     for assignment in state.plan.groups.values() {
         if let Some(node) = &assignment.node {
@@ -483,6 +489,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::Report { .. }
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
+        | Change::Order { .. }
         | Change::Drain { .. }
         | Change::Leave { .. }
         | Change::AskRestart { .. }

@@ -1,7 +1,7 @@
 //! What an operator asks for, as the command that it becomes: checked against the state, so that what is only tried
 //! (`simulating`) is refused for the same reasons.
 //!
-//! Not for configurations (`configuring`), fencing (`fences`) and members (`removal`).
+//! What orders are refused for is in `orders`. Not for configurations (`configuring`), fencing (`fences`) and members (`removal`).
 
 use crate::core::Core;
 use standfast_model::{
@@ -36,6 +36,14 @@ impl Core {
                 drained: *drained,
                 by: author.clone(),
             });
+        }
+        if let Request::Order {
+            group,
+            order,
+            author,
+        } = request
+        {
+            return self.order(group, (order, author));
         }
         let text = "this cannot be asked for in that way";
         Err(Self::refusal(RefusalKind::Invalid, text))

@@ -9,6 +9,7 @@ use standfast_model::{
     config::{ClusterConfig, Timing},
     effect::Level,
     id::{GroupId, MemberId, NodeId, ResourceId},
+    order::Restart,
     plan::{Assignment, Plan, PlanNumber},
     state::{ClusterState, NodeState},
     time::{Micros, Now},
@@ -77,6 +78,7 @@ pub(crate) fn facts<'a>(
         blocked: BTreeMap::new(),
         failures,
         moves,
+        orders: state.orders.clone(),
     }
 }
 
@@ -98,7 +100,10 @@ pub(crate) fn plan_from(
         .map(|(group, placement)| {
             let settings = config.groups.get(&group);
             let before = state.plan.groups.get(&group);
-            let stays = before.filter(|before| before.node == placement.node);
+            let orders = state.orders.get(&group);
+            let restart = orders.and_then(|orders| orders.restart.as_ref());
+            let whole = restart.is_some_and(|restart| restart.from.is_none());
+            let stays = before.filter(|before| before.node == placement.node && !whole);
             let since = stays.map_or(number, |before| before.since);
             let members = settings
                 .map(|settings| settings.members.clone())
@@ -106,6 +111,11 @@ pub(crate) fn plan_from(
             let given = |member: &ResourceId| match assigned(&state.plan, member) {
                 Some((owner, since)) if owner == placement.node.as_ref() => since,
                 Some(_) | None => number,
+            };
+            let anew = restart.map(|restart| from(&members, restart));
+            let given = |member: &ResourceId| match anew {
+                Some(anew) if anew.contains(member) => number,
+                Some(_) | None => given(member),
             };
             let member_since = members
                 .iter()
@@ -125,6 +135,22 @@ pub(crate) fn plan_from(
         })
         .collect();
     Plan { number, groups }
+}
+
+/// The members that a restart is about: a member and all that start after it, or all.
+fn from<'m>(members: &'m [ResourceId], restart: &Restart) -> &'m [ResourceId] {
+    let first = restart.from.as_ref();
+    let position = first.and_then(|first| members.iter().position(|member| member == first));
+    members.get(position.unwrap_or(0)..).unwrap_or_default()
+}
+
+/// Restarts that operators have asked for, and that the next decision takes up.
+pub(crate) fn restarts(state: &ClusterState) -> Vec<GroupId> {
+    let orders = state.orders.iter();
+    orders
+        .filter(|(_, orders)| orders.restart.is_some())
+        .map(|(group, _)| group.clone())
+        .collect()
 }
 
 /// Whether executing one plan differs from executing the other.
@@ -173,6 +199,7 @@ impl Core {
         if beat {
             self.promote_learners(now);
             self.forget_failures(now);
+            self.end_orders(now);
             self.hand_over_leadership(now);
             self.raise_feature_level(now);
             self.tend_fences(now);
@@ -215,7 +242,9 @@ impl Core {
         let plan = plan_from(&self.state, &config, place(&facts), self.consensus.term());
         let observed = self.observe(&online);
         let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
-        let changed = differs(&self.state.plan, &plan) || !moves_done.is_empty();
+        let restarts_done = restarts(&self.state);
+        let asked = !moves_done.is_empty() || !restarts_done.is_empty();
+        let changed = differs(&self.state.plan, &plan) || asked;
         if expired.is_empty() && returned.is_empty() && !changed && observed.is_none() {
             if let Some(lead) = &mut self.lead {
                 lead.decided_at = Some(self.state.applied);
@@ -230,6 +259,7 @@ impl Core {
             silent_ms,
             returned: returned.into_iter().collect(),
             moves_done,
+            restarts_done,
             observed: observed.map(|observed| observed.places),
             plan,
             text,

@@ -62,6 +62,8 @@ pub(crate) struct Lead {
     pub(crate) raised: u32,
     /// Reports on their way through the log: node, incarnation, version.
     pub(crate) reporting: BTreeMap<NodeId, (Incarnation, u64)>,
+    /// The order whose time this leader has said last to be over, and when.
+    pub(crate) order_ended: Option<(u64, Now)>,
     pub(crate) failures_since: BTreeMap<(ResourceId, NodeId), (u32, Now)>,
     pub(crate) last_change: Now,
     /// Something has changed that a decision may depend on.
@@ -153,6 +155,7 @@ impl Lead {
             newcomer: None,
             raised: 0,
             reporting: BTreeMap::new(),
+            order_ended: None,
             failures_since: BTreeMap::new(),
             last_change: now,
             look: true,

@@ -35,6 +35,7 @@ mod local;
 mod lost;
 mod newcomers;
 mod observing;
+mod orders;
 mod outages;
 mod pair_ending;
 mod pair_fencing;

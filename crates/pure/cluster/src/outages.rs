@@ -17,6 +17,15 @@ pub(crate) fn note(state: &mut ClusterState, entry: &mut Entry, change: &Change)
     state.service.retain(|group, _| groups.contains_key(group));
     let groups: Vec<GroupId> = groups.keys().cloned().collect();
     for group in groups {
+        let orders = state.orders.get(&group);
+        if orders.is_some_and(|orders| orders.disabled.is_some()) {
+            // By intention: no outage begins, and none goes on.
+            if let Some(service) = state.service.get_mut(&group) {
+                service.on = None;
+                service.open = None;
+            }
+            continue;
+        }
         let now = served_by(state, &group);
         let before = state.service.get(&group).and_then(|s| s.on.clone());
         let interrupted = entry.lapsed.is_some() && is_from(change, before.as_ref());
@@ -90,6 +99,7 @@ fn begin(
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
         | Change::Drain { .. }
+        | Change::Order { .. }
         | Change::Leave { .. }
         | Change::AskRestart { .. }
         | Change::RaiseLevel { .. }
@@ -128,6 +138,7 @@ fn decided(
         return (Cause::Failover, silent);
     }
     let wanted = decision.moves_done.contains(group)
+        || decision.restarts_done.contains(group)
         || state
             .nodes
             .get(from)

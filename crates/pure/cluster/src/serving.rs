@@ -103,6 +103,7 @@ impl Core {
             | Request::Draft { .. }
             | Request::Switchover { .. }
             | Request::Drain { .. }
+            | Request::Order { .. }
             | Request::Cleanup { .. }
             | Request::PlainRestart
             | Request::Restart { .. }
@@ -281,9 +282,9 @@ impl Core {
             request @ (Request::Apply { .. } | Request::Draft { .. }) => {
                 self.config_change(request)?
             }
-            request @ (Request::Switchover { .. } | Request::Drain { .. }) => {
-                self.asked(&request)?
-            }
+            request @ (Request::Switchover { .. }
+            | Request::Drain { .. }
+            | Request::Order { .. }) => self.asked(&request)?,
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
             Request::Restart { author } => self.restart_grant(now, origin, author),
             Request::Keys {

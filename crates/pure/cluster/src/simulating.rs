@@ -10,12 +10,13 @@ mod timeline;
 use crate::{
     apply::apply,
     core::Core,
-    deciding::{facts, plan_from},
+    deciding::{facts, plan_from, restarts},
 };
 use standfast_model::{
     command::{Change, Command, Decision},
     config::ClusterConfig,
-    id::{NodeId, ResourceId},
+    id::{GroupId, NodeId, ResourceId},
+    order::Order,
     plan::{Assignment, INFINITY, Plan},
     request::{Refusal, RefusalKind, Request, Response},
     simulation::{Imagined, MOST_IMAGINED, Simulation, Stage},
@@ -122,6 +123,7 @@ impl World<'_> {
                 .map(|node| (node.clone(), String::new()))
                 .collect(),
             moves_done: before.moves.keys().cloned().collect(),
+            restarts_done: restarts(&before),
             plan: Some(plan),
             ..Decision::default()
         };
@@ -340,5 +342,22 @@ fn asked(request: &Request) -> String {
         let verb = if *drained { "drained" } else { "resumed" };
         return format!("{node} is {verb}");
     }
+    if let Request::Order { group, order, .. } = request {
+        return ordered(group, order);
+    }
     String::from("what was asked for is done")
+}
+
+fn ordered(group: &GroupId, order: &Order) -> String {
+    match order {
+        Order::Disable => format!("{group} is disabled"),
+        Order::Enable => format!("{group} is enabled"),
+        Order::Restart { from: None } => format!("{group} is restarted"),
+        Order::Restart { from: Some(member) } => format!("{group} is restarted from {member} on"),
+        Order::Keep { node, .. } => format!("{group} is kept on {node}"),
+        Order::Ban { node, .. } => format!("{group} is kept away from {node}"),
+        Order::Clear { .. } | Order::Over { .. } => {
+            format!("what operators asked for {group} is taken back")
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     config::ClusterConfig,
     fence_act::FenceResult,
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    order::Order,
     plan::Plan,
     state::{Member, NodeReport},
     time::Micros,
@@ -84,6 +85,15 @@ pub enum Change {
         /// Where to.
         to: Option<NodeId>,
         /// Who asks.
+        by: String,
+    },
+    /// An operator orders something for a group that holds until it is over, or the time of such an order is over.
+    Order {
+        /// Which.
+        group: GroupId,
+        /// What.
+        order: Order,
+        /// Who; empty when it is the cluster's own doing.
         by: String,
     },
     /// An operator drains a node or lets it work again.
@@ -242,6 +252,7 @@ impl Change {
             Self::Draft { .. } | Self::SetKeys { .. } => 2,
             Self::ReplaceAuthority { .. }
             | Self::Act { .. }
+            | Self::Order { .. }
             | Self::Fence { .. }
             | Self::FenceOrder { .. }
             | Self::FenceResult { .. }
@@ -285,6 +296,9 @@ pub struct Decision {
     /// Switchovers that this decision has considered: they are over, fulfilled or not.
     #[serde(default)]
     pub moves_done: Vec<GroupId>,
+    /// Restarts that were asked for: this decision has considered them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts_done: Vec<GroupId>,
     /// Where each group would be, if that changes while the cluster only observes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<BTreeMap<GroupId, Option<NodeId>>>,

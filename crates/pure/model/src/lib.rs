@@ -22,6 +22,7 @@ pub mod guards;
 pub mod history;
 pub mod id;
 pub mod message;
+pub mod order;
 pub mod outage;
 pub mod pair;
 pub mod plan;
@@ -39,5 +40,5 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal; resource agents |
+/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal; resource agents; orders for groups |
 pub const FEATURE_LEVEL: u32 = 3;

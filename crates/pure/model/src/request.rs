@@ -6,6 +6,7 @@ use crate::{
     config::ClusterConfig,
     fence_act::FenceResult,
     id::{GroupId, MemberId, NodeId},
+    order::Order,
     pair::{PairOrder, PairView},
     plan::Action,
     query::{Answer, Query},
@@ -76,6 +77,15 @@ pub enum Request {
         group: GroupId,
         /// Where to; none means the best other node.
         to: Option<NodeId>,
+        /// Who.
+        author: String,
+    },
+    /// Order something for a group.
+    Order {
+        /// Which.
+        group: GroupId,
+        /// What.
+        order: Order,
         /// Who.
         author: String,
     },

@@ -8,6 +8,7 @@ use crate::{
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
+    order::Orders,
     outage::Service,
     plan::{Plan, PlanNumber},
     time::Micros,
@@ -76,6 +77,9 @@ pub struct ClusterState {
     pub failures: BTreeMap<ResourceId, BTreeMap<NodeId, FailureRecord>>,
     /// Switchovers asked for and not yet planned.
     pub moves: BTreeMap<GroupId, MoveRequest>,
+    /// What operators have ordered for groups, as long as it holds. A group without orders is not here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub orders: BTreeMap<GroupId, Orders>,
     /// Agents that announced a restart: their leases run on for a while without renewal.
     pub restart_grants: BTreeMap<NodeId, RestartGrant>,
     /// How each group has been served, measured.

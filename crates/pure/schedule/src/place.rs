@@ -3,9 +3,10 @@
 //! The order of the rules, for one group:
 //! 1. A group whose stop failed is pinned to where it may still run. Nothing else is looked at.
 //! 2. A group in maintenance stays where it is while that node is heard, and is started nowhere.
-//! 3. Exclusions (minus infinity): unheard, witness, drained, too many failures, client network sick.
-//! 4. A requested move to a node that is not excluded; it beats stickiness and preference.
-//! 5. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
+//! 3. A group that an operator has disabled runs nowhere.
+//! 4. Exclusions (minus infinity): unheard, witness, drained, banned, too many failures, client network sick.
+//! 5. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
+//! 6. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
 //!
 //! Groups are placed by priority, then by name.
 
@@ -13,6 +14,7 @@ use crate::score::add;
 use standfast_model::{
     config::{ClusterConfig, GroupConfig},
     id::{GroupId, NodeId, ResourceId},
+    order::Orders,
     plan::{INFINITY, Reason},
 };
 use std::{
@@ -35,6 +37,8 @@ pub struct Facts<'a> {
     pub failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
     /// Switchovers that operators asked for; none means anywhere else.
     pub moves: BTreeMap<GroupId, Option<NodeId>>,
+    /// What operators have ordered for groups.
+    pub orders: BTreeMap<GroupId, Orders>,
 }
 
 /// What is known of a node.
@@ -99,11 +103,18 @@ fn place_group(
     if facts.config.maintenance || group.maintenance {
         return place_in_maintenance(facts, id);
     }
+    let orders = facts.orders.get(id);
+    if let Some(disabled) = orders.and_then(|orders| orders.disabled.as_ref()) {
+        return decided(None, 0, format!("{} disabled it", disabled.by));
+    }
 
     let mut candidates: Vec<Candidate> = all_nodes(facts)
         .into_iter()
         .map(|node| Candidate::new(facts, group, node))
         .collect();
+    if let Some(orders) = orders {
+        candidates.iter_mut().for_each(|c| c.obey(orders));
+    }
     exclude_sick_networks(facts, group, &mut candidates);
     let mut about_group = Vec::new();
     let moving = apply_move(facts, id, &mut candidates, &mut about_group);
@@ -164,6 +175,19 @@ impl<'a> Candidate<'a> {
             candidate.exclude_failures(facts, member);
         }
         candidate
+    }
+
+    /// What operators have ordered about this node.
+    fn obey(&mut self, orders: &Orders) {
+        for wish in orders.wishes.iter().filter(|wish| wish.node == *self.node) {
+            let by = &wish.given.by;
+            if wish.ban {
+                self.exclude(format!("{by} keeps it away from {}", self.node));
+            } else {
+                self.target = true;
+                self.reason(INFINITY, format!("{by} keeps it on {}", self.node));
+            }
+        }
     }
 
     fn exclude_failures(&mut self, facts: &Facts<'_>, member: &ResourceId) {

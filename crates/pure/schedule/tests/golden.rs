@@ -6,7 +6,7 @@
 //! Lines of a scenario: `node NAME online|offline [drained] [witness]`, `unknown-node NAME`,
 //! `group NAME [priority=N] [stickiness=N] [prefer=NODE:N,…] [members=A,B] [maintenance]`,
 //! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`,
-//! `move GROUP NODE|*`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
+//! `move GROUP NODE|*`, `disabled GROUP`, `keep GROUP NODE`, `ban GROUP NODE`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -20,6 +20,7 @@ use standfast_model::{
         VipConfig,
     },
     id::{GroupId, NodeId, ResourceId},
+    order::{Given, Orders, Wish},
     plan::{ActionKind, Assignment, INFINITY, Plan, PlanNumber},
 };
 use standfast_schedule::{Facts, NodeFacts, Placement, actions, place};
@@ -35,6 +36,7 @@ struct Scenario {
     blocked: BTreeMap<GroupId, (NodeId, String)>,
     failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
     moves: BTreeMap<GroupId, Option<NodeId>>,
+    orders: BTreeMap<GroupId, Orders>,
 }
 
 #[test]
@@ -106,6 +108,19 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
             let to = (node != "*").then(|| NodeId::from(node));
             s.moves.insert(group.into(), to);
         }
+        ["disabled", group] => {
+            let orders = s.orders.entry(group.into()).or_default();
+            orders.disabled = Some(operator());
+        }
+        [kind @ ("keep" | "ban"), group, node] => {
+            let wish = Wish {
+                node: node.into(),
+                ban: kind == "ban",
+                given: operator(),
+                until_ms: None,
+            };
+            s.orders.entry(group.into()).or_default().wishes.push(wish);
+        }
         ["interface", node, resource, name] => {
             let node = s.nodes.entry(node.into()).or_default();
             node.interfaces.insert(resource.into(), name.into());
@@ -116,6 +131,13 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         }
         ["maintenance"] => s.config.maintenance = true,
         _ => panic!("what is {words:?}?"),
+    }
+}
+
+fn operator() -> Given {
+    Given {
+        by: String::from("root@alpha"),
+        ..Given::default()
     }
 }
 
@@ -161,6 +183,7 @@ fn outcome(s: &Scenario) -> String {
         blocked: s.blocked.clone(),
         failures: s.failures.clone(),
         moves: s.moves.clone(),
+        orders: s.orders.clone(),
     });
     let mut text = String::new();
     for (group, placement) in &placements {

@@ -30,6 +30,11 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
             reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::Order { group, order, .. } => Request::Order {
+            group,
+            order,
+            author,
+        },
         Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
         Request::AskRestart { node, .. } => Request::AskRestart { node, author },
         Request::Drain { node, drained, .. } => Request::Drain {

@@ -6,6 +6,7 @@ use super::{
     fence::FenceArgs,
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
     pair_args::{InitPairArgs, PairCommand},
+    resource_args::ResourceCommand,
     simulate_args::SimulateArgs,
 };
 use clap::{Args, Parser, Subcommand};
@@ -101,7 +102,7 @@ pub enum Command {
     },
     /// Check the cluster as a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     Check(CheckArgs),
-    /// Things to do with resources
+    /// Move, stop, restart a group; keep it on a node or away from one; forget its failures
     Resource {
         /// What to do.
         #[command(subcommand)]
@@ -369,24 +370,6 @@ pub struct LogsArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Print JSON (standfast/status/1); the exit code is the plugin's
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `resource`
-#[derive(Debug, Subcommand)]
-pub enum ResourceCommand {
-    /// Forget the failures of a group, so that it may run where it failed
-    Cleanup(CleanupArgs),
-}
-
-/// `resource cleanup`
-#[derive(Debug, Args)]
-pub struct CleanupArgs {
-    /// The group, or one of its resources
-    #[arg(value_name = "GROUP")]
-    pub group: String,
-    /// Print JSON (standfast/cleanup/1)
     #[arg(long)]
     pub json: bool,
 }

@@ -26,10 +26,13 @@ mod member_args;
 mod membership;
 mod nodes;
 mod operate;
+mod other_names;
 mod pages;
 mod pair;
 mod pair_args;
 mod report;
+mod resource;
+mod resource_args;
 mod set_up;
 mod simulate;
 mod simulate_args;
@@ -39,12 +42,13 @@ mod wait;
 pub use args::{
     AgentArgs, ApplyArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, DrainArgs, ExplainArgs,
     HistoryArgs, ImportCommand, ImportPacemakerArgs, InitArgs, JoinArgs, KeeperArgs, LogsArgs,
-    NodeCommand, PagesArgs, PlanArgs, ReportArgs, ResourceCommand, ResumeArgs, StatusArgs,
-    SwitchoverArgs, UpgradeArgs,
+    NodeCommand, PagesArgs, PlanArgs, ReportArgs, ResumeArgs, StatusArgs, SwitchoverArgs,
+    UpgradeArgs,
 };
 
 pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
 pub use member_args::CertCommand;
+pub use resource_args::ResourceCommand;
 pub use simulate_args::SimulateArgs;
 
 pub(crate) use archive::Head;
@@ -60,9 +64,14 @@ use std::{
 
 /// Runs the program with these arguments, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match defaults::parse(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match defaults::parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => {
+            let known = error.use_stderr().then(|| other_names::answer(&arguments));
+            if let Some(text) = known.flatten() {
+                return finish(Err(Failure::usage(text)));
+            }
             // Help and version go to the standard output with 0, mistakes to the other one with 2.
             error.print().ok();
             return if error.use_stderr() {
@@ -124,9 +133,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
             NodeCommand::Drain(args) => operate::drain(socket, args),
             NodeCommand::Resume(args) => operate::resume(socket, args),
         },
-        Command::Resource { command } => match command {
-            ResourceCommand::Cleanup(args) => operate::cleanup(socket, args),
-        },
+        Command::Resource { command } => resource::dispatch(socket, command),
         Command::Fence(args) => fence::dispatch(socket, args),
         Command::Pair { command } => pair::dispatch(socket, command),
         Command::Cert { command } => match command {

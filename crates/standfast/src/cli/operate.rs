@@ -2,9 +2,9 @@
 
 use super::{
     DrainArgs, ResumeArgs, SwitchoverArgs,
-    args::CleanupArgs,
     ask::{look_at_state, no_such},
     exit, print,
+    resource_args::CleanupArgs,
     simulate::dry_run,
     wait::until,
 };
@@ -22,7 +22,7 @@ use std::{
 };
 
 /// A decision that leaves everything as it is shows itself within this time.
-const DECIDED: Duration = Duration::from_secs(2);
+pub(super) const DECIDED: Duration = Duration::from_secs(2);
 
 /// What a command reports when it has taken effect.
 #[derive(Serialize)]
@@ -48,6 +48,16 @@ impl<'d> Done<'d> {
             index,
             took_ms: millis(start),
         }
+    }
+
+    /// It took until now, and runs there.
+    pub(super) fn end(&mut self, start: Instant, node: Option<&NodeId>) {
+        self.took_ms = millis(start);
+        self.node = node.map(ToString::to_string);
+    }
+
+    pub(super) const fn took_ms(&self) -> u64 {
+        self.took_ms
     }
 
     pub(super) fn print(&self, json: bool, text: &str) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 mod authority;
 mod metrics;
+mod orders;
 mod pair;
 mod takeover;
 

@@ -3,11 +3,12 @@
 use super::{
     health::other_homes,
     history::decision,
-    summary::{GroupLine, ResourceLine},
+    summary::{GroupLine, ResourceLine, WishLine},
 };
 use standfast_model::{
     config::ResourceKind,
     id::{GroupId, NodeId, ResourceId},
+    order::Wish,
     plan::{Assignment, INFINITY},
     request::View,
     state::{InstanceReport, Phase},
@@ -46,6 +47,9 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
     let rto = view.predicted_rto.get(id);
     let decided = assignment.and_then(|a| decision(view, a.since));
     let members = config.map(|g| g.members.as_slice()).unwrap_or_default();
+    let orders = state.orders.get(id);
+    let disabled = orders.and_then(|orders| orders.disabled.as_ref());
+    let wishes = orders.iter().flat_map(|orders| &orders.wishes);
     GroupLine {
         name: id.to_string(),
         running,
@@ -54,6 +58,8 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
             .map(ToString::to_string),
         problem: (!running).then(|| problem(view, assignment)),
         maintenance,
+        disabled_by: disabled.map(|given| given.by.clone()),
+        wishes: wishes.map(wish_line).collect(),
         since_ms: decided.map(|e| e.wall_ms),
         predicted_rto_ms: rto.map(|p| p.node_lost.as_millis_ceil()),
         predicted_rto_leader_lost_ms: rto.map(|p| p.node_and_leader_lost.as_millis_ceil()),
@@ -62,6 +68,15 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
             .iter()
             .flat_map(|member| resource_lines(view, assignment, member))
             .collect(),
+    }
+}
+
+fn wish_line(wish: &Wish) -> WishLine {
+    WishLine {
+        node: wish.node.to_string(),
+        ban: wish.ban,
+        by: wish.given.by.clone(),
+        until_ms: wish.until_ms,
     }
 }
 

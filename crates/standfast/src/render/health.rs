@@ -43,7 +43,7 @@ fn judge_services(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Hea
     }
     let down: Vec<&GroupLine> = groups
         .iter()
-        .filter(|group| !group.running && !group.maintenance)
+        .filter(|group| !group.running && !group.maintenance && group.disabled_by.is_none())
         .collect();
     if !down.is_empty() {
         return (Health::Outage, outage(&down, groups.len()));
@@ -214,6 +214,8 @@ fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String
             }
         }
     }
+    let disabled = groups.iter().filter(|group| group.disabled_by.is_some());
+    problems.extend(disabled.map(|group| format!("{} is disabled", group.name)));
     if view.state.config.observes() {
         // Said before everything else already.
     } else if view.state.config.maintenance {
@@ -300,7 +302,10 @@ pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
             let interface = report.interfaces.get(member);
             interface.is_some_and(|i| report.sick_interfaces.contains_key(i))
         });
-        known.online && !known.drained && !failed && !sick
+        let orders = state.orders.get(group);
+        let mut wishes = orders.iter().flat_map(|orders| &orders.wishes);
+        let banned = wishes.any(|wish| wish.ban && wish.node == *node);
+        known.online && !known.drained && !failed && !sick && !banned
     };
     let nodes = state.config.nodes.iter();
     nodes

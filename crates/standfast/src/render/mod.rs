@@ -52,7 +52,7 @@ pub use status::status;
 pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};
 pub use style::Style;
 pub(crate) use style::Tone;
-pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status};
+pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status, WishLine};
 pub(crate) use table::Cell;
 pub(crate) use text::count;
 pub(crate) use text::utc;

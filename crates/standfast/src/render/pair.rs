@@ -12,7 +12,7 @@ pub(crate) fn judge(
 ) -> (Health, String) {
     let down: Vec<String> = groups
         .iter()
-        .filter(|group| !group.running && !group.maintenance)
+        .filter(|group| !group.running && !group.maintenance && group.disabled_by.is_none())
         .map(|group| {
             let why = group.problem.as_deref().unwrap_or("nobody knows why");
             format!("{} is not running, because {why}", group.name)

@@ -169,7 +169,7 @@ fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> 
         "active" => Tone::Good,
         "starting" | "stopping" => Tone::Doubtful,
         "inactive" if !status.quorum => Tone::Plain,
-        "inactive" if group.maintenance => Tone::Doubtful,
+        "inactive" if group.maintenance || group.disabled_by.is_some() => Tone::Doubtful,
         _ => Tone::Bad,
     };
     let of_group = |text: String| if first { text } else { String::new() };

@@ -122,6 +122,12 @@ pub struct GroupLine {
     pub problem: Option<String>,
     /// It is in maintenance, by itself or with the cluster.
     pub maintenance: bool,
+    /// The operator who disabled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_by: Option<String>,
+    /// Nodes that operators keep it on or away from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wishes: Vec<WishLine>,
     /// Since when it belongs there: wall clock in milliseconds since 1970, when the journal still knows.
     pub since_ms: Option<u64>,
     /// Predicted RTO when its node is lost.
@@ -132,6 +138,19 @@ pub struct GroupLine {
     pub other_homes: usize,
     /// Its resources in start order; one line for each node that has something of it.
     pub resources: Vec<ResourceLine>,
+}
+
+/// A node that an operator keeps a group on, or away from.
+#[derive(Clone, Debug, Serialize)]
+pub struct WishLine {
+    /// The node.
+    pub node: String,
+    /// Away from it.
+    pub ban: bool,
+    /// Who wants it.
+    pub by: String,
+    /// Until when, milliseconds since 1970; none means until it is cleared.
+    pub until_ms: Option<u64>,
 }
 
 /// One resource on one node.

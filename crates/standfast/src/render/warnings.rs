@@ -23,6 +23,7 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
     holders(view, &mut warnings);
     failures(view, &mut warnings);
     moves(view, &mut warnings);
+    orders(view, &mut warnings);
     maintenance(view, &mut warnings);
     warnings.extend(authority::sentence(view));
     for node in nodes {
@@ -123,6 +124,39 @@ fn moves(view: &View, warnings: &mut Vec<String>) {
         warnings.push(format!(
             "{group} is to move to {to}, as {by} asked; not decided yet"
         ));
+    }
+}
+
+/// What operators have ordered and what still holds: who, since when, until when, and what ends it.
+fn orders(view: &View, warnings: &mut Vec<String>) {
+    for (group, orders) in &view.state.orders {
+        if let Some(given) = &orders.disabled {
+            let (by, since) = (&given.by, utc(given.wall_ms));
+            warnings.push(format!(
+                "{group} is disabled by {by} since {since}; `standfast resource enable {group}` starts it"
+            ));
+        }
+        if let Some(restart) = &orders.restart {
+            let by = &restart.given.by;
+            warnings.push(format!(
+                "{group} is to be restarted, as {by} asked; not decided yet"
+            ));
+        }
+        for wish in &orders.wishes {
+            let kept = if wish.ban {
+                "kept away from"
+            } else {
+                "kept on"
+            };
+            let until = wish.until_ms.map_or_else(
+                || String::from("until that is cleared"),
+                |until| format!("until {}", utc(until)),
+            );
+            let (node, by) = (&wish.node, &wish.given.by);
+            warnings.push(format!(
+                "{group} is {kept} {node} {until}, as {by} ordered; `standfast resource clear {group}` ends that"
+            ));
+        }
     }
 }
 

@@ -53,6 +53,15 @@ fn running(out: &mut Exposition, status: &Status) {
     for group in &status.groups {
         out.flag(name, &of(group), group.maintenance);
     }
+    let name = "standfast_group_disabled";
+    out.family(
+        name,
+        Kind::Gauge,
+        "Whether an operator has disabled a group.",
+    );
+    for group in &status.groups {
+        out.flag(name, &of(group), group.disabled_by.is_some());
+    }
     let name = "standfast_group_other_homes";
     out.family(
         name,
