@@ -16,6 +16,7 @@ use standfast_model::{
     event::Restored,
     id::{Incarnation, MemberId, NodeId},
     message::{Acknowledged, Body, MemoryAnswer, MemoryQuery, Message, Rejoin},
+    planted::Planted,
     state::Member,
     time::Now,
 };
@@ -71,9 +72,11 @@ impl Core {
     /// that sends it has given it this one since it asked. Within a pair a copy is taken over, which has no vote.
     pub(crate) fn takes_number(&self, from: &NodeId, term: u64, number: MemberId) -> bool {
         let vouched = |(leader, of): &(NodeId, u64)| leader == from && *of == term;
+        let vouched = self.returning.vouched.as_ref().is_some_and(vouched);
+        let new = vouched && number > self.returning.spent;
         matches!(self.voter.standing, Standing::Lost(_))
-            && number > self.member.max(self.returning.spent)
-            && (self.paired.is_some() || self.returning.vouched.as_ref().is_some_and(vouched))
+            && number > self.member
+            && (new || self.paired.is_some() || self.planted(Planted::NumberTwice))
     }
 
     /// Starts again as a new member with an empty log. What stays: the promise, and the caps.

@@ -32,6 +32,8 @@ pub enum Planted {
     DriftIgnored,
     /// A lost or rolled-back disk goes on as the same voter.
     LostDiskVotes,
+    /// After a lost disk any number is taken, also one that another run has used.
+    NumberTwice,
     /// Removing a member ends its leases.
     RemovalEndsLease,
     /// After a lapse a lease is asked for although the stop is not confirmed.
@@ -76,7 +78,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -91,6 +93,7 @@ impl Planted {
         Self::GuardReopened,
         Self::DriftIgnored,
         Self::LostDiskVotes,
+        Self::NumberTwice,
         Self::RemovalEndsLease,
         Self::LapsedAsksAgain,
         Self::FailedStopIsStop,
@@ -141,6 +144,7 @@ impl Planted {
             Self::GuardReopened => "guard-reopened",
             Self::DriftIgnored => "drift-ignored",
             Self::LostDiskVotes => "lost-disk-votes",
+            Self::NumberTwice => "number-twice",
             Self::RemovalEndsLease => "removal-ends-lease",
             Self::LapsedAsksAgain => "lapsed-asks-again",
             Self::FailedStopIsStop => "failed-stop-is-stop",

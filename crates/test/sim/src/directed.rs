@@ -43,7 +43,9 @@ const fn families(planted: Planted) -> &'static [Family] {
         ],
         Planted::GuardReopened => &[Family::Pause],
         Planted::Pair(_) => &[],
-        Planted::LostDiskVotes | Planted::RemovalEndsLease => &[Family::DiskGone],
+        Planted::LostDiskVotes | Planted::NumberTwice | Planted::RemovalEndsLease => {
+            &[Family::DiskGone]
+        }
         Planted::FailedFenceReleases => &[Family::Driver, Family::Operator],
         Planted::FenceNeverVoid | Planted::EverybodyFences => &[Family::Operator],
         Planted::FencedThoughBack

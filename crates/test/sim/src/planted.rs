@@ -42,6 +42,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
             &[4, 1, 2]
         }
         Planted::VoteBeforeDisk | Planted::LostDiskVotes => &[3],
+        Planted::NumberTwice => &[7, 3],
         Planted::OldGeneration => &[5, 2, 1],
         Planted::LapsedAsksAgain => &[4, 5, 2, 1],
         Planted::ObserverActs => &[16],

@@ -49,6 +49,7 @@ pub(crate) fn sequence(
         Planted::VoteAfterStart => scene.voters_forget_by_dying(),
         Planted::PromiseBeforeDisk => scene.longer_promise_on_slow_disks(),
         Planted::LostDiskVotes => scene.one_of_two_forgets(),
+        Planted::NumberTwice => scene.put_back_as_lost(),
         Planted::RemovalEndsLease => scene.removed_while_it_cannot_stop(),
         Planted::RemovedLetIn => scene.removed(),
         Planted::LevelRaisedEarly => scene.upgraded(),
@@ -161,6 +162,17 @@ impl Scene<'_> {
             self.fault(apart / 2, 1, forgets, Kind::Apply(Edit::Prefer(0))),
             self.fault(apart - 300 * MS, 100 * MS, forgets, back),
             self.fault(apart, 4 * SECOND, leads, Kind::Isolate(Way::Both, None)),
+        ]
+    }
+
+    /// A disk is lost, and put back as it was then when its node has come back under a new number.
+    fn put_back_as_lost(&mut self) -> Vec<Fault> {
+        let down = self.rng.range(2 * SECOND, 3 * SECOND);
+        let back = self.rng.range(600 * MS, 4 * SECOND);
+        let age = back + 500 * MS;
+        vec![
+            self.fault(0, down, self.first, Kind::DiskLost),
+            self.fault(down + back, 100 * MS, self.first, Kind::DiskRolledBack(age)),
         ]
     }
 
