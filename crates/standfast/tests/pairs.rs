@@ -9,14 +9,13 @@
 
 mod machines;
 
-use machines::{Machine, PATIENCE, run, runs_on};
+use machines::{
+    Machine, PATIENCE, run, runs_on,
+    watch::{Watch, runs_in},
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -103,51 +102,6 @@ impl Power {
         ));
         text
     }
-}
-
-/// Counts, again and again, on how many machines the service runs.
-struct Watch {
-    ends: Arc<AtomicBool>,
-    most: Arc<AtomicUsize>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Watch {
-    fn new(machines: &[&Machine]) -> Self {
-        let cgroups: Vec<String> = machines.iter().map(|m| m.cgroup.clone()).collect();
-        let (ends, most) = (Arc::default(), Arc::default());
-        let (end, seen): (Arc<AtomicBool>, Arc<AtomicUsize>) =
-            (Arc::clone(&ends), Arc::clone(&most));
-        let thread = thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let active = cgroups.iter().filter(|cgroup| runs_in(cgroup)).count();
-                seen.fetch_max(active, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(10));
-            }
-        });
-        Self {
-            ends,
-            most,
-            thread: Some(thread),
-        }
-    }
-
-    fn most(mut self) -> usize {
-        self.ends.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("watch");
-        }
-        self.most.load(Ordering::Relaxed)
-    }
-}
-
-fn runs_in(cgroup: &str) -> bool {
-    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    all.into_iter().any(|entry| {
-        let read = |name| fs::read(entry.path().join(name)).unwrap_or_default();
-        read("cmdline").starts_with(b"/bin/sleep\x00100000")
-            && String::from_utf8_lossy(&read("cgroup")).contains(cgroup)
-    })
 }
 
 const NORMAL: &str = "The pair runs normally";

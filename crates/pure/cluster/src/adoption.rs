@@ -297,6 +297,7 @@ impl Core {
         };
         let peer = paired.peer.clone();
         let fenced = paired.clocked.pair().fenced().is_some();
+        let pinged = crate::pair_pings::evidence(&paired.clocked);
         for info in state.members.values_mut() {
             info.voter = info.node == self.node;
         }
@@ -304,7 +305,8 @@ impl Core {
             // A machine without power uses no grant.
             state.restart_grants.remove(&peer);
         }
-        let (text, evidence) = taken_over(&self.node, &peer, &record, fenced);
+        let (text, mut evidence) = taken_over(&self.node, &peer, &record, fenced);
+        evidence.extend(pinged.filter(|_| record.took_over && !fenced));
         state.journal.push_back(JournalEntry {
             index: state.applied,
             wall_ms,

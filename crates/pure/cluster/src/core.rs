@@ -272,6 +272,7 @@ impl Core {
             Event::Fenced(result) if self.pair_fenced(now, &result) => {}
             Event::Fenced(result) => self.on_fenced(result),
             Event::Unfenced(devices) => self.on_unfenced(devices),
+            Event::Pinged(round) => self.on_pinged(now, round),
             Event::Request { id, request } => self.on_request(now, id, request),
             Event::Notice { topic, text } => {
                 if text.is_empty() {

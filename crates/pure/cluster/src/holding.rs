@@ -330,6 +330,9 @@ impl Core {
             self.restart_asked = None;
             return;
         }
+        if self.peer_lacks(grant.index) {
+            return;
+        }
         let deadline = until.boot_deadline(now);
         let held: Vec<(ResourceId, PlanNumber)> = self
             .locals

@@ -40,6 +40,7 @@ mod outages;
 mod pair_ending;
 mod pair_fencing;
 mod pair_moves;
+mod pair_pings;
 mod pair_words;
 mod paired;
 mod pairing;

@@ -227,6 +227,8 @@ impl Core {
             (PairPlanted::FailedFence, Bug::FailedFenceIsOff),
             (PairPlanted::HandsRunning, Bug::HandedBeforeStop),
             (PairPlanted::AloneAfterRestart, Bug::AloneAfterRestart),
+            (PairPlanted::TargetsIgnored, Bug::TargetsIgnored),
+            (PairPlanted::LeaseKept, Bug::LeaseKept),
         ];
         let mut bugs = bugs.into_iter();
         let known = bugs.find(|(bug, _)| self.planted(Planted::Pair(*bug)));
@@ -280,6 +282,7 @@ impl Core {
             match output {
                 Output::Send(packet) => self.send_word(&packet),
                 Output::Do(wanted) => self.carry_pair(now, wanted),
+                Output::Ping(round) => self.ask_targets(round),
             }
         }
     }

@@ -229,6 +229,7 @@ impl Core {
                 role: "primary".to_owned(),
                 primary: Some(self.node.clone()),
                 arbiter: config.arbiter.name().to_owned(),
+                ping: self.ping_view(),
                 ..PairView::default()
             });
         };
@@ -257,6 +258,7 @@ impl Core {
             in_sync: in_sync(pair),
             peer_seen: pair.sees_peer(),
             index: self.copy_index(),
+            ping: self.ping_view(),
         })
     }
 }

@@ -12,7 +12,7 @@
 use crate::{
     address,
     mistake::{Mistake, Report},
-    pair::own_addresses,
+    ping::own_addresses,
     references::Found,
 };
 use standfast_model::{

@@ -181,6 +181,12 @@ fn pair(lines: &mut Lines, before: &ClusterConfig, after: &ClusterConfig) {
         &ms(new.fence_random_delay),
     );
     lines.value("fence_retry", &ms(old.fence_retry), &ms(new.fence_retry));
+    if let (Some(old), Some(new)) = (&old.ping, &new.ping) {
+        lines.value("ping.iterations", &old.iterations, &new.iterations);
+        lines.value("ping.interval", &ms(old.interval), &ms(new.interval));
+        lines.value("ping.gateway", &old.gateway, &new.gateway);
+        lines.value("ping.targets", &list(&old.targets), &list(&new.targets));
+    }
     let boot = |pair: &PairConfig| format!("{:?}", pair.boot).to_lowercase();
     lines.value("boot", &boot(old), &boot(new));
     lines.value("failback", &old.failback, &new.failback);

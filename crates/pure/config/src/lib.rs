@@ -34,6 +34,7 @@ mod nodes;
 mod ocf;
 mod pair;
 mod parameters;
+mod ping;
 mod place;
 mod process;
 mod references;
@@ -46,6 +47,7 @@ pub use addresses_file::{MAX_ADDRESSES, MAX_ADDRESSES_TEXT, parse_addresses, set
 pub use differences::differences;
 pub use mistake::{Mistake, Warning};
 pub use node::{AccessSettings, NodeSettings, WatchdogSettings, parse_node};
+pub use ping::ping_targets;
 pub use place::{mistake_at, warning_at};
 pub use text::{HIDDEN, completed, redacted};
 

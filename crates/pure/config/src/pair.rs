@@ -3,23 +3,20 @@
 //! Whether a cluster is a pair, and with which arbiter, is settled when it is made. Here the section is only read.
 
 use crate::{
-    address,
     mistake::{Mistake, Report},
+    ping,
     section::{Found, Section},
     timing::ms,
 };
 use standfast_model::{
-    config::{ClusterConfig, ResourceKind},
+    config::ClusterConfig,
     id::NodeId,
-    pair::{Arbiter, BootPolicy, PairConfig, PingConfig, Survivor},
+    pair::{Arbiter, BootPolicy, PairConfig, Survivor},
     time::Micros,
 };
-use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
+use std::ops::Range;
 
 const DAY_MS: u32 = 86_400_000;
-
-/// Most ping targets besides the gateway.
-const MOST_TARGETS: usize = 3;
 
 /// Keys that mean something with a fence device only.
 const FENCE_KEYS: [&str; 3] = ["fence_delay_ms", "fence_random_delay_ms", "fence_retry_ms"];
@@ -46,7 +43,10 @@ pub(crate) fn read(
         absolute(report, &found);
         found.value
     });
-    let ping = read_ping(&mut section, report, arbiter, config);
+    let ping = ping::read(&mut section, report, arbiter, config);
+    if arbiter == Some(Arbiter::Ping) {
+        ping::judge(&section, report, config, (keep_alive, downtime));
+    }
     if arbiter == Some(Arbiter::Fence) {
         let delays = (fence_delay, fence_random_delay);
         warn_fencing(report, section.at.clone(), config, (delays, &survivor));
@@ -248,108 +248,11 @@ fn absolute(report: &mut Report<'_>, found: &Found<String>) {
     }
 }
 
-fn read_ping(
-    section: &mut Section<'_>,
-    report: &mut Report<'_>,
-    arbiter: Option<Arbiter>,
-    config: &ClusterConfig,
-) -> Option<PingConfig> {
-    let wanted = arbiter == Some(Arbiter::Ping);
-    if wanted && !section.has("ping") {
-        section.missing(report, "ping");
-    }
-    let mut ping = section.section(report, "ping")?;
-    if let Some(Arbiter::Fence | Arbiter::None) = arbiter {
-        let mistake = Mistake::new(
-            "pair.ping",
-            "a pair has one arbiter, and here it is not ping targets",
-        );
-        report.mistake(
-            ping.at.clone(),
-            mistake.allowed("only with arbiter = \"ping\""),
-        );
-    }
-    let mut taken = own_addresses(config);
-    let gateway = ping.required_string(report, "gateway");
-    let gateway = gateway.and_then(|found| target(found, report, &mut taken));
-    let further = ping.strings(report, "targets").unwrap_or_default();
-    if further.len() > MOST_TARGETS {
-        let mistake = Mistake::new("pair.ping.targets", format!("{} targets", further.len()));
-        report.mistake(
-            ping.at.clone(),
-            mistake.allowed(format!("at most {MOST_TARGETS}, besides the gateway")),
-        );
-    }
-    let targets = further
-        .into_iter()
-        .filter_map(|found| target(found, report, &mut taken));
-    let targets = targets.collect();
-    let iterations = ping.integer(report, "iterations", 2..=20);
-    let interval = ping.millis(report, "interval_ms", 100..=600_000);
-    ping.finish(report);
-    Some(PingConfig {
-        iterations: iterations
-            .and_then(|found| u32::try_from(found.value).ok())
-            .unwrap_or(12),
-        interval: interval.map_or(Micros::from_millis(15_000), |found| found.value),
-        gateway: gateway?,
-        targets,
-    })
-}
-
-/// What moves with the pair or goes down with it says nothing about the network.
-pub(crate) fn own_addresses(config: &ClusterConfig) -> BTreeMap<String, String> {
-    let mut owners = BTreeMap::new();
-    for (name, node) in &config.nodes {
-        let links = node
-            .addresses
-            .iter()
-            .filter_map(|link| link.parse::<SocketAddr>().ok());
-        owners.extend(links.map(|link| (link.ip().to_string(), format!("nodes.{name}.addresses"))));
-    }
-    for (name, resource) in &config.resources {
-        if let ResourceKind::Vip(vip) = &resource.kind {
-            let plain = vip
-                .addresses
-                .iter()
-                .filter_map(|address| address.split_once('/'));
-            owners.extend(
-                plain.map(|(ip, _)| (ip.to_owned(), format!("resources.{name}.addresses"))),
-            );
-        }
-    }
-    owners
-}
-
-fn target(
-    found: Found<String>,
-    report: &mut Report<'_>,
-    taken: &mut BTreeMap<String, String>,
-) -> Option<String> {
-    let (problem, allowed) = match address::plain(&found.value) {
-        Ok(ip) => match taken.insert(ip.clone(), found.path.clone()) {
-            None => return Some(ip),
-            Some(owner) => (
-                format!("{ip} is taken already by {owner}"),
-                "a machine of its own, outside of the pair",
-            ),
-        },
-        Err(problem) => (
-            problem,
-            "an IP address: names may not resolve when it matters",
-        ),
-    };
-    report.mistake(
-        found.at,
-        Mistake::new(&found.path, problem).allowed(allowed),
-    );
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parse;
+    use standfast_model::pair::PingConfig;
 
     const SMALLEST: &str = r#"
 [cluster]

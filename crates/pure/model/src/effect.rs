@@ -8,6 +8,7 @@ use crate::{
     fence_act::FenceOrder,
     id::{DeviceId, MemberId, NodeId, ResourceId},
     message::{Acknowledged, LogEntry, LogSnapshot, Message},
+    pair::PingOrder,
     plan::PlanNumber,
     time::Micros,
 };
@@ -80,6 +81,8 @@ pub enum Effect {
     Unfence(Vec<(DeviceId, FenceDevice)>),
     /// Cut a machine's power. Answered by `Fenced`.
     Fence(Box<FenceOrder>),
+    /// Ask the other node of a pair and the ping targets whether they are there. Answered by `Pinged`.
+    Ping(Box<PingOrder>),
     /// Answer a client.
     Reply(Box<Reply>),
     /// The agent may end now: its restart grant is in force until the deadline.

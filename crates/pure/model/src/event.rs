@@ -5,6 +5,7 @@ use crate::{
     guards::GuardSupport,
     id::{DeviceId, NodeId, ResourceId},
     message::Message,
+    pair::PingRound,
     plan::PlanNumber,
     request::{Request, Response},
     state::CertificateReport,
@@ -72,6 +73,8 @@ pub enum Event {
     Fenced(FenceResult),
     /// Devices that let this node in, or need nothing for that.
     Unfenced(Vec<DeviceId>),
+    /// What came of a round of pings so far.
+    Pinged(PingRound),
     /// A client asks.
     Request {
         /// For the answer.

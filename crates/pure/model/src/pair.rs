@@ -81,6 +81,46 @@ pub struct PairView {
     pub peer_seen: bool,
     /// What a leader of the log and its copy have: the last index on this node's disk.
     pub index: u64,
+    /// What this node knows of its ping targets, where they are the arbiter.
+    #[serde(default)]
+    pub ping: Option<PingView>,
+}
+
+/// Ping targets, as one node of a pair has asked them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PingView {
+    /// Those that answered the last time, the gateway first.
+    pub answering: Vec<String>,
+    /// Those that did not.
+    pub silent: Vec<String>,
+    /// What the rules say while the peer is not heard, as one sentence; empty while it is.
+    pub verdict: String,
+}
+
+/// One round of pings: everybody is asked once. Answered by [`PingRound`]s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PingOrder {
+    /// Its number in this run of the agent. A later round ends the interest in this one.
+    pub round: u64,
+    /// Addresses of the peer: one that answers is enough.
+    pub peer: Vec<String>,
+    /// The gateway, then the further targets.
+    pub targets: Vec<String>,
+    /// Whoever has not answered by then did not.
+    pub timeout: Micros,
+}
+
+/// What came of a round so far. Told with every answer, and at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PingRound {
+    /// Number of the round.
+    pub round: u64,
+    /// The peer has answered.
+    pub peer: bool,
+    /// Which targets have answered, in the order in which they were named.
+    pub targets: Vec<bool>,
+    /// Its time is over.
+    pub over: bool,
 }
 
 /// Who becomes primary when both nodes have started and see each other.
@@ -234,6 +274,10 @@ impl PairConfig {
         (keep_alive, misses, downtime)
     }
 }
+
+/// What ping targets cannot promise, wherever they are chosen.
+pub const PING_WARNING: &str = "ping targets are best effort: when both nodes reach one and not each other, both become primary, \
+     and what one of them did then is lost; a witness or a fence device prevents that";
 
 /// When a failover may rest on ping targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

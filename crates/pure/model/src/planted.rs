@@ -78,7 +78,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -118,6 +118,8 @@ impl Planted {
         Self::Pair(PairPlanted::AloneAfterRestart),
         Self::Pair(PairPlanted::GrantsAlways),
         Self::Pair(PairPlanted::ConfirmsEarly),
+        Self::Pair(PairPlanted::TargetsIgnored),
+        Self::Pair(PairPlanted::LeaseKept),
     ];
 
     /// The bug of a name.
@@ -182,6 +184,10 @@ pub enum PairPlanted {
     GrantsAlways,
     /// Clients are told that something is done before the secondary has it.
     ConfirmsEarly,
+    /// A secondary takes over without asking the ping targets.
+    TargetsIgnored,
+    /// A primary that reaches no ping target goes on when its lease is over.
+    LeaseKept,
 }
 
 impl PairPlanted {
@@ -194,6 +200,8 @@ impl PairPlanted {
             Self::AloneAfterRestart => "pair-alone-after-restart",
             Self::GrantsAlways => "pair-grants-always",
             Self::ConfirmsEarly => "pair-confirms-early",
+            Self::TargetsIgnored => "pair-targets-ignored",
+            Self::LeaseKept => "pair-lease-kept",
         }
     }
 }

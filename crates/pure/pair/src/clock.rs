@@ -11,9 +11,10 @@ use crate::{
     event::{Confirms, Effect, Event, Role, Session, Word},
     history::Side,
     pair::Pair,
+    ping::Pings,
 };
 use standfast_model::{
-    pair::{PairConfig, Survivor},
+    pair::{PairConfig, PingRound, Survivor},
     time::{HoldUntil, Micros, Now, WaitUntil},
 };
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub enum Input {
     Tick,
     /// The peer's packet came.
     Packet(Packet),
+    /// What came of a round of pings so far.
+    Pinged(PingRound),
     /// Anything that is not about time.
     Event(Event),
 }
@@ -48,6 +51,8 @@ pub enum Input {
 pub enum Output {
     /// Send this to the peer.
     Send(Packet),
+    /// Ask the peer and the ping targets: the number of the round.
+    Ping(u64),
     /// Carry this out.
     Do(Effect),
 }
@@ -55,8 +60,8 @@ pub enum Output {
 /// A node of a pair with its timers.
 #[derive(Clone, Debug)]
 pub struct Clocked {
-    pair: Pair,
-    config: PairConfig,
+    pub(crate) pair: Pair,
+    pub(crate) config: PairConfig,
     /// A holder begins to stop this long before its lease ends.
     stop_budget: Micros,
     random: u64,
@@ -71,26 +76,24 @@ pub struct Clocked {
     followed: Option<Now>,
     /// When the newest packet came: what we answer to it gives no longer lease than from then.
     promised: Option<Now>,
-    told_lost: Option<Now>,
+    pub(crate) told_lost: Option<Now>,
     fence: Option<WaitUntil>,
     in_sync_since: Option<Now>,
     /// The peer said that it will be silent: number of that word, and until when.
     silence: Option<(u64, WaitUntil)>,
+    /// With ping targets as the arbiter.
+    pub(crate) pings: Option<Pings>,
 }
 
 impl Clocked {
     /// A node that starts now. `random` is drawn at each start.
     #[must_use]
-    pub const fn new(
-        pair: Pair,
-        config: PairConfig,
-        stop_budget: Micros,
-        random: u64,
-        now: Now,
-    ) -> Self {
+    pub fn new(pair: Pair, config: PairConfig, stop_budget: Micros, random: u64, now: Now) -> Self {
+        let pings = config.ping.as_ref().map(Pings::new);
         Self {
             pair,
             config,
+            pings,
             stop_budget,
             random,
             number: 0,
@@ -116,6 +119,9 @@ impl Clocked {
     /// Other settings, from now on. The two nodes and their arbiter stay as they are.
     pub fn configure(&mut self, config: &PairConfig) {
         if self.config != *config {
+            if self.config.ping != config.ping {
+                self.pings = config.ping.as_ref().map(Pings::new);
+            }
             self.config = config.clone();
             self.pair.settings.boot = config.boot;
             self.pair.settings.failback_to = failback_to(config);
@@ -174,10 +180,15 @@ impl Clocked {
     pub fn next_tick(&self, now: Now) -> Micros {
         let since = |at: Option<Now>| at.map_or(Micros::MAX, |at| now.waited_since(at));
         let word = self.config.keep_alive.minus(since(self.last_sent));
-        let lost = self.config.downtime.minus(now.waited_since(self.answered));
+        let lost = self.lost_after().minus(now.waited_since(self.answered));
+        let silence = self
+            .silence
+            .map_or(Micros::ZERO, |(_, until)| until.left(now));
+        let lost = lost.max(silence);
         let lost = if self.told_lost.is_some() { word } else { lost };
         let fence = self.fence.map_or(Micros::MAX, |wait| wait.left(now));
-        word.min(lost).min(fence).max(Micros(1))
+        let asks = self.next_asking(now);
+        word.min(lost).min(fence).min(asks).max(Micros(1))
     }
 
     /// Keep-alives in a row that were not answered are more than an operator should hear nothing of.
@@ -193,10 +204,12 @@ impl Clocked {
         match input {
             Input::Tick => {}
             Input::Packet(packet) => self.on_packet(now, packet, &mut out),
+            Input::Pinged(round) => self.on_pinged(now, &round, &mut out),
             Input::Event(event) => self.tell(now, event, &mut out),
         }
         self.keep_lease(now, &mut out);
         self.watch_peer(now, &mut out);
+        self.watch_targets(now, &mut out);
         self.watch_fence(now, &mut out);
         self.watch_failback(now, &mut out);
         if self
@@ -208,7 +221,7 @@ impl Clocked {
         out
     }
 
-    fn tell(&mut self, now: Now, event: Event, out: &mut Vec<Output>) {
+    pub(crate) fn tell(&mut self, now: Now, event: Event, out: &mut Vec<Output>) {
         let mut speaks = false;
         for effect in self.pair.step(event) {
             if effect == Effect::Speak {
@@ -255,6 +268,9 @@ impl Clocked {
                 self.followed = Some(self.followed.map_or(sent, |before| later(before, sent)));
             }
         }
+        if let Some(pings) = &mut self.pings {
+            pings.on_word();
+        }
         let from = packet.word.from;
         match self.heard {
             Some((known, number)) if known == from && number > packet.number => {}
@@ -274,10 +290,7 @@ impl Clocked {
 
     /// Our own lease as a leader, as its holder counts.
     fn keep_lease(&mut self, now: Now, out: &mut Vec<Output>) {
-        let length = self.config.downtime.minus(self.stop_budget);
-        let lasts = self
-            .followed
-            .is_some_and(|from| !HoldUntil { from, length }.is_over(now));
+        let lasts = self.lease().is_some_and(|lease| !lease.is_over(now));
         if lasts && !self.pair.leased {
             self.tell(now, Event::Leased, out);
         } else if !lasts && self.pair.leased {
@@ -287,7 +300,7 @@ impl Clocked {
 
     fn watch_peer(&mut self, now: Now, out: &mut Vec<Output>) {
         let expected = self.silence.is_some_and(|(_, until)| !until.is_over(now));
-        if now.waited_since(self.answered) < self.config.downtime || expected {
+        if now.waited_since(self.answered) < self.lost_after() || expected {
             self.told_lost = None;
             return;
         }
@@ -305,6 +318,27 @@ impl Clocked {
             .is_none_or(|from| WaitUntil { from, length }.is_over(now));
         if let (true, Role::Claiming { expired: false, .. }) = (over, self.pair.role()) {
             self.tell(now, Event::Expired, out);
+        }
+    }
+
+    /// Our lease as a leader, whether it is over or not.
+    pub(crate) fn lease(&self) -> Option<HoldUntil> {
+        let length = self.lease_length();
+        self.followed.map(|from| HoldUntil { from, length })
+    }
+
+    /// How long a leader's lease lasts.
+    pub(crate) const fn lease_length(&self) -> Micros {
+        self.config.downtime.minus(self.stop_budget)
+    }
+
+    /// How long the peer may leave us without an answer.
+    fn lost_after(&self) -> Micros {
+        if self.is_at_stake() {
+            // What is left of the lease is for asking the targets.
+            Micros(self.lease_length().0 / 2)
+        } else {
+            self.config.downtime
         }
     }
 

@@ -38,6 +38,7 @@
 )]
 #![warn(missing_docs)]
 
+mod asking;
 pub mod clock;
 mod copy;
 mod event;

@@ -149,7 +149,7 @@ impl Pair {
     }
 
     pub(crate) fn has_lease(&self) -> bool {
-        self.settings.arbiter != Arbiter::Ping || self.leased
+        self.settings.arbiter != Arbiter::Ping || self.leased || self.bug(Planted::LeaseKept)
     }
 
     pub(crate) fn may_lead(&self) -> bool {
@@ -232,6 +232,7 @@ impl Pair {
 
     pub(crate) fn become_(&mut self, role: Role) {
         if self.role != role {
+            self.shown.gave_up &= matches!(role, Role::Waiting { .. });
             self.role = role;
             self.effects.push(Effect::Speak);
         }
@@ -455,6 +456,9 @@ impl Pair {
                 leader,
                 expired: true,
             });
+            if self.bug(Planted::TargetsIgnored) && self.writing.is_none() {
+                self.go_alone(Beginning::Alone);
+            }
         }
     }
 
@@ -471,8 +475,13 @@ impl Pair {
             | Role::Handing { .. }
             | Role::Dissolved => false,
         };
-        if self.settings.arbiter == Arbiter::Ping && needs_it && !going_alone {
+        if self.settings.arbiter == Arbiter::Ping
+            && needs_it
+            && !going_alone
+            && !self.bug(Planted::LeaseKept)
+        {
             self.step_down();
+            self.shown.gave_up = !self.seen;
         }
     }
 

@@ -5,27 +5,33 @@
 //!
 //! Not for sending pings: whoever does tells the results.
 
-use standfast_model::pair::PingConfig;
+use standfast_model::{
+    pair::{PingConfig, PingRound},
+    time::{Micros, Now},
+};
 
-/// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// The peer.
-    Peer,
-    /// The default gateway.
-    Gateway,
-    /// One of the further targets, by its position.
-    Further(usize),
-}
+/// Nobody waits longer than this for an answer.
+const LONGEST: Micros = Micros::from_millis(1000);
 
-/// The results so far.
+/// The rounds of pings so far, and when the next one is due. A round asks the peer and all targets at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pings {
     iterations: u32,
-    /// Pings of the peer that failed in a row.
+    interval: Micros,
+    round: u64,
+    began: Option<Now>,
+    /// The last round is not over yet.
+    open: bool,
+    /// It was asked by a leader that had lost its peer.
+    urgent: bool,
+    /// Rounds in a row in which the peer did not answer.
     failed: u32,
-    /// Gateway first, then the further targets: how each answered last.
+    /// Gateway first, then the further targets: who answered in the last round that ended.
     answered: Vec<bool>,
+    /// Who has answered in the newest round so far.
+    fresh: Vec<bool>,
+    /// A round has ended.
+    known: bool,
 }
 
 /// What the rules say.
@@ -58,30 +64,95 @@ impl Pings {
     /// No results yet.
     #[must_use]
     pub fn new(config: &PingConfig) -> Self {
+        let targets = vec![false; config.targets.len() + 1];
         Self {
             iterations: config.iterations,
+            interval: config.interval,
+            round: 0,
+            began: None,
+            open: false,
+            urgent: false,
             failed: 0,
-            answered: vec![false; config.targets.len() + 1],
+            answered: targets.clone(),
+            fresh: targets,
+            known: false,
         }
     }
 
-    /// One result.
-    pub fn on_result(&mut self, target: Target, answered: bool) {
-        let at = match target {
-            Target::Peer => {
-                self.failed = if answered {
-                    0
-                } else {
-                    self.failed.saturating_add(1)
-                };
-                return;
-            }
-            Target::Gateway => 0,
-            Target::Further(at) => at + 1,
+    /// How long an answer is waited for.
+    #[must_use]
+    pub fn timeout(config: &PingConfig) -> Micros {
+        config.interval.min(LONGEST)
+    }
+
+    /// How long until the next round is due. `urgent`: this is a leader that has lost its peer, and asks for an answer to a
+    /// question of after that, again and again with this pause.
+    #[must_use]
+    pub fn next_in(&self, now: Now, urgent: Option<Micros>) -> Micros {
+        let Some(began) = self.began else {
+            return Micros::ZERO;
         };
-        if let Some(last) = self.answered.get_mut(at) {
-            *last = answered;
+        // A report that is lost holds nothing up for ever.
+        let patience = self.interval.min(LONGEST).plus(LONGEST);
+        let pause = match urgent {
+            Some(_) if !self.urgent => Micros::ZERO,
+            Some(_) if self.open => patience,
+            Some(pause) => pause,
+            None => self.interval,
+        };
+        pause.minus(now.waited_since(began))
+    }
+
+    /// Begins a round: its number.
+    pub fn ask(&mut self, now: Now, urgent: bool) -> u64 {
+        self.round += 1;
+        self.began = Some(now);
+        self.open = true;
+        self.urgent = urgent;
+        self.fresh.fill(false);
+        self.round
+    }
+
+    /// What came of a round so far. False: it is about another round than the one under way, and changes nothing.
+    pub fn on_round(&mut self, round: &PingRound) -> bool {
+        if round.round != self.round || !self.open || round.targets.len() != self.fresh.len() {
+            return false;
         }
+        self.fresh.clone_from(&round.targets);
+        if !round.over {
+            return true;
+        }
+        self.open = false;
+        self.known = true;
+        self.answered.clone_from(&round.targets);
+        self.failed = if round.peer {
+            0
+        } else {
+            self.failed.saturating_add(1)
+        };
+        true
+    }
+
+    /// The peer has spoken: that is an answer too.
+    pub const fn on_word(&mut self) {
+        self.failed = 0;
+    }
+
+    /// The peer is not lost: whatever was asked while it was counts for no later loss.
+    pub const fn calm(&mut self) {
+        self.urgent = false;
+    }
+
+    /// Whether a target has answered a leader that asked after it had lost its peer.
+    #[must_use]
+    pub fn answers_leader(&self) -> bool {
+        self.urgent && self.fresh.contains(&true)
+    }
+
+    /// Which targets answered in the last round that ended, gateway first; none when there was none yet.
+    #[must_use]
+    pub fn answered(&self) -> Option<&[bool]> {
+        self.known.then_some(&*self.answered)
     }
 
     /// Whether a failover may rest on these results.
@@ -102,11 +173,14 @@ impl Pings {
     /// Whether a primary that lost its secondary may go on alone: it is not the one that is cut off.
     #[must_use]
     pub fn decide_going_on(&self) -> Verdict {
-        let counted = Self {
-            iterations: self.failed.max(1),
-            ..self.clone()
-        };
-        counted.decide_failover()
+        let answering = self.fresh.iter().filter(|answered| **answered).count();
+        match (self.answers_leader(), self.failed) {
+            (true, failed) => Verdict::Granted { failed, answering },
+            (false, 0) => Verdict::TooFew { failed: 0, of: 1 },
+            (false, _) => Verdict::CutOff {
+                asked: self.fresh.len(),
+            },
+        }
     }
 }
 
@@ -136,7 +210,6 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use standfast_model::time::Micros;
 
     fn pings(targets: usize) -> Pings {
         Pings::new(&PingConfig {
@@ -147,48 +220,93 @@ mod tests {
         })
     }
 
-    fn after(targets: usize, results: &[(Target, bool)]) -> Pings {
+    fn at(seconds: u64) -> Now {
+        let micros = seconds * 1_000_000;
+        Now {
+            boot: micros,
+            raw: micros,
+        }
+    }
+
+    /// Rounds that end, each with the peer's answer and those of the targets.
+    fn after(targets: usize, rounds: &[(bool, &[bool])]) -> Pings {
         let mut pings = pings(targets);
-        for (target, answered) in results {
-            pings.on_result(*target, *answered);
+        for (peer, answered) in rounds {
+            end(&mut pings, *peer, answered);
         }
         pings
     }
 
-    const LOST: (Target, bool) = (Target::Peer, false);
+    fn end(pings: &mut Pings, peer: bool, answered: &[bool]) {
+        let round = pings.ask(at(0), false);
+        pings.on_round(&told(round, peer, answered, true));
+    }
+
+    fn told(round: u64, peer: bool, answered: &[bool], over: bool) -> PingRound {
+        PingRound {
+            round,
+            peer,
+            targets: answered.to_vec(),
+            over,
+        }
+    }
 
     #[test]
     fn each_rule_has_its_sentence() {
         let text = |pings: Pings| pings.decide_failover().text();
         assert_eq!(
-            text(after(0, &[(Target::Peer, true)])),
+            text(after(0, &[(true, &[true])])),
             "no failover: the peer answers pings"
         );
         assert_eq!(
-            text(after(0, &[LOST])),
+            text(after(0, &[(false, &[true])])),
             "no failover yet: 1 of 2 pings of the peer failed in a row"
         );
+        let none: (bool, &[bool]) = (false, &[false]);
         assert_eq!(
-            text(after(0, &[LOST, LOST])),
+            text(after(0, &[none, none])),
             "no failover: the gateway does not answer either, so this node may be the one that is cut off"
         );
+        let none: (bool, &[bool]) = (false, &[false; 4]);
         assert_eq!(
-            text(after(3, &[LOST, LOST])),
+            text(after(3, &[none, none])),
             "no failover: neither the gateway nor any of the 3 further targets answers, so this node may be the one that is cut off"
         );
-        let granted = after(3, &[LOST, LOST, (Target::Further(2), true)]);
+        let last: (bool, &[bool]) = (false, &[false, false, false, true]);
         assert_eq!(
-            text(granted),
+            text(after(3, &[none, last])),
             "failover may happen: 2 pings of the peer failed in a row, ping targets that answer: 1"
         );
     }
 
     #[test]
     fn one_answer_of_the_peer_begins_the_count_anew() {
-        let pings = after(
-            0,
-            &[(Target::Gateway, true), LOST, (Target::Peer, true), LOST],
+        let mut pings = after(0, &[(false, &[true]), (true, &[true]), (false, &[true])]);
+        assert_eq!(
+            pings.decide_failover(),
+            Verdict::TooFew { failed: 1, of: 2 }
         );
+        pings.on_word();
+        assert_eq!(pings.decide_failover(), Verdict::PeerAnswers);
+    }
+
+    #[test]
+    fn a_target_that_answered_once_and_no_more_does_not_count() {
+        let pings = after(0, &[(false, &[true]), (false, &[true]), (false, &[false])]);
+        assert_eq!(pings.decide_failover(), Verdict::CutOff { asked: 1 });
+    }
+
+    #[test]
+    fn what_is_told_of_an_earlier_round_or_twice_counts_for_nothing() {
+        let mut pings = pings(0);
+        let first = pings.ask(at(0), false);
+        let second = pings.ask(at(15), false);
+        pings.on_round(&told(first, false, &[true], true));
+        assert_eq!(pings.decide_failover(), Verdict::PeerAnswers);
+        assert_eq!(pings.answered(), None);
+        for _ in 0..3 {
+            pings.on_round(&told(second, false, &[true], true));
+        }
         assert_eq!(
             pings.decide_failover(),
             Verdict::TooFew { failed: 1, of: 2 }
@@ -196,26 +314,39 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_answered_once_and_no_more_does_not_count() {
-        let pings = after(
-            0,
-            &[
-                (Target::Gateway, true),
-                LOST,
-                LOST,
-                (Target::Gateway, false),
-            ],
-        );
-        assert_eq!(pings.decide_failover(), Verdict::CutOff { asked: 1 });
+    fn a_primary_goes_on_with_any_answer_to_what_it_asked_after_the_loss() {
+        let mut pings = pings(1);
+        let calm = pings.ask(at(0), false);
+        pings.on_round(&told(calm, false, &[true, true], false));
+        assert!(!pings.answers_leader(), "asked before it lost its peer");
+        let urgent = pings.ask(at(1), true);
+        pings.on_round(&told(urgent, false, &[false, false], false));
+        assert!(!pings.answers_leader());
+        pings.on_round(&told(urgent, false, &[false, true], false));
+        assert!(pings.answers_leader(), "nobody waits for the others");
+        assert!(matches!(pings.decide_going_on(), Verdict::Granted { .. }));
     }
 
     #[test]
-    fn a_primary_goes_on_with_any_answer_and_does_not_count_to_the_end() {
-        let pings = after(1, &[LOST, (Target::Further(0), true)]);
-        assert!(matches!(pings.decide_going_on(), Verdict::Granted { .. }));
-        assert!(matches!(
-            after(1, &[LOST]).decide_going_on(),
-            Verdict::CutOff { .. }
-        ));
+    fn rounds_come_at_their_interval_and_at_once_where_a_lease_is_at_stake() {
+        let pause = Some(Micros::from_millis(500));
+        let mut pings = pings(0);
+        assert_eq!(pings.next_in(at(7), None), Micros::ZERO);
+        let calm = pings.ask(at(7), false);
+        assert_eq!(pings.next_in(at(8), None), Micros::from_millis(14_000));
+        assert_eq!(
+            pings.next_in(at(8), pause),
+            Micros::ZERO,
+            "not the calm one"
+        );
+        pings.on_round(&told(calm, true, &[true], true));
+        let urgent = pings.ask(at(8), true);
+        assert_eq!(
+            pings.next_in(at(8), pause),
+            Micros::from_millis(2000),
+            "its report may be lost"
+        );
+        pings.on_round(&told(urgent, false, &[false], true));
+        assert_eq!(pings.next_in(at(8), pause), Micros::from_millis(500));
     }
 }

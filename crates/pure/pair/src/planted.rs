@@ -34,11 +34,15 @@ pub enum Planted {
     OldRunsCount,
     /// Histories with the same number of generations count as one.
     NumberIsEnough,
+    /// A follower takes over when the leader's lease is over, whatever ping targets say.
+    TargetsIgnored,
+    /// A leader that no ping target answered goes on when its lease is over.
+    LeaseKept,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::FailedFenceIsOff,
         Self::AnyBootIsOff,
         Self::VoidIgnored,
@@ -54,6 +58,8 @@ impl Planted {
         Self::AloneForgottenLate,
         Self::OldRunsCount,
         Self::NumberIsEnough,
+        Self::TargetsIgnored,
+        Self::LeaseKept,
     ];
 
     /// Its name on the model checker's command line.
@@ -75,6 +81,8 @@ impl Planted {
             Self::AloneForgottenLate => "alone-forgotten-late",
             Self::OldRunsCount => "old-runs-count",
             Self::NumberIsEnough => "number-is-enough",
+            Self::TargetsIgnored => "targets-ignored",
+            Self::LeaseKept => "lease-kept",
         }
     }
 }

@@ -9,6 +9,8 @@ pub(crate) struct Shown {
     pub(crate) fence_failed: bool,
     /// The peer took over from us, as it says.
     pub(crate) peer_took_over: bool,
+    /// This node led, lost its peer, and no ping target answered it.
+    pub(crate) gave_up: bool,
 }
 
 impl PartialEq for Shown {

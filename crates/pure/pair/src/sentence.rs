@@ -132,6 +132,9 @@ impl Pair {
                 self.reason()
             ),
             State::Changing => format!("{first} and {second} are changing roles."),
+            State::Waiting if self.shown.gave_up => format!(
+                "{me} was primary and gave up: it reached neither {peer} nor a ping target. Nobody is primary here until {peer} is back or an operator says so."
+            ),
             State::Waiting => format!(
                 "{me} started and does not see {peer}: nobody is primary until {peer} is back or an operator says so."
             ),
@@ -165,7 +168,13 @@ impl Pair {
                 "because fencing failed and releases nothing"
             }
             Arbiter::Fence => "until its power is confirmed off",
-            Arbiter::Ping => "until its lease is over and a ping target answers",
+            Arbiter::Ping if matches!(self.role, Role::Claiming { expired: true, .. }) => {
+                "until the ping rules allow it"
+            }
+            Arbiter::Ping if matches!(self.role, Role::Claiming { .. }) => {
+                "until its lease is over and the ping rules allow it"
+            }
+            Arbiter::Ping => "until a ping target answers",
             Arbiter::None => "because no arbiter is configured: an operator decides",
         }
     }

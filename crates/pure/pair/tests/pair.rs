@@ -9,12 +9,13 @@
 
 use standfast_model::{
     id::{Incarnation, NodeId},
-    pair::{Arbiter, BootPolicy, PairConfig, Survivor},
+    pair::{Arbiter, BootPolicy, PairConfig, PingConfig, PingRound, Survivor},
     time::{Micros, Now},
 };
 use standfast_pair::{
     BootId, Effect, Event, History, Order, Pair, Record, Session, Settings, Side, State,
     clock::{Clocked, Input, Output},
+    ping::Verdict,
 };
 
 const STEP: u64 = 100_000;
@@ -43,6 +44,9 @@ struct Bed {
     nodes: [Option<Clocked>; 2],
     now: u64,
     cut: bool,
+    /// Who reaches the ping target.
+    reaches: [bool; 2],
+    asked: usize,
     did: Vec<(u64, usize, Effect)>,
 }
 
@@ -84,6 +88,8 @@ impl Bed {
             nodes,
             now: 0,
             cut: false,
+            reaches: [true; 2],
+            asked: 0,
             did: Vec::new(),
         };
         bed.run(20);
@@ -113,6 +119,18 @@ impl Bed {
                         open.push((to, Input::Event(Event::Stopped)));
                     }
                     Output::Do(effect) => self.did.push((self.now, to, effect)),
+                    Output::Ping(round) => {
+                        self.asked += 1;
+                        let (peer, targets) = (!self.cut, vec![self.reaches[to]]);
+                        let over = true;
+                        let told = PingRound {
+                            round,
+                            peer,
+                            targets,
+                            over,
+                        };
+                        open.push((to, Input::Pinged(told)));
+                    }
                 }
             }
         }
@@ -253,6 +271,86 @@ fn with_ping_targets_the_leader_has_stopped_before_the_other_one_may_start() {
         stopped < 30 && started >= 30 && stopped < started,
         "{stopped} {started}"
     );
+}
+
+/// Three pings of the peer, a second apart, and one target.
+fn with_targets() -> Bed {
+    let mut config = config(Arbiter::Ping);
+    config.ping = Some(PingConfig {
+        iterations: 3,
+        interval: Micros::from_millis(1000),
+        gateway: "10.0.0.254".to_owned(),
+        targets: Vec::new(),
+    });
+    Bed::with(&config, 1)
+}
+
+#[test]
+fn whoever_reaches_the_targets_alone_is_primary_alone() {
+    for winner in 0..2 {
+        let mut bed = with_targets();
+        bed.run(5);
+        let start = bed.now;
+        bed.cut = true;
+        bed.reaches = [winner == 0, winner == 1];
+        bed.run(60);
+        let stopped = bed.after(start, 0, |effect| *effect == Effect::Stop);
+        let started = bed.after(start, 1, |effect| *effect == Effect::Start);
+        if winner == 0 {
+            assert_eq!((stopped, started), (None, None));
+            assert_eq!(bed.states(), [State::SecondaryDown, State::PrimaryDown]);
+            assert!(
+                bed.sentence(1).contains("until the ping rules allow it"),
+                "{}",
+                bed.sentence(1)
+            );
+        } else {
+            let (stopped, started) = (stopped.expect("gave up"), started.expect("took over"));
+            assert!(
+                stopped < 30 && started >= 30 && stopped < started,
+                "{stopped} {started}"
+            );
+            assert_eq!(bed.states(), [State::Waiting, State::TookOver]);
+            assert!(bed.sentence(0).contains("gave up"), "{}", bed.sentence(0));
+        }
+        bed.cut = false;
+        bed.run(20);
+        assert_eq!(bed.states(), [State::Normal; 2], "winner {winner}");
+        let asked = bed.asked;
+        bed.run(10);
+        assert_eq!(bed.asked - asked, 20, "once a second each");
+    }
+}
+
+#[test]
+fn where_nobody_reaches_a_target_nobody_is_primary() {
+    let mut bed = with_targets();
+    bed.cut = true;
+    bed.reaches = [false; 2];
+    bed.run(200);
+    assert_eq!(bed.states(), [State::Waiting, State::PrimaryDown]);
+    let node = bed.nodes[1].as_ref().expect("it is there");
+    assert_eq!(node.verdict(), Some(Verdict::CutOff { asked: 1 }));
+    // The secondary is asked for its word as soon as the target is back; the old primary does not know what the other one did.
+    bed.reaches = [true; 2];
+    bed.run(5);
+    assert_eq!(bed.states(), [State::Waiting, State::TookOver]);
+}
+
+#[test]
+fn a_blip_that_half_a_lease_outlasts_moves_nothing() {
+    let mut bed = with_targets();
+    let start = bed.now;
+    bed.cut = true;
+    bed.run(10);
+    bed.cut = false;
+    bed.run(20);
+    assert_eq!(bed.states(), [State::Normal; 2]);
+    let changed = bed
+        .did
+        .iter()
+        .any(|(at, _, effect)| *at >= start && matches!(effect, Effect::Start | Effect::Stop));
+    assert!(!changed, "{:?}", bed.did);
 }
 
 #[test]

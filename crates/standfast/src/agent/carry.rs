@@ -18,8 +18,10 @@ use standfast_model::{
     effect::{Class, Effect, Level, Start},
     id::{NodeId, ResourceId},
     message::Message,
+    pair::PingOrder,
     request::{RefusalKind, Response},
 };
+use standfast_ping::Pinger;
 use standfast_process::ProcessDriver;
 use standfast_storage::{Identity, StorageThread};
 use standfast_transport::{
@@ -59,6 +61,7 @@ pub(crate) struct Edges {
     pub(crate) processes: ProcessDriver,
     pub(crate) addresses: Addresses,
     pub(crate) fencing: Fencing,
+    pub(crate) pinger: Pinger,
     pub(crate) kept_file: KeptFile,
     /// For questions that the core has no part in.
     pub(crate) inquiry: Inquiry,
@@ -131,6 +134,7 @@ impl Edges {
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
                 Effect::Unfence(devices) => self.fencing.unfence(devices),
                 Effect::Fence(order) => self.fencing.carry_out(*order),
+                Effect::Ping(order) => self.ping(*order),
                 Effect::Reply(reply) => self.reply(reply.id, reply.response),
                 Effect::RestartReady { .. } => {
                     ends = self.end("this is its planned restart, and its leases run on", false);
@@ -145,6 +149,12 @@ impl Edges {
         }
         self.submit();
         ends
+    }
+
+    fn ping(&self, order: PingOrder) {
+        if let Err(error) = self.pinger.ask(order) {
+            tracing::warn!(%error, "no thread for a round of pings");
+        }
     }
 
     fn start(&mut self, start: Start) {

@@ -48,6 +48,7 @@ use standfast_model::{
     request::{JoinOffer, Refusal, RefusalKind, Request, Response},
     time::{Micros, Now},
 };
+use standfast_ping::Pinger;
 use standfast_process::{ProcessDriver, ProcessSettings};
 use standfast_storage::{Storage, StorageThread};
 use standfast_transport::{
@@ -282,6 +283,8 @@ fn start_edges(
     let addresses = start_addresses(options, address, events)?;
     let fencing = fencing::Fencing::start(inputs, &identity.node)
         .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let told = inputs.clone();
+    let pinger = Pinger::new(move |round| told.send(Input::Event(Event::Pinged(round))));
     let kept_file = KeptFile::start(&options.state, inputs.clone())
         .map_err(|error| Failure::cannot("start a thread", &error))?;
     // Last: until the core says who the peers are, whoever dials is turned away.
@@ -294,6 +297,7 @@ fn start_edges(
         processes,
         addresses,
         fencing,
+        pinger,
         kept_file,
         inquiry,
         waiting: BTreeMap::new(),

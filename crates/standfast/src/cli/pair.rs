@@ -79,7 +79,7 @@ fn say(view: &View, pair: &PairView, json: bool, took: Option<Duration>) -> Resu
     let after = took_ms.map_or_else(String::new, |ms| {
         format!("Done after {}.\n", length(Micros::from_millis(ms)))
     });
-    print(&format!("{}\n{after}", pair.sentence))
+    print(&format!("{}{after}", render::pair_text(pair)))
 }
 
 fn order(socket: &Path, order: PairOrder, args: &PairOrderArgs) -> Result<(), Failure> {

@@ -78,6 +78,17 @@ pub struct InitPairArgs {
     /// Who says which of a pair goes on alone
     #[arg(long, value_name = "ARBITER", requires = "pair")]
     pub arbiter: Option<ArbiterArg>,
+    /// With `--arbiter ping`: the default gateway of the pair's network
+    #[arg(
+        long,
+        value_name = "IP",
+        requires = "arbiter",
+        required_if_eq("arbiter", "ping")
+    )]
+    pub gateway: Option<String>,
+    /// With `--arbiter ping`: up to three more machines outside of the pair; one answer, or the gateway's, is enough
+    #[arg(long, value_name = "IP", requires = "gateway")]
+    pub ping_target: Vec<String>,
 }
 
 /// Arbiters that are offered.
@@ -85,6 +96,9 @@ pub struct InitPairArgs {
 pub enum ArbiterArg {
     /// A fence device: whoever goes on alone has had the other's power cut and confirmed
     Fence,
+    /// Best effort: whoever reaches the gateway or another target goes on alone. When both do, and do not reach each other, both
+    /// become primary
+    Ping,
     /// Nobody: the primary goes on alone, the secondary takes over only by an operator's word
     None,
 }
@@ -95,6 +109,7 @@ impl ArbiterArg {
     pub const fn arbiter(self) -> Arbiter {
         match self {
             Self::Fence => Arbiter::Fence,
+            Self::Ping => Arbiter::Ping,
             Self::None => Arbiter::None,
         }
     }

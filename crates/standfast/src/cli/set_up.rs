@@ -18,11 +18,13 @@ use crate::{
 use serde::Serialize;
 use standfast_model::{
     id::NodeId,
-    pair::{Arbiter, PairConfig},
+    pair::{Arbiter, PING_WARNING, PairConfig, PingConfig},
+    time::Micros,
 };
 use std::{
     fs,
     io::{self, IsTerminal as _, Read as _},
+    net::{IpAddr, SocketAddr},
     path::Path,
 };
 
@@ -42,6 +44,7 @@ struct Document<'d> {
 pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     let (node, folder) = (&args.node, &args.state.folder);
     unused(folder)?;
+    let pair = pair_of(args)?;
     let findings = checks::machine(folder, &node.addresses, wall_ms());
     let said = Said {
         node,
@@ -51,16 +54,15 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     if said.first()? {
         return Ok(());
     }
-    let pair = pair_of(args)?;
-    let arbiter = pair.as_ref().map(|pair| pair.arbiter);
+    let advice = pair.as_ref().map(pair_advice);
     let id = setup::init(
         folder,
         &args.cluster,
         (&node.name, &node.addresses[..]),
         pair,
     )?;
-    if let (Some(arbiter), false) = (arbiter, args.checks.json) {
-        print(&pair_advice(arbiter))?;
+    if let (Some(advice), false) = (advice, args.checks.json) {
+        print(&advice)?;
     }
     said.done(
         &id,
@@ -82,23 +84,59 @@ fn pair_of(args: &InitArgs) -> Result<Option<PairConfig>, Failure> {
     }
     let mut nodes = [&args.node.name, other].map(|name| NodeId::from(name.as_str()));
     nodes.sort();
-    Ok(Some(PairConfig::of(nodes, arbiter.arbiter())))
+    let mut pair = PairConfig::of(nodes, arbiter.arbiter());
+    pair.ping = ping_of(args)?;
+    if pair.ping.is_some() && pair.arbiter != Arbiter::Ping {
+        let text = "--gateway: a pair has one arbiter, and here it is not ping targets; allowed: only with --arbiter ping";
+        return Err(Failure::usage(text));
+    }
+    Ok(Some(pair))
+}
+
+fn ping_of(args: &InitArgs) -> Result<Option<PingConfig>, Failure> {
+    let Some(gateway) = &args.pair.gateway else {
+        return Ok(None);
+    };
+    let own: Vec<IpAddr> = args.node.addresses.iter().map(SocketAddr::ip).collect();
+    standfast_config::ping_targets(gateway, &args.pair.ping_target, &own)
+        .map(Some)
+        .map_err(Failure::usage)
 }
 
 /// What a pair is not.
-fn pair_advice(arbiter: Arbiter) -> String {
-    let then = match arbiter {
-        Arbiter::Fence => {
+fn pair_advice(pair: &PairConfig) -> String {
+    let then = match pair.arbiter {
+        Arbiter::Fence => String::from(
             "With a fence device the survivor goes on when the other one's power is confirmed off: configure one for both nodes \
-             ([fence.NAME]) and try it (`standfast fence test NODE`); until then nobody takes over."
-        }
-        Arbiter::Ping | Arbiter::None => {
-            "Without an arbiter the secondary takes over only by an operator's word (`standfast pair force-primary`)."
-        }
+             ([fence.NAME]) and try it (`standfast fence test NODE`); until then nobody takes over.",
+        ),
+        Arbiter::Ping => ping_advice(pair),
+        Arbiter::None => String::from(
+            "Without an arbiter the secondary takes over only by an operator's word (`standfast pair force-primary`).",
+        ),
     };
     format!(
         "This makes a pair. A third machine, however small, is better: as a witness it votes, and everything goes on by itself \
          whichever machine is lost (`standfast init` without --pair, later `standfast witness`). {then}\n"
+    )
+}
+
+/// What ping targets do, and what they cannot promise.
+fn ping_advice(pair: &PairConfig) -> String {
+    let Some(ping) = &pair.ping else {
+        return String::new();
+    };
+    let all = std::iter::once(&ping.gateway).chain(&ping.targets);
+    let all: Vec<&str> = all.map(String::as_str).collect();
+    let pings = render::length(Micros(
+        ping.interval.0.saturating_mul(ping.iterations.into()),
+    ));
+    format!(
+        "\n\nWARNING: {PING_WARNING}.\n\nThe secondary takes over when {} pings of the primary in a row have failed, {pings} after the \
+         first at the earliest, and one of {} answers it. A primary that hears nothing of its secondary and none of them gives up. \
+         `[pair.ping]` in the configuration changes the times and the targets.",
+        ping.iterations,
+        all.join(", "),
     )
 }
 

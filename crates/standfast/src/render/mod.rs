@@ -46,6 +46,7 @@ pub use groups::running_on;
 pub use health::other_homes;
 pub use history::{history, history_json};
 pub(crate) use metrics::{DeviceSeen, Form, Local, metrics};
+pub use pair::pair_text;
 pub use preview::{PreviewReport, how_to_apply, preview};
 pub use simulation::{simulation, simulation_json};
 pub use status::status;

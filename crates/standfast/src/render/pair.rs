@@ -2,7 +2,11 @@
 //! what else is wrong is put behind it.
 
 use super::summary::{GroupLine, Health, NodeLine};
-use standfast_model::{id::NodeId, pair::PairView, request::View};
+use standfast_model::{
+    id::NodeId,
+    pair::{PING_WARNING, PairView},
+    request::View,
+};
 
 /// Judges a pair. `problems` are those of any cluster.
 pub(crate) fn judge(
@@ -22,7 +26,7 @@ pub(crate) fn judge(
         .iter()
         .map(|also| format!(" Also: {also}."))
         .collect();
-    let sentence = &pair.sentence;
+    let sentence = &with_verdict(pair);
     if leads_nobody(pair) && !groups.is_empty() {
         return (Health::Outage, format!("OUTAGE: {sentence}{also}"));
     }
@@ -34,6 +38,37 @@ pub(crate) fn judge(
         return (Health::Ok, sentence.clone());
     }
     (Health::Degraded, format!("{sentence}{also}"))
+}
+
+/// The sentence, and what the ping rules say while it depends on them.
+fn with_verdict(pair: &PairView) -> String {
+    let verdict = pair.ping.as_ref().map_or("", |ping| &ping.verdict);
+    let mut letters = verdict.chars();
+    match letters.next() {
+        Some(first) => {
+            let first = first.to_uppercase();
+            format!("{} {first}{}.", pair.sentence, letters.as_str())
+        }
+        None => pair.sentence.clone(),
+    }
+}
+
+/// `pair show`: the sentence, and what is known of ping targets where they are the arbiter.
+#[must_use]
+pub fn pair_text(pair: &PairView) -> String {
+    let mut text = format!("{}\n", with_verdict(pair));
+    if let Some(ping) = &pair.ping {
+        for (targets, said) in [
+            (&ping.answering, "answering"),
+            (&ping.silent, "not answering"),
+        ] {
+            if !targets.is_empty() {
+                text.push_str(&format!("Ping targets {said}: {}\n", targets.join(", ")));
+            }
+        }
+        text.push_str(&format!("Note: {PING_WARNING}.\n"));
+    }
+    text
 }
 
 /// No node is primary, as far as this one knows.

@@ -7,6 +7,7 @@ use super::{
     text::{count, utc},
 };
 use standfast_model::{
+    pair::PING_WARNING,
     request::View,
     state::{NodeState, Phase},
 };
@@ -16,6 +17,7 @@ use std::collections::BTreeSet;
 pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
     let mut warnings = Vec::new();
     no_quorum(view, &mut warnings);
+    pings(view, &mut warnings);
     storage(view, &mut warnings);
     let fences = super::fence_alarms(view);
     warnings.extend(fences.into_iter().map(|(text, _)| text));
@@ -48,6 +50,14 @@ fn no_quorum(view: &View, warnings: &mut Vec<String>) {
             "{majority} of the {voters} voters have to hear each other before anything is started; \
              bring machines or the network between them back. The other side may have a majority and run everything: ask a node there"
         ));
+    }
+}
+
+/// Said as long as it is so: nobody chooses this arbiter for what it cannot do.
+fn pings(view: &View, warnings: &mut Vec<String>) {
+    let pair = view.pair.as_ref();
+    if pair.is_some_and(|pair| pair.ping.is_some() && pair.state != "dissolved") {
+        warnings.push(PING_WARNING.to_owned());
     }
 }
 

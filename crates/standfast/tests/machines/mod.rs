@@ -8,6 +8,8 @@
     reason = "a fixture that fails fails its test"
 )]
 
+pub(crate) mod watch;
+
 use std::{
     fs,
     io::Write as _,
@@ -39,7 +41,14 @@ impl Said {
 }
 
 pub(crate) fn run(arguments: &[&str], input: &str) -> Said {
-    let mut child = Command::new(PROGRAM)
+    run_after(&[], arguments, input)
+}
+
+/// The same with a program in front, which puts it where it is to run.
+fn run_after(before: &[String], arguments: &[&str], input: &str) -> Said {
+    let mut words = before.iter().map(String::as_str).chain([PROGRAM]);
+    let mut child = Command::new(words.next().expect("a program"))
+        .args(words)
         .args(arguments)
         .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
@@ -110,11 +119,20 @@ impl Machine {
 
     /// `init` or `join`, with what every node says of itself.
     pub(crate) fn set_up(&self, command: &[&str], input: &str) -> Said {
+        self.set_up_after(&[], command, input)
+    }
+
+    /// The same where the agent is to run, in a network of its own.
+    pub(crate) fn set_up_there(&self, command: &[&str], input: &str) -> Said {
+        self.set_up_after(&self.before, command, input)
+    }
+
+    fn set_up_after(&self, before: &[String], command: &[&str], input: &str) -> Said {
         let state = self.state();
         let mut all = command.to_vec();
         all.extend(["--name", &self.name, "--address", &self.address]);
         all.extend(["--state", &state]);
-        run(&all, input)
+        run_after(before, &all, input)
     }
 
     pub(crate) fn start(&mut self) {

@@ -221,7 +221,10 @@ pub const fn finds(bug: Planted) -> (&'static str, &'static str) {
         }
         Planted::VoidIgnored => ("fence-late-words-long", STEP),
         Planted::AloneOutOfSync => ("ping-long", TWO),
-        Planted::LeaseIgnored | Planted::AnyPromiseCounts => ("ping", TWO),
+        Planted::LeaseIgnored
+        | Planted::AnyPromiseCounts
+        | Planted::TargetsIgnored
+        | Planted::LeaseKept => ("ping", TWO),
         Planted::AloneBeforeDisk => ("ping-split-power", VANISHED),
         Planted::AloneWithoutGeneration | Planted::NumberIsEnough => ("ping-split", BACK),
         Planted::ConfirmBeforePeer => ("fence", ALL),

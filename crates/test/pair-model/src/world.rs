@@ -72,7 +72,8 @@ pub struct World {
     pub orders: [Option<BootId>; 2],
     /// What the devices said, not heard yet.
     pub answers: Vec<(usize, BootId, FenceOutcome)>,
-    /// Who alone reaches ping targets until both meet again.
+    /// Who alone reaches ping targets until both meet again: the assumption under which ping targets promise one primary.
+    /// Without it (`Bounds::split`) there are two, and that is checked too.
     pub reaches: Option<usize>,
     /// Writes that clients were told are safe, and that whoever leads must have.
     pub safe: BTreeSet<u8>,

@@ -51,6 +51,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
             PairPlanted::HandsRunning => &[21],
             PairPlanted::GrantsAlways => &[1, 4, 21],
             PairPlanted::ConfirmsEarly => &[8],
+            PairPlanted::TargetsIgnored | PairPlanted::LeaseKept => &[1, 4, 8],
         },
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],

@@ -24,6 +24,7 @@ pub(crate) enum Stream {
     Fencing,
     Acts,
     Levels,
+    Targets,
 }
 
 impl Rng {
@@ -39,6 +40,7 @@ impl Rng {
             Stream::Fencing => 11,
             Stream::Acts => 7,
             Stream::Levels => 8,
+            Stream::Targets => 12,
         });
         Self(inner)
     }

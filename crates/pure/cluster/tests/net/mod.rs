@@ -4,6 +4,7 @@
 
 pub(crate) mod configs;
 pub(crate) mod pairs;
+mod seen;
 
 use standfast_cluster::{Core, Feeding, Init};
 use standfast_model::{
@@ -35,6 +36,8 @@ pub(crate) struct Net {
     order: u64,
     /// Nodes that nobody hears and that hear nobody.
     pub(crate) cut: BTreeSet<NodeId>,
+    /// Nodes that reach no ping target.
+    pub(crate) blind: BTreeSet<NodeId>,
     /// What runs where, by what drivers were told.
     pub(crate) active: BTreeMap<ResourceId, BTreeSet<NodeId>>,
     pub(crate) replies: BTreeMap<u64, Response>,
@@ -143,6 +146,7 @@ impl Net {
             queue: BTreeMap::new(),
             order: 0,
             cut: BTreeSet::new(),
+            blind: BTreeSet::new(),
             active: BTreeMap::new(),
             replies: BTreeMap::new(),
             log: Vec::new(),
@@ -330,6 +334,7 @@ impl Net {
                         .extend(resources.map(|resource| (resource, node.clone())));
                 }
                 Effect::WatchFences(_) => {}
+                Effect::Ping(order) => self.pinged(node, &order),
                 Effect::Unfence(devices) => {
                     let devices = devices.into_iter().map(|(id, _)| id);
                     let event = Event::Unfenced(devices.filter(|_| self.lets_in).collect());
@@ -573,26 +578,5 @@ impl Net {
                 self.deliver(&node, Event::Timer);
             }
         }
-    }
-
-    /// The node that leads, if exactly one does.
-    pub(crate) fn leader(&self) -> Option<String> {
-        let mut leaders = self
-            .cores
-            .iter()
-            .filter(|(_, core)| core.inspect().leads.is_some());
-        let first = leaders.next()?.0.to_string();
-        leaders.next().is_none().then_some(first)
-    }
-
-    pub(crate) fn core(&self, name: &str) -> &Core {
-        &self.cores[&NodeId::from(name)]
-    }
-
-    pub(crate) fn runs_on(&self, resource: &str) -> Vec<String> {
-        self.active
-            .get(&ResourceId::from(resource))
-            .map(|nodes| nodes.iter().map(ToString::to_string).collect())
-            .unwrap_or_default()
     }
 }

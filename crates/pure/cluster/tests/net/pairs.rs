@@ -1,6 +1,6 @@
 //! Scenarios of a pair begin here: alpha and beta with a service on alpha, and what is done to them.
 
-use super::{Net, first_disk};
+use super::{DELAY, Net, first_disk};
 use standfast_model::{
     FEATURE_LEVEL,
     config::{
@@ -12,7 +12,10 @@ use standfast_model::{
     fence_act::FenceResult,
     id::{DeviceId, GroupId, NodeId, ResourceId},
     message::LogSnapshot,
-    pair::{Arbiter, BootPolicy, PairConfig, PairOrder, PairView, Survivor},
+    pair::{
+        Arbiter, BootPolicy, PairConfig, PairOrder, PairView, PingConfig, PingOrder, PingRound,
+        Survivor,
+    },
     request::{Request, Response},
     state::ClusterState,
     time::Micros,
@@ -36,6 +39,39 @@ pub(crate) fn settings(arbiter: Arbiter) -> PairConfig {
         failback: false,
         addresses_file: None,
         ping: None,
+    }
+}
+
+/// The same with ping targets: three pings, 200 ms apart.
+pub(crate) fn with_targets() -> PairConfig {
+    PairConfig {
+        ping: Some(PingConfig {
+            iterations: 3,
+            interval: Micros::from_millis(200),
+            gateway: "10.0.0.254".to_owned(),
+            targets: vec!["10.0.1.1".to_owned()],
+        }),
+        ..settings(Arbiter::Ping)
+    }
+}
+
+impl Net {
+    /// A round of pings: who answers does so at once, and nobody else before its time is over.
+    pub(super) fn pinged(&mut self, node: &NodeId, order: &PingOrder) {
+        let cut = |one: &NodeId| self.cut.contains(one);
+        let mut others = self.cores.keys().filter(|other| *other != node);
+        let peer = !cut(node) && others.any(|other| !cut(other));
+        let reached = !self.blind.contains(node);
+        let targets = vec![false, reached];
+        for (wait, over) in [(DELAY, false), (order.timeout.0, true)] {
+            let round = PingRound {
+                round: order.round,
+                peer,
+                targets: targets.clone(),
+                over,
+            };
+            self.schedule(self.now + wait, node.clone(), Event::Pinged(round));
+        }
     }
 }
 

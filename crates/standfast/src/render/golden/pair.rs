@@ -1,9 +1,12 @@
 //! A pair, as `status` and `check` say it.
 
-use super::{super::Ending, View, compare, healthy, lose, said};
+use super::{
+    super::{Ending, pair_text},
+    View, compare, healthy, lose, said,
+};
 use standfast_model::{
     id::MemberId,
-    pair::{Arbiter, PairConfig, PairView},
+    pair::{Arbiter, PairConfig, PairView, PingView},
 };
 
 #[test]
@@ -43,6 +46,7 @@ fn pair(state: &str, sentence: &str) -> View {
         in_sync: state == "normal",
         peer_seen: state == "normal",
         index: 40,
+        ping: None,
     });
     view
 }
@@ -74,4 +78,52 @@ fn a_pair_is_said_in_one_sentence() {
     }
     let text = views.map(|view| said(&view)).join("\n\n");
     compare("pair", &text);
+}
+
+#[test]
+fn ping_targets_are_warned_of_and_say_why_nobody_takes_over() {
+    let with = |state: &str, sentence: &str, ping: PingView| {
+        let mut view = pair(state, sentence);
+        view.predicted_rto.clear();
+        if let Some(pair) = &mut view.pair {
+            pair.arbiter = "ping".to_owned();
+            pair.ping = Some(ping);
+        }
+        view
+    };
+    let targets = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+    let calm = with(
+        "normal",
+        "The pair runs normally: alpha is primary, beta is secondary and in sync.",
+        PingView {
+            answering: targets(&["10.0.0.254"]),
+            silent: targets(&["10.0.1.1"]),
+            verdict: String::new(),
+        },
+    );
+    let mut waits = with(
+        "primary-down",
+        "Secondary beta is up, primary alpha is down: not failed over yet, until the ping rules allow it.",
+        PingView {
+            answering: Vec::new(),
+            silent: targets(&["10.0.0.254", "10.0.1.1"]),
+            verdict: "no failover: neither the gateway nor any of the 1 further targets answers, so this node may be the one that is cut off"
+                .to_owned(),
+        },
+    );
+    lose(&mut waits, "alpha");
+    waits.node = "beta".to_owned();
+    waits.quorum = false;
+    if let Some(pair) = &mut waits.pair {
+        pair.role = "claiming".to_owned();
+        pair.primary = None;
+    }
+    let shown = [&calm, &waits].map(|view| view.pair.as_ref().map(pair_text).unwrap_or_default());
+    let text = format!(
+        "{}\n\n{}\n--\n{}",
+        said(&calm),
+        said(&waits),
+        shown.join("--\n")
+    );
+    compare("pair-pings", &text);
 }

@@ -27,11 +27,17 @@ pub(crate) enum Case {
     Diverged,
     /// Its power, while something held the other one back.
     PrimaryLost,
+    /// A secondary took over because ping targets answered it.
+    TargetsGranted,
+    /// A primary went on alone because they answered it.
+    TargetsKept,
+    /// A primary gave up because none did.
+    GaveUp,
 }
 
 impl Case {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Moved,
         Self::Confirmed,
         Self::HandedOver,
@@ -46,6 +52,9 @@ impl Case {
         Self::Forced,
         Self::Diverged,
         Self::PrimaryLost,
+        Self::TargetsGranted,
+        Self::TargetsKept,
+        Self::GaveUp,
     ];
 
     /// Its name in reports.
@@ -65,6 +74,9 @@ impl Case {
             Self::Forced => "operator.force-primary",
             Self::Diverged => "diverged-and-rebuilt",
             Self::PrimaryLost => "primary-lost-while-the-other-lags",
+            Self::TargetsGranted => "targets.took-over",
+            Self::TargetsKept => "targets.went-on-alone",
+            Self::GaveUp => "targets.gave-up",
         }
     }
 }

@@ -87,6 +87,7 @@ impl World {
                 self.driver_says(number, 2 * MS, resource, change);
             }
             Effect::Fence(order) => self.fence(number, order),
+            Effect::Ping(order) => self.ping(number, &order),
             Effect::Reply(reply) => self.answered(reply.id, &reply.response),
             Effect::Log { level, text } => {
                 if level != Level::Debug {

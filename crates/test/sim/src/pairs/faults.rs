@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Force(usize, u64),
     /// An agent restarts as planned.
     Restart(usize, u64),
+    /// This one reaches no ping target.
+    Dark(usize, u64),
 }
 
 impl Fault {
@@ -73,6 +75,19 @@ pub(crate) fn draw(seed: u64) -> Vec<(u64, Fault)> {
         } else {
             rng.range(5 * SECOND, 40 * SECOND)
         };
+    }
+    faults
+}
+
+/// When ping targets are not reached, whatever else happens.
+pub(crate) fn draw_dark(seed: u64) -> Vec<(u64, Fault)> {
+    let mut rng = Rng::new(seed, Stream::Targets);
+    let mut faults = Vec::new();
+    let mut at = CALM + rng.below(20 * SECOND);
+    while at < QUIET {
+        let length = rng.spread(100 * MS, 20 * SECOND);
+        faults.push((at, Fault::Dark(rng.index(2), length)));
+        at += rng.range(SECOND, 60 * SECOND);
     }
     faults
 }

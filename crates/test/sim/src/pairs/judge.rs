@@ -63,6 +63,7 @@ impl World {
 
     pub(crate) fn judge(&mut self) {
         self.note_roles();
+        self.meet();
         if let Some(text) = self.lost_change() {
             self.violate(8, text);
         }
@@ -84,6 +85,7 @@ impl World {
                 self.hit(Case::HandedOver);
             }
             self.handing[number] = handing;
+            self.note_targets(number);
             if self.may_act(number) {
                 self.acted[number] = self.time;
             }
@@ -99,7 +101,7 @@ impl World {
         }
     }
 
-    fn role(&self, number: usize) -> Option<Role> {
+    pub(super) fn role(&self, number: usize) -> Option<Role> {
         let core = self.machines[number].core.as_ref()?;
         core.inspect().pair.map(standfast_pair::Pair::role)
     }

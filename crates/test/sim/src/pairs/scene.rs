@@ -11,7 +11,7 @@ use standfast_model::{
     fence::FenceDevice,
     id::{DeviceId, GroupId, MemberId, NodeId, ResourceId},
     message::LogSnapshot,
-    pair::{Arbiter, PairConfig},
+    pair::{Arbiter, PairConfig, PingConfig},
     state::{ClusterState, Member, NodeState},
     time::Micros,
 };
@@ -52,6 +52,14 @@ pub(super) fn config(rng: &mut Rng, arbiter: Arbiter) -> ClusterConfig {
     pair.fence_delay = Micros(rng.below(3 * SECOND));
     pair.fence_random_delay = Micros(rng.below(SECOND));
     pair.fence_retry = Micros(rng.range(SECOND, 5 * SECOND));
+    if arbiter == Arbiter::Ping {
+        pair.ping = Some(PingConfig {
+            iterations: u32::try_from(rng.range(2, 6)).unwrap_or(2),
+            interval: Micros(rng.spread(100_000, SECOND)),
+            gateway: "10.0.0.254".to_owned(),
+            targets: vec!["10.0.1.1".to_owned()],
+        });
+    }
     let mut config = ClusterConfig {
         name: "pair".to_owned(),
         profile: Profile::Lan,

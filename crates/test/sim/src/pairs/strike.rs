@@ -64,6 +64,7 @@ impl World {
 
     pub(super) fn begin(&mut self, fault: Fault) {
         self.note(2, || format!("{fault:?}"));
+        self.part(fault);
         match fault {
             Fault::Power(number, down) => self.power_off(number, down),
             Fault::PowerOfPrimary(down) => {
@@ -91,6 +92,10 @@ impl World {
                 self.later(length, Happening::Heal(Mend::Disk(number)));
             }
             Fault::Burst(changes) => self.burst(changes),
+            Fault::Dark(number, length) => {
+                self.targets.dark[number] += 1;
+                self.later(length, Happening::Heal(Mend::Dark(number)));
+            }
             Fault::Swap(_)
             | Fault::Demote(_)
             | Fault::SeenOff(..)
@@ -142,6 +147,7 @@ impl World {
             | Fault::Loss(..)
             | Fault::Stall(_)
             | Fault::SlowDisk(..)
+            | Fault::Dark(..)
             | Fault::Burst(_) => {}
         }
     }
@@ -152,6 +158,10 @@ impl World {
             Mend::Mute(number) => self.mutes[number] -= 1,
             Mend::Loss => self.loss = 0,
             Mend::Disk(number) => self.machines[number].disk.slowdown = 0,
+            Mend::Dark(number) => {
+                self.targets.dark[number] -= 1;
+                return;
+            }
             Mend::Demotion => {
                 let number = self.rng.index(2);
                 return self.order(number, PairOrder::Promote);

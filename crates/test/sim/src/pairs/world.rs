@@ -6,6 +6,7 @@ use super::{
     judge::Confirmed,
     machine::Machine,
     scene,
+    targets::Targets,
 };
 use crate::{
     invariants::Violation,
@@ -18,7 +19,7 @@ use standfast_model::{
     fence_act::FenceOrder,
     id::ResourceId,
     message::Message,
-    pair::Arbiter,
+    pair::{Arbiter, PingRound},
     planted::{PairPlanted, Planted},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,6 +42,7 @@ pub(super) enum Happening {
     Disk(usize, u64),
     Driver(usize, u64, ResourceId, InstanceChange),
     Fence(usize, u64, Box<FenceOrder>),
+    Pinged(usize, u64, PingRound),
     Fault(Fault),
     Boot(usize),
     AgentStart(usize, u64),
@@ -56,6 +58,7 @@ pub(super) enum Mend {
     Loss,
     Disk(usize),
     Demotion,
+    Dark(usize),
 }
 
 /// Everything.
@@ -71,6 +74,8 @@ pub(crate) struct World {
     pub(super) cuts: u32,
     pub(super) mutes: [u32; 2],
     pub(super) loss: u64,
+    /// Who reaches no ping target, and what is known of that.
+    pub(super) targets: Targets,
     /// When the last message of a stream arrives: they stay in order.
     pub(super) streams: [u64; 2],
     /// Nothing of a stream arrives before.
@@ -105,6 +110,8 @@ impl World {
         } else {
             Arbiter::None
         };
+        let pinging = seed % 4 == 1;
+        let arbiter = if pinging { Arbiter::Ping } else { arbiter };
         let config = scene::config(&mut rng, arbiter);
         let genesis = scene::genesis(&config);
         let machines = [0, 1].map(|number| scene::machine(number, &mut rng, &genesis));
@@ -120,6 +127,7 @@ impl World {
             cuts: 0,
             mutes: [0; 2],
             loss: 0,
+            targets: Targets::default(),
             streams: [0; 2],
             stalled: 0,
             device_slow: if rng.chance(300_000) {
@@ -151,6 +159,11 @@ impl World {
         world.later(second, Happening::Boot(1));
         for (at, fault) in faults::draw(seed) {
             world.later(at, Happening::Fault(fault));
+        }
+        if pinging {
+            for (at, fault) in faults::draw_dark(seed) {
+                world.later(at, Happening::Fault(fault));
+            }
         }
         world.later(5 * SECOND, Happening::Ask);
         world
@@ -306,6 +319,11 @@ impl World {
                 self.driver(number, boots, resource, change);
             }
             Happening::Fence(number, run, order) => self.fence_now(number, run, &order),
+            Happening::Pinged(number, run, round) => {
+                if self.machines[number].runs == run {
+                    self.step(number, Event::Pinged(round));
+                }
+            }
             Happening::Fault(fault) => self.begin(fault),
             Happening::Boot(number) => self.boot(number),
             Happening::AgentStart(number, boots) => {

@@ -68,7 +68,8 @@ impl World {
             }
             Effect::Peers(peers) => self.peers(number, peers),
             Effect::WatchNetworks(_) => self.tell_network(number),
-            Effect::WatchFences(_) => {}
+            // Only pairs ask ping targets, and they have a world of their own.
+            Effect::WatchFences(_) | Effect::Ping(_) => {}
             Effect::Unfence(devices) => self.unfence(number, devices),
             Effect::Fence(order) => self.fence(number, *order),
             Effect::Reply(reply) => self.reply(number, *reply),
@@ -146,6 +147,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Keys(_)
         | Effect::Reply(_)
         | Effect::WatchFences(_)
+        | Effect::Ping(_)
         | Effect::Unfence(_)
         | Effect::Fence(_)
         | Effect::Log { .. }
