@@ -65,6 +65,9 @@ impl Database {
     /// references to what is in the page cache only.
     pub(crate) fn read(path: &Path) -> Result<(Restored, Summary), ReadError> {
         let bytes = std::fs::read(path).map_err(ReadError::Io)?;
+        if bytes.is_empty() {
+            return Err(ReadError::Damaged("the file is empty".to_owned()));
+        }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let copy = InMemoryBackend::new();

@@ -56,17 +56,23 @@ impl Storage {
             .remove_new_database()
             .map_err(|error| failed("remove", &leftover, error))?;
         let marker = self.folder.read_marker()?;
-        match Database::open(&path, &self.sync_failed) {
+        let opened = if self.folder.is_suspect() {
+            // Nothing is written to it before it is copied, not even that it is open.
+            Database::read(&path).map(|(restored, summary)| (None, restored, summary))
+        } else {
+            Database::open(&path, &self.sync_failed)
+                .map(|(database, restored, summary)| (Some(database), restored, summary))
+        };
+        match opened {
             Ok((_, _, summary)) if summary.transaction < self.acknowledged.read() => {
                 let reason = went_back(self.acknowledged.read(), summary.transaction);
                 self.set_aside(&marker, reason)
             }
             Ok((database, restored, summary)) => {
-                self.database = Some(database);
+                self.database = database;
                 self.initialised = true;
                 self.summary = summary;
-                if self.folder.is_suspect() {
-                    self.database = None;
+                if self.database.is_none() {
                     self.sync_failed.store(true, Ordering::Release);
                     self.recover().map_err(|error| cannot_write(&path, error))?;
                 }

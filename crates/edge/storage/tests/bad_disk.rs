@@ -10,6 +10,7 @@
 
 use std::env;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -289,4 +290,25 @@ fn thread_with_failing_sync(dir: &Path) {
 
 fn inode(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+}
+
+/// What is on the disk of a database whose sync has failed is not known: until its copy is there, nothing is written to it.
+#[test]
+fn a_suspect_database_is_copied_without_being_written_to() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut storage = initialised(dir.path());
+    storage.persist(&entry(1, 100)).expect("persist");
+    // As after the end of a process that closed nothing.
+    let path = dir.path().join("state.redb");
+    let as_left = fs::read(&path).expect("database");
+    drop(storage);
+    fs::write(&path, &as_left).expect("database");
+    fs::write(dir.path().join("state.redb.suspect"), "").expect("mark");
+    let mut old = fs::File::open(&path).expect("database");
+    let before = inode(&path);
+    assert_eq!(last_index(&contents(dir.path())), 1);
+    assert_ne!(inode(&path), before, "another file took its place");
+    let mut bytes = Vec::new();
+    old.read_to_end(&mut bytes).expect("the old file");
+    assert!(bytes == as_left, "the old file was written to");
 }
