@@ -202,6 +202,8 @@ fn orders(node: &Node) {
     let before = one(node);
     let said = node.ok(&["resource", "restart", "web", "--dry-run"]);
     assert!(said.contains("site restarts on alpha"), "{said}");
+    let said = node.ok(&["resource", "disable", "site", "--dry-run"]);
+    assert!(said.contains("root@alpha disabled it"), "{said}");
     let said = node.ok(&["resource", "restart", "site", "--wait", "60"]);
     assert!(
         said.contains("site was restarted: site runs on alpha after"),
@@ -212,7 +214,7 @@ fn orders(node: &Node) {
     });
 
     let said = node.ok(&["resource", "disable", "site", "--wait", "60"]);
-    assert!(said.contains("site is stopped"), "{said}");
+    assert!(said.contains("site is stopped after"), "{said}");
     node.wait_for("warning", |node| {
         let said = node.ask(&["check"]);
         said.code == 1 && said.out.contains("Degraded: site is disabled")

@@ -380,6 +380,13 @@ impl Core {
                 format!("{group}: {about}{}", reason.text)
             }));
         }
+        for group in restarts(&self.state) {
+            let old = self.state.plan.groups.get(&group);
+            let new = plan.groups.get(&group).and_then(|new| new.node.as_ref());
+            if let Some(node) = new.filter(|_| old.and_then(|old| old.node.as_ref()) == new) {
+                parts.push(format!("{group} is restarted on {node}"));
+            }
+        }
         if let Some(observed) = observed {
             parts.extend(observed.parts.iter().cloned());
             evidence.extend(observed.evidence.iter().cloned());

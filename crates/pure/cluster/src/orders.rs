@@ -130,7 +130,20 @@ fn wish(
     });
     lifetime_ms.map_or_else(
         || String::from(", until it is cleared"),
-        |length| format!(", for {} s", length / 1000),
+        |length| format!(", for {}", spoken(length)),
+    )
+}
+
+/// In the largest unit that it is a whole number of.
+fn spoken(length_ms: u64) -> String {
+    let seconds = length_ms / 1000;
+    let units = [(86_400, "d"), (3600, "h"), (60, "min")];
+    let whole = units
+        .iter()
+        .find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{seconds} s"),
+        |(unit, name)| format!("{} {name}", seconds / unit),
     )
 }
 

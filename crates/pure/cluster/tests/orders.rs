@@ -110,6 +110,11 @@ fn a_restart_gives_another_instance_on_the_same_node_once() {
     assert!(since(&net) > before);
     net.run(5000);
     assert_eq!(net.starts, starts + 1, "once");
+    let journal = &net.core("alpha").inspect().state.journal;
+    let told = journal
+        .iter()
+        .filter(|e| e.text == "site is restarted on beta");
+    assert_eq!(told.count(), 1, "{journal:?}");
     assert!(nothing_left(&net));
     let service = &net.core("alpha").inspect().state.service[&GroupId::from("site")];
     let last = service.last.back().unwrap();

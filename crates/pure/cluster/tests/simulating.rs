@@ -11,11 +11,14 @@ mod net;
 use net::{
     Net,
     configs::{process, web_on},
+    pairs::{device, pair},
 };
 use standfast_model::{
     config::{FailurePolicy, GroupConfig},
     event::InstanceChange,
+    fence::FenceDevice,
     id::{GroupId, NodeId, ResourceId},
+    pair::Arbiter,
     request::{RefusalKind, Request, Response},
     simulation::{Imagined, Simulation, Stage},
     time::Micros,
@@ -239,4 +242,72 @@ fn what_is_not_there_cannot_fail() {
         panic!("not refused");
     };
     assert_eq!(refusal.kind, RefusalKind::Exists);
+}
+
+/// What is fenced only when somebody asks for it: nobody knows when it is over.
+#[test]
+fn what_needs_fencing_counts_its_time_or_says_what_it_waits_for() {
+    for manual in [false, true] {
+        let mut net = cluster();
+        net.must_configure(|config| {
+            let nodes = NODES.iter().map(|node| ((*node).into(), None));
+            let device = FenceDevice {
+                nodes: nodes.collect(),
+                ..device()
+            };
+            config.fencing.devices.insert("power".into(), device);
+            config.fencing.manual = manual;
+            let web = config.resources.get_mut(&ResourceId::from("web"));
+            web.unwrap().needs_fencing = true;
+        });
+        net.run(3000);
+        let said = simulate(&mut net, vec![lost(&["beta"])]);
+        let stage = &said.stages[0];
+        assert_ne!(place(stage, "site"), ["beta"], "{stage:?}");
+        let fenced = stage.steps.iter().any(|step| step.what == "fencing");
+        assert!(fenced, "{stage:?}");
+        assert_eq!(away(stage, "site").is_none(), manual, "{stage:?}");
+        let told = stage
+            .warnings
+            .iter()
+            .any(|text| text.contains("fence confirm beta"));
+        assert_eq!(told, manual, "{stage:?}");
+    }
+}
+
+/// The arbiter says whether the other one goes on; nobody knows how long it takes.
+#[test]
+fn in_a_pair_the_arbiter_decides() {
+    for (arbiter, place_then) in [(Arbiter::Fence, Some("beta")), (Arbiter::None, None)] {
+        let mut net = pair(arbiter);
+        for asked in ["alpha", "beta"] {
+            let imagined = vec![lost(&["alpha"])];
+            let response = net.ask(asked, Request::Simulate { imagined });
+            let Response::Simulation(said) = response else {
+                panic!("{response:?}");
+            };
+            let stage = &said.stages[0];
+            assert_eq!(
+                place(stage, "web"),
+                place_then.into_iter().collect::<Vec<_>>()
+            );
+            assert_eq!(away(stage, "web"), None, "{stage:?}");
+            let told = stage.warnings.iter().any(|text| text.contains("arbiter"));
+            assert!(told, "{stage:?}");
+        }
+        let said = match net.ask(
+            "alpha",
+            Request::Simulate {
+                imagined: vec![lost(&["beta"])],
+            },
+        ) {
+            Response::Simulation(said) => said,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            place(&said.stages[0], "web"),
+            ["alpha"],
+            "the primary goes on"
+        );
+    }
 }

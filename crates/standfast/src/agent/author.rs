@@ -1,6 +1,6 @@
 //! Who asks is what the kernel says: the author of a request is set here. Not for who may ask (crate `api`).
 
-use standfast_model::request::Request;
+use standfast_model::{request::Request, simulation::Imagined};
 
 /// Who asks is what the kernel says, not what the client says.
 pub(super) fn with_author(request: Request, who: &str) -> Request {
@@ -30,6 +30,7 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
             reason,
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
+        Request::Simulate { imagined } => simulated(imagined, who),
         Request::Order { group, order, .. } => Request::Order {
             group,
             order,
@@ -62,7 +63,6 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
         | Request::RotateKey { .. }
         | Request::Keys { .. }
         | Request::Plan { .. }
-        | Request::Simulate { .. }
         | Request::Text { .. }
         | Request::RotateAuthority { .. }
         | Request::ReplaceAuthority { .. }
@@ -72,5 +72,24 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
         | Request::Query { .. }
         | Request::FenceResult { .. }
         | Request::Join { .. }) => other,
+    }
+}
+
+fn simulated(imagined: Vec<Imagined>, who: &str) -> Request {
+    let imagined = imagined.into_iter().map(|one| tried(one, who));
+    Request::Simulate {
+        imagined: imagined.collect(),
+    }
+}
+
+/// What is only tried is tried by whoever asks.
+fn tried(one: Imagined, who: &str) -> Imagined {
+    match one {
+        Imagined::Asked { request } => Imagined::Asked {
+            request: Box::new(with_author(*request, who)),
+        },
+        other @ (Imagined::Apply { .. }
+        | Imagined::ResourceFails { .. }
+        | Imagined::NodesLost { .. }) => other,
     }
 }

@@ -52,12 +52,15 @@ struct Wanted<'w> {
 /// Whether an order has been followed: the node that runs the group now, if any does.
 type Followed<'f> = &'f dyn Fn(&View, u64) -> Result<Option<Option<NodeId>>, Failure>;
 
+/// What is said then: of the node that runs the group now, and of how long it took.
+type Said<'s> = &'s dyn Fn(Option<&NodeId>, &str) -> String;
+
 impl Wanted<'_> {
     fn carry_out(
         self,
         socket: &Path,
         followed: Followed<'_>,
-        said: &dyn Fn(Option<&NodeId>) -> String,
+        said: Said<'_>,
     ) -> Result<(), Failure> {
         let (mut agent, view) = look_at_state(socket)?;
         let request = Request::Order {
@@ -90,10 +93,9 @@ impl Wanted<'_> {
             }
         };
         let node = until(socket, most, look, |view| late(view, self.group))?;
-        let text = said(node.as_ref());
         done.end(start, node.as_ref());
         let took = length(Micros::from_millis(done.took_ms()));
-        done.print(self.how.json, &format!("{text} after {took}"))
+        done.print(self.how.json, &said(node.as_ref(), &took))
     }
 }
 
@@ -174,11 +176,8 @@ fn move_to(socket: &Path, args: &MoveArgs) -> Result<(), Failure> {
         );
         Err(Failure::new(exit::UNAVAILABLE, text))
     };
-    wanted.carry_out(socket, &followed, &|_| {
-        format!(
-            "{group} runs on {node} and is kept there for {}",
-            length(Micros::from_millis(lifetime_ms))
-        )
+    wanted.carry_out(socket, &followed, &|_, took| {
+        format!("{group} runs on {node} after {took}, and is kept there; `standfast status` says until when")
     })
 }
 
@@ -226,9 +225,13 @@ fn keep_away(
         let there = running_on(view, group).filter(|now| **now != node);
         Ok(there.map(|now| Some(now.clone())))
     };
-    wanted.carry_out(socket, &followed, &|now| {
-        let now = now.map_or_else(String::new, |now| format!(", and runs on {now}"));
-        format!("{group} is kept away from {node}{now}")
+    wanted.carry_out(socket, &followed, &|now, took| {
+        let now = now.map_or_else(String::new, |now| {
+            format!(", and runs on {now} after {took}")
+        });
+        format!(
+            "{group} is kept away from {node}{now}; `standfast resource clear {group}` ends that"
+        )
     })
 }
 
@@ -250,8 +253,8 @@ fn clear(socket: &Path, args: &ClearArgs) -> Result<(), Failure> {
         touches: false,
     };
     let followed = |view: &View, _| Ok(Some(running_on(view, &group).cloned()));
-    wanted.carry_out(socket, &followed, &|_| {
-        format!("{group} may be where its configuration and its stickiness say")
+    wanted.carry_out(socket, &followed, &|_, _| {
+        format!("nothing keeps {group} on a node or away from one any more")
     })
 }
 
@@ -269,8 +272,10 @@ fn disable(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         let planned = given.is_some_and(|given| given.node.is_some());
         Ok((!planned && !may_run(view, &group)).then_some(None))
     };
-    wanted.carry_out(socket, &followed, &|_| {
-        format!("{group} is stopped, and stays so until `standfast resource enable {group}`:")
+    wanted.carry_out(socket, &followed, &|_, took| {
+        format!(
+            "{group} is stopped after {took}; `standfast resource enable {group}` lets it run again"
+        )
     })
 }
 
@@ -284,9 +289,9 @@ fn enable(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         touches: false,
     };
     let followed = |view: &View, _| Ok(running_on(view, &group).map(|node| Some(node.clone())));
-    wanted.carry_out(socket, &followed, &|node| {
+    wanted.carry_out(socket, &followed, &|node, took| {
         let node = node.map_or("", |node| node.as_str());
-        format!("{group} runs on {node}")
+        format!("{group} runs on {node} after {took}")
     })
 }
 
@@ -316,9 +321,12 @@ fn restart(socket: &Path, args: &RestartArgs) -> Result<(), Failure> {
         let node = running_on(view, &group).filter(|_| anew);
         Ok(node.map(|node| Some(node.clone())))
     };
-    wanted.carry_out(socket, &followed, &|node| {
+    wanted.carry_out(socket, &followed, &|node, took| {
         let node = node.map_or("", |node| node.as_str());
-        format!("{} was restarted: {group} runs on {node}", args.group)
+        format!(
+            "{} was restarted: {group} runs on {node} after {took}",
+            args.group
+        )
     })
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use standfast_model::{
     request::{Interruption, Source},
     simulation::{Simulation, Stage, Step},
+    time::Micros,
 };
 
 #[derive(Serialize)]
@@ -34,7 +35,7 @@ pub fn simulation(simulation: &Simulation) -> String {
         text.push_str(&format!("\n{}. {}\n", position + 1, stage.what));
         text.push_str(&said(stage));
     }
-    if simulation.stages.len() > 1 {
+    if simulation.stages.len() > 1 && simulation.length > Micros::ZERO {
         let all = simulation.stages.iter().flat_map(|stage| &stage.steps);
         text.push_str(&format!(
             "\nAll of it takes {}{}.\n",
