@@ -22,7 +22,7 @@ use std::{
 };
 
 /// A decision that leaves everything as it is shows itself within this time.
-pub(super) const DECIDED: Duration = Duration::from_secs(2);
+const DECIDED: Duration = Duration::from_secs(2);
 
 /// What a command reports when it has taken effect.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@
 use super::{
     ask::{look_at_state, no_such},
     exit,
-    operate::{self, DECIDED, Done},
+    operate::{self, Done},
     resource_args::{
         BanArgs, ClearArgs, MoveArgs, OrderHow, ResourceCommand, RestartArgs, SwitchArgs,
     },
@@ -27,6 +27,10 @@ use std::{
 };
 
 const SCHEMA: &str = "standfast/order/1";
+
+/// So long after an order is in force a decision that changes nothing has been made, on a machine that stands still at
+/// times, too.
+const DECIDED: Duration = Duration::from_secs(10);
 
 pub(super) fn dispatch(socket: &Path, command: &ResourceCommand) -> Result<(), Failure> {
     match command {
@@ -83,12 +87,14 @@ impl Wanted<'_> {
             return done.print(self.how.json, &text);
         }
         let most = Duration::from_secs(self.how.wait);
+        let mut seen = None;
         let look = |view: &View| {
             if view.state.applied < index {
                 return Ok(None);
             }
+            let seen: Instant = *seen.get_or_insert_with(Instant::now);
             match followed(view, index)? {
-                None if start.elapsed() > DECIDED => stuck(view, self.group).map_or(Ok(None), Err),
+                None if seen.elapsed() > DECIDED => stuck(view, self.group).map_or(Ok(None), Err),
                 other => Ok(other),
             }
         };
