@@ -98,6 +98,9 @@ impl Pings {
             Some(_) if !self.urgent => Micros::ZERO,
             Some(_) if self.open => patience,
             Some(pause) => pause,
+            // What nobody answers is over only at the end of its time, which may be the whole interval: a round that began
+            // just before its report came would have no result, and neither would the next one.
+            None if self.open => patience.max(self.interval),
             None => self.interval,
         };
         pause.minus(now.waited_since(began))
@@ -249,6 +252,27 @@ mod tests {
             targets: answered.to_vec(),
             over,
         }
+    }
+
+    #[test]
+    fn a_round_that_takes_the_whole_interval_has_its_result_before_the_next_one() {
+        let mut pings = Pings::new(&PingConfig {
+            iterations: 2,
+            interval: Micros::from_millis(500),
+            gateway: String::from("10.0.0.254"),
+            targets: Vec::new(),
+        });
+        let round = pings.ask(at(0), false);
+        let later = |millis: u64| Now {
+            boot: millis * 1000,
+            raw: millis * 1000,
+        };
+        assert_ne!(pings.next_in(later(500), None), Micros::ZERO);
+        assert!(pings.on_round(&told(round, false, &[false], true)));
+        assert_eq!(pings.next_in(later(501), None), Micros::ZERO);
+        // A report that is lost holds nothing up for ever.
+        pings.ask(later(501), false);
+        assert_eq!(pings.next_in(later(2001), None), Micros::ZERO);
     }
 
     #[test]

@@ -177,9 +177,9 @@ fn unseen(resource: &Resource) -> History {
 
 fn record(history: &mut History, interval_ms: u64, now: i64) {
     let name = history.resource.clone();
-    let last = history.operations.iter().map(|record| record.call).max();
     let id = format!("{name}_last_failure_0");
     history.operations.retain(|record| record.id != id);
+    let last = history.operations.iter().map(|record| record.call).max();
     history.operations.push(Record {
         id,
         key: format!("{name}_monitor_{interval_ms}"),
