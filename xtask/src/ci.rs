@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::report::{self, Counts, Line};
 use crate::steps::{Action, Again, Count, Run, STEPS, Step};
 use crate::tidy;
-use standfast_unrest::Watch;
+use standfast_unrest::{Priority, Watch};
 
 /// Longest time for one command: a check that hangs fails.
 const COMMAND_LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -98,7 +98,7 @@ impl Context<'_> {
     /// Runs one command and counts its outcome; shows all of its output if it failed. What failed while the machine was restless is run
     /// again, twice at most, and counts as it is then.
     fn command(&self, name: &str, run: Run, out: &mut impl Write) -> io::Result<Counts> {
-        let watch = Watch::start(self.logs)?;
+        let watch = Watch::start(self.logs, Priority::Ordinary)?;
         let (mut counts, mut output) = self.counted(name, run, run.command, out)?;
         for _ in 1..ATTEMPTS {
             let unrest = watch.seen()?;

@@ -8,7 +8,7 @@ use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
 use crate::evidence;
 use crate::sys;
-use standfast_unrest::Watch;
+use standfast_unrest::{Priority, Watch};
 
 /// Runs `body`, which makes lab `number` of `enclosure`, until it is good or counts as it is. Prints what was wrong, and of a failure the logs, which
 /// are kept. Returns what came of it, and whether it was good.
@@ -25,7 +25,7 @@ pub fn run<T>(
     let watching = |error| LabError::system("watch the machine", error);
     let mut attempt = 1;
     loop {
-        let watch = Watch::start(&enclosure.folder).map_err(watching)?;
+        let watch = Watch::start(&enclosure.folder, Priority::RealTime).map_err(watching)?;
         let result = body();
         let unrest = watch.seen().map_err(watching)?;
         drop(watch);

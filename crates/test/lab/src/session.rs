@@ -14,7 +14,7 @@ use crate::pair::Pair;
 use crate::standfast_system::Standfast;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
-use standfast_unrest::{Unrest, Watch};
+use standfast_unrest::{Priority, Unrest, Watch};
 
 /// How often healing is tried after a trial that was not run to its end.
 const HEALS: u32 = 5;
@@ -188,7 +188,7 @@ fn one(
 ) -> Outcome {
     let probe = system.lab().probe()?;
     let watching = |error| LabError::system("watch the machine", error);
-    let watch = Watch::start(&system.lab().folder).map_err(watching)?;
+    let watch = Watch::start(&system.lab().folder, Priority::RealTime).map_err(watching)?;
     let result = trial::run(system, &probe, injector, what, patience);
     let unrest = watch.seen().map_err(watching)?;
     drop(watch);

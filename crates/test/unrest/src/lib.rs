@@ -24,10 +24,19 @@ const LATE: Duration = Duration::from_millis(5);
 /// How often something is written.
 const WRITE: Duration = Duration::from_millis(200);
 
+/// With whose eyes the processors are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As agents do, with real-time priority: other programs are not in their way.
+    RealTime,
+    /// As tests do, and the agents that they start: whatever else runs keeps them waiting.
+    Ordinary,
+}
+
 /// What the machine did not do while it was watched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Unrest {
-    /// Longest time for which a processor did not run a real-time thread that was due, milliseconds.
+    /// Longest time for which a processor did not run a thread that was due, milliseconds.
     pub longest_stall_ms: f64,
     /// Part of the time for which that was so, on the worst processor.
     pub stalled: f64,
@@ -102,7 +111,7 @@ impl Watch {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(folder: &Path) -> std::io::Result<Self> {
+    pub fn start(folder: &Path, priority: Priority) -> std::io::Result<Self> {
         let mut watch = Self {
             stop: Arc::default(),
             processors: Vec::new(),
@@ -116,7 +125,9 @@ impl Watch {
         for number in (0..CpuSet::MAX_CPU).filter(|number| all.is_set(*number)) {
             let (stop, seen) = (Arc::clone(&watch.stop), Arc::<Lateness>::default());
             watch.processors.push(Arc::clone(&seen));
-            watch.spawn("processor", move || processor(number, &stop, &seen))?;
+            watch.spawn("processor", move || {
+                processor((number, priority), &stop, &seen);
+            })?;
         }
         let (stop, seen) = (Arc::clone(&watch.stop), Arc::clone(&watch.disk));
         let (file, failed) = (folder.join("unrest"), Arc::clone(&watch.failed));
@@ -210,12 +221,14 @@ fn stolen() -> Option<(u64, u64)> {
     Some((*times.get(7)?, all))
 }
 
-fn processor(number: usize, stop: &AtomicBool, seen: &Lateness) {
+fn processor((number, priority): (usize, Priority), stop: &AtomicBool, seen: &Lateness) {
     let mut only = CpuSet::new();
     only.set(number);
     // Not pinned it watches some processor, and without the privilege it sees what any process does.
     sched_setaffinity(None, &only).ok();
-    take_realtime_priority().ok();
+    if priority == Priority::RealTime {
+        take_realtime_priority().ok();
+    }
     let late = u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX);
     let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
     while !stop.load(Ordering::Relaxed) {
@@ -269,7 +282,7 @@ mod tests {
     #[test]
     fn a_watch_sees_writes_and_ends() {
         let folder = tempfile::tempdir().expect("a folder");
-        let watch = Watch::start(folder.path()).expect("it starts");
+        let watch = Watch::start(folder.path(), Priority::Ordinary).expect("it starts");
         let mut seen = watch.seen().expect("it saw something");
         while seen.slowest_write_ms <= 0.0 {
             std::thread::sleep(TICK);
