@@ -59,14 +59,16 @@ impl World {
         )
     }
 
-    /// Whoever answers does so soon, and nobody else before the time is over.
+    /// Whoever answers does so soon, and nobody else before the time is over; that it is over is told a little later, as by a program that has to
+    /// wake up for it.
     pub(super) fn ping(&mut self, number: usize, order: &PingOrder) {
         let linked = self.cuts == 0 && self.mutes == [0; 2];
         let peer = linked && self.machines[1 - number].on;
         let reached = self.targets.cut_off != Some(number) && self.targets.dark[number] == 0;
         let run = self.machines[number].runs;
         let soon = self.rng.range(MS, 20 * MS);
-        for (wait, over) in [(soon, false), (order.timeout.0, true)] {
+        let end = order.timeout.0 + self.rng.range(1, 20 * MS);
+        for (wait, over) in [(soon, false), (end, true)] {
             let round = PingRound {
                 round: order.round,
                 peer,
