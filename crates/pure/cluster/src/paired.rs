@@ -280,7 +280,14 @@ impl Core {
         paired.clocked.set_index(index);
         for output in outputs {
             match output {
-                Output::Send(packet) => self.send_word(&packet),
+                Output::Send(mut packet) => {
+                    // A generation that was just taken over comes with the length of the primary's copy. What is said is how much
+                    // is here: the contents follow.
+                    if let Some(history) = &mut packet.word.history {
+                        history.index = index;
+                    }
+                    self.send_word(&packet);
+                }
                 Output::Do(wanted) => self.carry_pair(now, wanted),
                 Output::Ping(round) => self.ask_targets(round),
             }

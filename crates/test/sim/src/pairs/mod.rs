@@ -45,7 +45,15 @@ mod tests {
     use super::run;
 
     /// Seeds that failed once, with what they found.
-    const FOUND: [(u64, &str); 3] = [
+    const FOUND: [(u64, &str); 5] = [
+        (
+            5692,
+            "a secondary that took a generation over said for a moment that it had all of it: it counted as in sync, and took over without what was confirmed",
+        ),
+        (
+            5836,
+            "the same: nobody sent it what it had said to have, and it caught up for ever",
+        ),
         (
             58,
             "what an agent wanted in its last step was written after its end, behind writes that were lost: its log had a gap",
