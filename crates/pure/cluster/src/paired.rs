@@ -283,9 +283,11 @@ impl Core {
                 Output::Send(mut packet) => {
                     // A generation that was just taken over comes with the length of the primary's copy. What is said is how much
                     // is here: the contents follow.
-                    if let Some(history) = &mut packet.word.history {
-                        history.index = index;
-                    }
+                    packet
+                        .word
+                        .history
+                        .iter_mut()
+                        .for_each(|history| history.index = index);
                     self.send_word(&packet);
                 }
                 Output::Do(wanted) => self.carry_pair(now, wanted),
