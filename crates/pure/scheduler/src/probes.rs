@@ -31,8 +31,13 @@ impl Work<'_> {
                     me.running_on.contains(&node) || me.assigned == Some(node)
                 };
                 let here = |child: &&RscId| self.any_primitive(**child, &there);
+                let asked = |rsc: RscId| self.rscs[rsc].known_on.contains(&node);
+                let known = |child: &&RscId| self.any_primitive(**child, &asked);
                 let children = &self.rscs[rsc].children;
-                let child = children.iter().find(here).or(children.first()).copied();
+                // Whichever copy was looked for, they are all alike.
+                let child = children.iter().find(known);
+                let child = child.or_else(|| children.iter().find(here));
+                let child = child.or(children.first()).copied();
                 if let Some(child) = child {
                     self.probe(child, node);
                 }
