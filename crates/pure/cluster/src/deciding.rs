@@ -79,6 +79,7 @@ pub(crate) fn facts<'a>(
         failures,
         moves,
         orders: state.orders.clone(),
+        waiting: BTreeMap::new(),
     }
 }
 
@@ -130,6 +131,8 @@ pub(crate) fn plan_from(
                 since,
                 maintenance: config.maintenance
                     || settings.is_some_and(|settings| settings.maintenance),
+                waiting: None,
+                after: BTreeMap::new(),
             };
             (group, assignment)
         })

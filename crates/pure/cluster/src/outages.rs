@@ -255,8 +255,7 @@ mod tests {
             members: vec!["web".into()],
             reasons: Vec::new(),
             since: number(generation),
-            member_since: BTreeMap::new(),
-            maintenance: false,
+            ..Assignment::default()
         };
         Plan {
             number: number(generation),

@@ -6,6 +6,7 @@ use standfast_model::{
         AgentConfig, CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
+    constraint::Colocation,
     fence::{FenceDevice, Fencing},
     id::{NodeId, ResourceId},
     pair::{PAIR_ADDRESSES, PairConfig, Survivor},
@@ -59,6 +60,9 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
         (resource_summary, resource),
     );
     lines.map("group", &old.groups, &new.groups, (group_summary, group));
+    let (old, new) = (&old.constraints, &new.constraints);
+    let how = (colocation_summary as Summary<_>, colocation as Compare<_>);
+    lines.map("colocation", &old.colocations, &new.colocations, how);
     lines.list
 }
 
@@ -248,6 +252,16 @@ fn group(lines: &mut Lines, old: &GroupConfig, new: &GroupConfig) {
     lines.value("priority", &old.priority, &new.priority);
     lines.value("stickiness", &score(old.stickiness), &score(new.stickiness));
     lines.value("maintenance", &old.maintenance, &new.maintenance);
+}
+
+fn colocation_summary(one: &Colocation) -> String {
+    format!("{} with {}, {}", one.group, one.with, score(one.score))
+}
+
+fn colocation(lines: &mut Lines, old: &Colocation, new: &Colocation) {
+    lines.value("group", &old.group, &new.group);
+    lines.value("with", &old.with, &new.with);
+    lines.value("score", &score(old.score), &score(new.score));
 }
 
 fn preferences(group: &GroupConfig) -> String {

@@ -8,6 +8,7 @@
 //! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
+//! | `[colocation.NAME]` | which `group` is to be `with` which other, and by what `score` |
 //! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
 //! | `[resources.NAME]` | `kind` (`process`, `vip` or `ocf`) with its settings, failure policy, `maintenance` |
 //!
@@ -26,6 +27,7 @@
 mod address;
 mod addresses_file;
 mod check;
+mod constraints;
 mod differences;
 mod fencing;
 mod mistake;
@@ -122,6 +124,7 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     }
     let groups = root.section(report, "groups");
     config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
+    config.constraints = constraints::read(&mut root, report, &config.groups);
     root.finish(report);
     check::addresses_are_unique(&config, &found, report);
     config

@@ -173,7 +173,7 @@ fn prefer(
 }
 
 /// A score: a number, or the word for the one that decides alone.
-fn score_of(
+pub(crate) fn score_of(
     value: &Spanned<DeValue<'_>>,
     path: String,
     report: &mut Report<'_>,

@@ -108,6 +108,18 @@ impl<'t> Section<'t> {
         self.section(report, key)
     }
 
+    /// The value of a key that has to be there.
+    pub(crate) fn required(
+        &mut self,
+        report: &mut Report<'_>,
+        key: &'static str,
+    ) -> Option<(&'t Spanned<DeValue<'t>>, String)> {
+        if !self.has(key) {
+            self.missing(report, key);
+        }
+        self.take(key)
+    }
+
     pub(crate) fn missing(&self, report: &mut Report<'_>, key: &str) {
         report.mistake(
             self.at.clone(),

@@ -54,6 +54,11 @@ zzzz = 1
 kind = "ocf"
 agent = "ocf:heartbeat:nginx"
 zzzz = 1
+[colocation.together]
+group = "site"
+with = "ocf"
+score = 1
+zzzz = 1
 "#;
 
 /// The same for the file of one machine.
@@ -144,7 +149,7 @@ fn pattern(key: &str) -> String {
         .split('.')
         .map(|part| part.split('[').next().unwrap_or(part))
         .collect();
-    let named = ["nodes", "fence", "groups", "resources"];
+    let named = ["nodes", "fence", "groups", "resources", "colocation"];
     if parts.len() > 1 && named.contains(&parts[0]) {
         parts[1] = "*";
     }

@@ -3,6 +3,7 @@
 //! Not for parsing: crate `config` turns an operator's file into this and explains mistakes.
 
 use crate::{
+    constraint::Constraints,
     fence::Fencing,
     id::{GroupId, NodeId, ResourceId},
     pair::PairConfig,
@@ -31,6 +32,9 @@ pub struct ClusterConfig {
     pub resources: BTreeMap<ResourceId, ResourceConfig>,
     /// Groups; a resource that no group names has one of its own name.
     pub groups: BTreeMap<GroupId, GroupConfig>,
+    /// Which groups are to be together or apart, and which start after others.
+    #[serde(default, skip_serializing_if = "Constraints::is_empty")]
+    pub constraints: Constraints,
     /// What cuts a machine's power.
     #[serde(default, skip_serializing_if = "Fencing::is_empty")]
     pub fencing: Fencing,
@@ -316,7 +320,9 @@ impl ClusterConfig {
         };
         let new = |resource: &ResourceConfig| fences(resource) || has_agent(resource);
         let new = !self.fencing.is_empty() || self.resources.values().any(new);
-        if new || self.pair_addresses.is_some() {
+        if !self.constraints.is_empty() {
+            4
+        } else if new || self.pair_addresses.is_some() {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {
             2

@@ -14,6 +14,7 @@ pub mod agent;
 pub mod authority;
 pub mod command;
 pub mod config;
+pub mod constraint;
 pub mod effect;
 pub mod event;
 pub mod fence;
@@ -41,4 +42,5 @@ pub mod time;
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
 /// | 3 | fence devices, and acts of fencing; another authority; acts in the journal; resource agents; orders for groups |
-pub const FEATURE_LEVEL: u32 = 3;
+/// | 4 | constraints between groups |
+pub const FEATURE_LEVEL: u32 = 4;

@@ -2,7 +2,7 @@
 //!
 //! Not for deciding a plan (crate `schedule`) and not for executing one (crate `cluster`).
 
-use crate::id::{GroupId, NodeId, ResourceId};
+use crate::id::{GroupId, Incarnation, NodeId, ResourceId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -34,7 +34,7 @@ pub struct Plan {
 }
 
 /// One group's place in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The node that is to run it, or none.
     pub node: Option<NodeId>,
@@ -50,6 +50,33 @@ pub struct Assignment {
     /// In maintenance: what runs stays, nothing is started, stopped or restarted.
     #[serde(default)]
     pub maintenance: bool,
+    /// It is not yet where it is to be, because its turn has not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Those that it was started after, as they ran then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub after: BTreeMap<GroupId, Run>,
+}
+
+/// What a group waits for. One that has a node stays there until another one is stopped; one that has none is started
+/// when another one is active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The constraint.
+    pub order: String,
+    /// Whom it waits for.
+    pub on: GroupId,
+    /// Where it is to be then; none means nowhere.
+    pub node: Option<NodeId>,
+}
+
+/// A run of a group, as far as its node reports: while it is the same, nothing of the group was restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The run of the agent there.
+    pub incarnation: Incarnation,
+    /// Failures of all members that it has seen.
+    pub failures: u64,
 }
 
 impl Assignment {

@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod actions;
+mod colocate;
 pub mod interruption;
 mod place;
 pub mod rto;

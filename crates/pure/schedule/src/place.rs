@@ -5,12 +5,13 @@
 //! 2. A group in maintenance stays where it is while that node is heard, and is started nowhere.
 //! 3. A group that an operator has disabled runs nowhere.
 //! 4. Exclusions (minus infinity): unheard, witness, drained, banned, too many failures, client network sick.
-//! 5. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
-//! 6. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
+//! 5. Where those are that it is to be with, or apart from; and what those would like that are to be with it (`colocate`).
+//! 6. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
+//! 7. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
 //!
-//! Groups are placed by priority, then by name.
+//! Groups are placed by priority, then by name; before a group, those that it is to be with or apart from.
 
-use crate::score::add;
+use crate::{colocate, score::add};
 use standfast_model::{
     config::{ClusterConfig, GroupConfig},
     id::{GroupId, NodeId, ResourceId},
@@ -39,6 +40,26 @@ pub struct Facts<'a> {
     pub moves: BTreeMap<GroupId, Option<NodeId>>,
     /// What operators have ordered for groups.
     pub orders: BTreeMap<GroupId, Orders>,
+    /// Groups that run nowhere and only wait for their turn: where they are to be.
+    pub waiting: BTreeMap<GroupId, NodeId>,
+}
+
+impl Facts<'_> {
+    /// Where a group is, or is to be when its turn comes.
+    pub(crate) fn home(&self, group: &GroupId) -> Option<&NodeId> {
+        self.current.get(group).or_else(|| self.waiting.get(group))
+    }
+
+    /// Whether nothing is done with a group.
+    pub(crate) fn is_maintained(&self, group: &GroupConfig) -> bool {
+        self.config.maintenance || group.maintenance
+    }
+
+    /// Who has disabled a group.
+    pub(crate) fn disabled_by(&self, group: &GroupId) -> Option<&str> {
+        let disabled = self.orders.get(group)?.disabled.as_ref();
+        disabled.map(|given| given.by.as_str())
+    }
 }
 
 /// What is known of a node.
@@ -77,70 +98,109 @@ pub fn place(facts: &Facts<'_>) -> BTreeMap<GroupId, Placement> {
 
     // A group that is not placed yet weighs where it is now, so that a new group does not go to a
     // node only because that node's groups have their turn later.
-    let mut hosts = facts.current.clone();
-    let mut placements = BTreeMap::new();
+    let mut hosts = facts.waiting.clone();
+    hosts.extend(facts.current.clone());
+    let mut placing = Placing {
+        facts,
+        hosts,
+        begun: BTreeSet::new(),
+        placements: BTreeMap::new(),
+    };
     for (id, group) in order {
-        hosts.remove(id);
-        let placement = place_group(facts, &hosts, id, group);
-        if let Some(node) = &placement.node {
-            hosts.insert(id.clone(), node.clone());
-        }
-        placements.insert(id.clone(), placement);
+        placing.place(id, group);
     }
-    placements
+    placing.placements
 }
 
-fn place_group(
-    facts: &Facts<'_>,
-    hosts: &BTreeMap<GroupId, NodeId>,
-    id: &GroupId,
-    group: &GroupConfig,
-) -> Placement {
-    if let Some((node, why)) = facts.blocked.get(id) {
-        let text = format!("a stop on {node} is not confirmed ({why}): it may still run there");
-        return decided(Some(node), INFINITY, text);
-    }
-    if facts.config.maintenance || group.maintenance {
-        return place_in_maintenance(facts, id);
-    }
-    let orders = facts.orders.get(id);
-    if let Some(disabled) = orders.and_then(|orders| orders.disabled.as_ref()) {
-        return decided(None, 0, format!("{} disabled it", disabled.by));
+/// What is placed by now.
+pub(crate) struct Placing<'f> {
+    pub(crate) facts: &'f Facts<'f>,
+    /// Where each group is, or was before it is placed.
+    hosts: BTreeMap<GroupId, NodeId>,
+    begun: BTreeSet<&'f GroupId>,
+    pub(crate) placements: BTreeMap<GroupId, Placement>,
+}
+
+impl<'f> Placing<'f> {
+    fn place(&mut self, id: &'f GroupId, group: &'f GroupConfig) {
+        if !self.begun.insert(id) {
+            return;
+        }
+        let facts = self.facts;
+        for with in colocate::followed_by(facts.config, id) {
+            if let Some(group) = facts.config.groups.get(with) {
+                self.place(with, group);
+            }
+        }
+        self.hosts.remove(id);
+        let placement = self.place_group(id, group);
+        if let Some(node) = &placement.node {
+            self.hosts.insert(id.clone(), node.clone());
+        }
+        self.placements.insert(id.clone(), placement);
     }
 
-    let mut candidates: Vec<Candidate> = all_nodes(facts)
+    fn place_group(&self, id: &GroupId, group: &GroupConfig) -> Placement {
+        let facts = self.facts;
+        if let Some((node, why)) = facts.blocked.get(id) {
+            let text = format!("a stop on {node} is not confirmed ({why}): it may still run there");
+            return decided(Some(node), INFINITY, text);
+        }
+        if facts.is_maintained(group) {
+            return place_in_maintenance(facts, id);
+        }
+        if let Some(by) = facts.disabled_by(id) {
+            return decided(None, 0, format!("{by} disabled it"));
+        }
+
+        let mut candidates = able(facts, id, group);
+        let mut about_group = Vec::new();
+        if !facts.config.constraints.colocations.is_empty() {
+            colocate::follow(self, id, &mut candidates);
+            colocate::hear(facts, id, &mut candidates, &mut about_group);
+        }
+        let moving = apply_move(facts, id, &mut candidates, &mut about_group);
+        for candidate in &mut candidates {
+            prefer(facts, id, group, moving, candidate);
+        }
+
+        let current = facts.home(id);
+        candidates.sort_by_key(|candidate| {
+            (
+                Reverse(candidate.score()),
+                Reverse(candidate.target),
+                Reverse(Some(candidate.node) == current),
+                load(&self.hosts, candidate.node),
+                candidate.node,
+            )
+        });
+        choose(&self.hosts, current, candidates, about_group)
+    }
+}
+
+/// The nodes with what speaks for and against each, of the group alone: its preferences come later.
+pub(crate) fn able<'f>(
+    facts: &'f Facts<'_>,
+    id: &GroupId,
+    group: &GroupConfig,
+) -> Vec<Candidate<'f>> {
+    let mut candidates: Vec<Candidate<'f>> = all_nodes(facts)
         .into_iter()
         .map(|node| Candidate::new(facts, group, node))
         .collect();
-    if let Some(orders) = orders {
+    if let Some(orders) = facts.orders.get(id) {
         candidates.iter_mut().for_each(|c| c.obey(orders));
     }
     exclude_sick_networks(facts, group, &mut candidates);
-    let mut about_group = Vec::new();
-    let moving = apply_move(facts, id, &mut candidates, &mut about_group);
-    for candidate in &mut candidates {
-        prefer(facts, id, group, moving, candidate);
-    }
-
-    let current = facts.current.get(id);
-    candidates.sort_by_key(|candidate| {
-        (
-            Reverse(candidate.score()),
-            Reverse(candidate.target),
-            Reverse(Some(candidate.node) == current),
-            load(hosts, candidate.node),
-            candidate.node,
-        )
-    });
-    choose(hosts, current, candidates, about_group)
+    candidates
 }
 
 /// A node with what speaks for and against it.
-struct Candidate<'a> {
-    node: &'a NodeId,
-    reasons: Vec<Reason>,
+pub(crate) struct Candidate<'a> {
+    pub(crate) node: &'a NodeId,
+    pub(crate) reasons: Vec<Reason>,
     /// An operator asked for this node.
-    target: bool,
+    pub(crate) target: bool,
 }
 
 impl<'a> Candidate<'a> {
@@ -203,11 +263,11 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn exclude(&mut self, text: String) {
+    pub(crate) fn exclude(&mut self, text: String) {
         self.reason(-INFINITY, text);
     }
 
-    fn reason(&mut self, score: i64, text: String) {
+    pub(crate) fn reason(&mut self, score: i64, text: String) {
         self.reasons.push(Reason {
             node: Some(self.node.clone()),
             score,
@@ -215,11 +275,11 @@ impl<'a> Candidate<'a> {
         });
     }
 
-    fn score(&self) -> i64 {
+    pub(crate) fn score(&self) -> i64 {
         self.reasons.iter().fold(0, |sum, r| add(sum, r.score))
     }
 
-    fn eligible(&self) -> bool {
+    pub(crate) fn eligible(&self) -> bool {
         self.score() > -INFINITY
     }
 }
@@ -268,8 +328,13 @@ fn apply_move(
     candidates: &mut [Candidate<'_>],
     about_group: &mut Vec<Reason>,
 ) -> bool {
-    let Some(target) = facts.moves.get(id) else {
+    let Some((asked, target)) = colocate::asked(facts, id) else {
         return false;
+    };
+    let (what, because) = if asked == id {
+        (String::from("it"), String::new())
+    } else {
+        (asked.to_string(), String::from(", which is to be with it"))
     };
     let current = facts.current.get(id);
     let possible = candidates.iter().any(|candidate| {
@@ -289,17 +354,22 @@ fn apply_move(
     }
     for candidate in candidates {
         let node = candidate.node;
-        if target.as_ref() == Some(node) {
+        if target == Some(node) {
             candidate.target = true;
-            candidate.reason(INFINITY, format!("an operator asked to move it to {node}"));
+            candidate.reason(
+                INFINITY,
+                format!("an operator asked to move {what} to {node}{because}"),
+            );
         } else if target.is_none() && Some(node) == current {
-            candidate.exclude(format!("an operator asked to move it away from {node}"));
+            let text = format!("an operator asked to move {what} away from {node}{because}");
+            candidate.exclude(text);
         }
     }
     true
 }
 
-fn prefer(
+/// Preference and stickiness.
+pub(crate) fn prefer(
     facts: &Facts<'_>,
     id: &GroupId,
     group: &GroupConfig,
@@ -310,11 +380,13 @@ fn prefer(
     if let Some(score) = group.prefer.get(node) {
         candidate.reason(*score, format!("preference for {node}"));
     }
-    if facts.current.get(id) != Some(node) {
+    if facts.home(id) != Some(node) {
         return;
     }
     if moving {
         candidate.reason(0, String::from("stickiness does not count in a switchover"));
+    } else if group.stickiness != 0 && !facts.current.contains_key(id) {
+        candidate.reason(group.stickiness, format!("is to be on {node} (stickiness)"));
     } else if group.stickiness != 0 {
         candidate.reason(group.stickiness, format!("runs on {node} (stickiness)"));
     }
@@ -404,7 +476,7 @@ fn decided(node: Option<&NodeId>, score: i64, text: String) -> Placement {
     }
 }
 
-fn about(text: String) -> Reason {
+pub(crate) fn about(text: String) -> Reason {
     Reason {
         node: None,
         score: 0,

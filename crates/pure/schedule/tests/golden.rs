@@ -5,6 +5,7 @@
 //!
 //! Lines of a scenario: `node NAME online|offline [drained] [witness]`, `unknown-node NAME`,
 //! `group NAME [priority=N] [stickiness=N] [prefer=NODE:N,…] [members=A,B] [maintenance]`,
+//! `colocation NAME GROUP with OTHER SCORE`, `waiting GROUP NODE`,
 //! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`,
 //! `move GROUP NODE|*`, `disabled GROUP`, `keep GROUP NODE`, `ban GROUP NODE`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
 #![allow(
@@ -19,6 +20,7 @@ use standfast_model::{
         ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ResourceConfig, ResourceKind,
         VipConfig,
     },
+    constraint::Colocation,
     id::{GroupId, NodeId, ResourceId},
     order::{Given, Orders, Wish},
     plan::{ActionKind, Assignment, INFINITY, Plan, PlanNumber},
@@ -37,6 +39,7 @@ struct Scenario {
     failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
     moves: BTreeMap<GroupId, Option<NodeId>>,
     orders: BTreeMap<GroupId, Orders>,
+    waiting: BTreeMap<GroupId, NodeId>,
 }
 
 #[test]
@@ -96,6 +99,22 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         ["group", name, ref settings @ ..] => read_group(s, name, settings),
         ["current", group, node] => {
             s.current.insert(group.into(), node.into());
+        }
+        ["waiting", group, node] => {
+            s.waiting.insert(group.into(), node.into());
+        }
+        ["colocation", name, group, "with", with, score] => {
+            let colocation = Colocation {
+                group: group.into(),
+                with: with.into(),
+                score: match score {
+                    "inf" => INFINITY,
+                    "-inf" => -INFINITY,
+                    score => score.parse().expect("score"),
+                },
+            };
+            let constraints = &mut s.config.constraints;
+            constraints.colocations.insert(name.into(), colocation);
         }
         ["blocked", group, node, ref why @ ..] => {
             s.blocked.insert(group.into(), (node.into(), why.join(" ")));
@@ -184,6 +203,7 @@ fn outcome(s: &Scenario) -> String {
         failures: s.failures.clone(),
         moves: s.moves.clone(),
         orders: s.orders.clone(),
+        waiting: s.waiting.clone(),
     });
     let mut text = String::new();
     for (group, placement) in &placements {
@@ -233,8 +253,8 @@ fn plan(s: &Scenario, node_of: impl Fn(&GroupId) -> Option<NodeId>, generation: 
                 term: 1,
                 generation,
             },
-            member_since: BTreeMap::new(),
             maintenance: s.config.maintenance || group.maintenance,
+            ..Assignment::default()
         };
         (id.clone(), assignment)
     });
@@ -256,8 +276,7 @@ fn assignment(node: Option<&str>, members: &[&str], generation: u64) -> Assignme
             term: 1,
             generation,
         },
-        member_since: BTreeMap::new(),
-        maintenance: false,
+        ..Assignment::default()
     }
 }
 

@@ -148,8 +148,7 @@ fn on_alpha() -> Assignment {
             ),
         ],
         since: FIRST,
-        member_since: std::collections::BTreeMap::new(),
-        maintenance: false,
+        ..Assignment::default()
     }
 }
 

@@ -1,0 +1,252 @@
+//! Colocation: groups that are placed with respect to where others are, as Pacemaker does it.
+//!
+//! The one that follows is placed after the one it is to be with or apart from, and hears where that one is
+//! ([`follow`]). Before, that one has heard where its followers would like to be and where they cannot be ([`hear`]), each
+//! wish scaled by the constraint's share of infinity, so that it does not go where those cannot follow that must.
+//!
+//! Not for when something starts: that is the leader's work, in crate `cluster`.
+
+use crate::{
+    place::{Candidate, Facts, Placing, able, about, prefer},
+    score::add,
+};
+use standfast_model::{
+    config::{ClusterConfig, GroupConfig},
+    constraint::Colocation,
+    id::{GroupId, NodeId},
+    plan::{INFINITY, Reason},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Those that a group is placed with respect to.
+pub(crate) fn followed_by<'f>(
+    config: &'f ClusterConfig,
+    group: &GroupId,
+) -> impl Iterator<Item = &'f GroupId> {
+    let colocations = config.constraints.colocations.values();
+    colocations
+        .filter(move |colocation| colocation.group == *group)
+        .map(|colocation| &colocation.with)
+}
+
+/// What follows from where those are that a group is to be with or apart from. All of them are placed.
+pub(crate) fn follow(placing: &Placing<'_>, group: &GroupId, candidates: &mut [Candidate<'_>]) {
+    let colocations = placing.facts.config.constraints.colocations.iter();
+    for (name, colocation) in colocations.filter(|(_, one)| one.group == *group) {
+        let place = placing.placements.get(&colocation.with);
+        let node = place.and_then(|placement| placement.node.as_ref());
+        match node {
+            Some(node) => near(name, colocation, node, candidates),
+            None => near_nothing(name, colocation, candidates),
+        }
+    }
+}
+
+fn near(name: &str, colocation: &Colocation, there: &NodeId, candidates: &mut [Candidate<'_>]) {
+    let Colocation { with, score, .. } = colocation;
+    for candidate in candidates {
+        let same = candidate.node == there;
+        if same && *score > 0 {
+            let text = format!("colocation {name}: with {with}, which is on {there}");
+            candidate.reason(*score, text);
+        } else if same {
+            let text = format!("colocation {name}: apart from {with}, which is on {there}");
+            candidate.reason(*score, text);
+        } else if colocation.is_must() {
+            let text = format!("colocation {name}: only with {with}, which is on {there}");
+            candidate.exclude(text);
+        }
+    }
+}
+
+/// Nothing is apart from what runs nowhere. What would rather be with it is no better off on any node.
+fn near_nothing(name: &str, colocation: &Colocation, candidates: &mut [Candidate<'_>]) {
+    if !colocation.is_must() {
+        return;
+    }
+    let with = &colocation.with;
+    for candidate in candidates {
+        candidate.exclude(format!(
+            "colocation {name}: only with {with}, which runs nowhere"
+        ));
+    }
+}
+
+/// What those would like that follow a group. What would leave no node for it is not heard.
+pub(crate) fn hear(
+    facts: &Facts<'_>,
+    group: &GroupId,
+    candidates: &mut [Candidate<'_>],
+    about_group: &mut Vec<Reason>,
+) {
+    let colocations = facts.config.constraints.colocations.iter();
+    for (name, colocation) in colocations.filter(|(_, one)| one.with == *group) {
+        let follower = &colocation.group;
+        let mut seen = BTreeSet::from([group.clone()]);
+        let wishes = wishes(facts, follower, colocation.score, &mut seen);
+        let some = |wish: &Wish| wish.score != 0 || wish.target;
+        let heard: Vec<Option<Wish>> = candidates
+            .iter()
+            .map(|candidate| wishes.get(candidate.node).filter(|w| some(w)).cloned())
+            .collect();
+        let left = |(candidate, wish): (&Candidate<'_>, &Option<Wish>)| {
+            let more = wish.as_ref().map_or(0, |wish| wish.score);
+            add(candidate.score(), more) > -INFINITY
+        };
+        let able = candidates.iter().any(Candidate::eligible);
+        if able && !candidates.iter().zip(&heard).any(left) {
+            about_group.push(about(format!(
+                "colocation {name}: {follower} can be nowhere that {group} can be, and does not count"
+            )));
+            continue;
+        }
+        for (candidate, wish) in candidates.iter_mut().zip(heard) {
+            if let Some(wish) = wish.filter(|_| candidate.eligible()) {
+                candidate.target |= wish.target && colocation.is_must();
+                let text = format!("colocation {name}: {}", wish.text);
+                candidate.reason(wish.score, text);
+            }
+        }
+    }
+}
+
+/// What a follower makes of a node.
+#[derive(Clone)]
+struct Wish {
+    score: i64,
+    text: String,
+    /// An operator asked for it to be there.
+    target: bool,
+}
+
+/// What a follower, and those that follow it, make of each node, as far as it counts over that constraint.
+fn wishes<'f>(
+    facts: &'f Facts<'_>,
+    follower: &GroupId,
+    score: i64,
+    seen: &mut BTreeSet<GroupId>,
+) -> BTreeMap<&'f NodeId, Wish> {
+    let Some(settings) = facts.config.groups.get(follower) else {
+        return BTreeMap::new();
+    };
+    if !seen.insert(follower.clone()) || facts.disabled_by(follower).is_some() {
+        return BTreeMap::new();
+    }
+    let mut wishes = BTreeMap::new();
+    let own = own(facts, follower, settings);
+    for candidate in own {
+        let own = candidate.score();
+        let scaled = scaled(own, score);
+        let wish = Wish {
+            score: if score < 0 && own < 0 { 0 } else { scaled },
+            text: said(follower, &candidate),
+            target: candidate.target,
+        };
+        wishes.insert(candidate.node, wish);
+    }
+    let colocations = facts.config.constraints.colocations.values();
+    for colocation in colocations.filter(|colocation| colocation.with == *follower) {
+        // As in Pacemaker: over a chain, the sign of what is before counts, and not its size.
+        let further = colocation.score.saturating_mul(score.signum());
+        for (node, more) in self::wishes(facts, &colocation.group, further, seen) {
+            let known = wishes.entry(node).or_insert_with(|| more.clone());
+            if known.score == 0 {
+                known.text = more.text;
+            }
+            known.score = add(known.score, more.score);
+        }
+    }
+    wishes
+}
+
+/// What a group makes of the nodes by itself. One that is left alone stays where it is.
+fn own<'f>(facts: &'f Facts<'_>, id: &GroupId, group: &GroupConfig) -> Vec<Candidate<'f>> {
+    let stuck = facts.blocked.get(id).map(|(node, _)| node);
+    let maintained = facts.current.get(id).filter(|_| facts.is_maintained(group));
+    let mut candidates = able(facts, id, group);
+    if stuck.is_none() && !facts.is_maintained(group) {
+        for candidate in &mut candidates {
+            prefer(facts, id, group, false, candidate);
+        }
+        return candidates;
+    }
+    let Some(node) = stuck.or(maintained) else {
+        return Vec::new();
+    };
+    candidates.retain(|candidate| candidate.node == node);
+    for candidate in &mut candidates {
+        candidate.reasons.clear();
+        candidate.reason(INFINITY, format!("it stays on {node}"));
+    }
+    candidates
+}
+
+/// The share of a wish that counts over a constraint: never nothing.
+fn scaled(wish: i64, score: i64) -> i64 {
+    let wish = wish.clamp(-INFINITY, INFINITY);
+    let score = score.clamp(-INFINITY, INFINITY);
+    let product = wish.saturating_mul(score);
+    let half = INFINITY / 2;
+    let rounded = (product.saturating_add(half * product.signum())) / INFINITY;
+    if rounded == 0 {
+        product.signum()
+    } else {
+        rounded
+    }
+}
+
+/// What a follower makes of a node, as an operator would say it.
+fn said(follower: &GroupId, candidate: &Candidate<'_>) -> String {
+    let node = candidate.node;
+    let against = candidate.reasons.iter().find(|r| r.score <= -INFINITY);
+    let decides = candidate
+        .reasons
+        .iter()
+        .max_by_key(|reason| reason.score.unsigned_abs());
+    match (against, decides) {
+        (Some(reason), _) => format!("{follower} cannot be on {node} ({})", reason.text),
+        (None, Some(reason)) => format!("{follower} counts {node} too ({})", reason.text),
+        (None, None) => format!("{follower} counts {node} too"),
+    }
+}
+
+/// A switchover that was asked for a group itself, or for one that can be nowhere but with it.
+pub(crate) fn asked<'f>(
+    facts: &'f Facts<'_>,
+    group: &'f GroupId,
+) -> Option<(&'f GroupId, Option<&'f NodeId>)> {
+    let mut seen = BTreeSet::from([group]);
+    let mut open = vec![group];
+    while let Some(one) = open.pop() {
+        if let Some(target) = facts.moves.get(one) {
+            return Some((one, target.as_ref()));
+        }
+        for colocation in facts.config.constraints.colocations.values() {
+            let follower = &colocation.group;
+            let settings = facts.config.groups.get(follower);
+            let free = settings.is_some_and(|settings| !facts.is_maintained(settings))
+                && facts.disabled_by(follower).is_none();
+            if colocation.with == *one && colocation.is_must() && free && seen.insert(follower) {
+                open.push(follower);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_counts_by_the_share_of_infinity_and_never_nothing() {
+        assert_eq!(scaled(INFINITY, 500), 500);
+        assert_eq!(scaled(-INFINITY, INFINITY), -INFINITY);
+        assert_eq!(scaled(100, INFINITY), 100);
+        assert_eq!(scaled(100, -INFINITY), -100);
+        assert_eq!(scaled(100, 15_000), 2);
+        assert_eq!(scaled(100, 500), 1);
+        assert_eq!(scaled(-100, 500), -1);
+        assert_eq!(scaled(0, 500), 0);
+    }
+}
