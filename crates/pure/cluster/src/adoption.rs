@@ -246,10 +246,8 @@ impl Core {
             }
             return None;
         };
-        let mut record = paired.clocked.pair().adopting().cloned()?;
-        if let Some(history) = &mut record.history {
-            history.index = snapshot.index;
-        }
+        let record = paired.clocked.pair().adopting().cloned()?;
+        let record = record.measured(snapshot.index);
         adoption.stage = Stage::Writes;
         // Caps are in it, too: they count when the last write of any is there.
         self.cap_writes += 1;

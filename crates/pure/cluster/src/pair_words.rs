@@ -146,9 +146,8 @@ impl Core {
         if let Some(packet) = paired.newest.clone() {
             self.judge(now, packet);
         }
-        let index = self.copy_index();
+        self.tell_length(now);
         if let Some(paired) = &mut self.paired {
-            paired.clocked.set_index(index);
             let packet = paired.clocked.word_now(now);
             self.send_word(&packet);
         }

@@ -199,7 +199,8 @@ impl Core {
             boot: self.boot,
             run: self.incarnation,
         };
-        let pair = Pair::start(settings, session, record, false);
+        let length = self.consensus.last_persisted();
+        let pair = Pair::start(settings, session, (record, length), false);
         let peer = peer_of(&config, &self.node).clone();
         let random = self.seed ^ self.incarnation.0;
         let budget = self.timing().stop_budget;
@@ -254,7 +255,8 @@ impl Core {
             return;
         }
         self.finish_adoption(now);
-        self.tell_pair(now, Input::Event(Told::Persisted));
+        let length = self.copy_index();
+        self.step_pair(now, Input::Event(Told::Persisted(length)));
     }
 
     /// How far this node's copy is: what a leader has, and what a follower has on its disk.
@@ -270,26 +272,27 @@ impl Core {
         }
     }
 
+    /// The pair is told how long the copy is before anything else.
     pub(crate) fn tell_pair(&mut self, now: Now, input: Input) {
-        let index = self.copy_index();
+        self.tell_length(now);
+        self.step_pair(now, input);
+    }
+
+    pub(crate) fn tell_length(&mut self, now: Now) {
+        let length = self.copy_index();
+        let paired = self.paired.as_ref();
+        if paired.is_some_and(|paired| paired.clocked.pair().length() != length) {
+            self.step_pair(now, Input::Event(Told::Length(length)));
+        }
+    }
+
+    fn step_pair(&mut self, now: Now, input: Input) {
         let Some(paired) = &mut self.paired else {
             return;
         };
-        paired.clocked.set_index(index);
-        let outputs = paired.clocked.step(now, input);
-        paired.clocked.set_index(index);
-        for output in outputs {
+        for output in paired.clocked.step(now, input) {
             match output {
-                Output::Send(mut packet) => {
-                    // A generation that was just taken over comes with the length of the primary's copy. What is said is how much
-                    // is here: the contents follow.
-                    packet
-                        .word
-                        .history
-                        .iter_mut()
-                        .for_each(|history| history.index = index);
-                    self.send_word(&packet);
-                }
+                Output::Send(packet) => self.send_word(&packet),
                 Output::Do(wanted) => self.carry_pair(now, wanted),
                 Output::Ping(round) => self.ask_targets(round),
             }

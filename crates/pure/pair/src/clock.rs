@@ -128,11 +128,6 @@ impl Clocked {
         }
     }
 
-    /// See [`Pair::set_index`].
-    pub fn set_index(&mut self, index: u64) {
-        self.pair.set_index(index);
-    }
-
     /// See [`Pair::adopt_newer`].
     pub fn adopt_newer(&mut self, word: &Word) -> bool {
         self.pair.adopt_newer(word)

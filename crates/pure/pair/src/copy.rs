@@ -1,5 +1,4 @@
-//! What others see of a node of a pair, and how its copy comes about where the contents come by another way than with the
-//! word: by a log, say.
+//! What others see of a node of a pair, and what becomes of a copy that is being taken over.
 //!
 //! Not for what an event leads to.
 
@@ -57,12 +56,10 @@ impl Pair {
         Some(last.from)
     }
 
-    /// The last index of the copy. Whoever carries the effects out may write contents without being asked
-    /// each time, as long as they are of the newest generation: then this says how far they are.
-    pub fn set_index(&mut self, index: u64) {
-        if let Some(history) = &mut self.record.history {
-            history.index = index;
-        }
+    /// How many writes this node's copy has, as it was told last.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        self.length
     }
 
     /// Replaces what is about to be taken over from the peer by what it says now. For contents that have not
@@ -77,6 +74,7 @@ impl Pair {
         *leader = word.from;
         let mut history = history.clone();
         history.alone = false;
+        history.index = self.length;
         record.history = Some(history);
         true
     }

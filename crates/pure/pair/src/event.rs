@@ -20,10 +20,11 @@ pub struct Session {
     pub run: Incarnation,
 }
 
-/// What a node has on its disk, besides the contents of its copy. Written with them in one transaction.
+/// What a node has on its disk, besides the contents of its copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
-    /// What the copy consists of; none when nothing is known about it.
+    /// What the copy consists of; none when nothing is known about it. The length that was written with it tells nothing: the
+    /// contents may have come later, or not.
     pub history: Option<History>,
     /// The boot in which this node led last. A new run of the agent in that boot goes on alone where
     /// the last one was alone.
@@ -39,6 +40,17 @@ pub struct Record {
     /// This node goes on by itself after that: the other one never acts again.
     #[serde(default)]
     pub keeps: bool,
+}
+
+impl Record {
+    /// The same, about a copy of so many writes.
+    #[must_use]
+    pub fn measured(mut self, length: u64) -> Self {
+        if let Some(history) = &mut self.history {
+            history.index = length;
+        }
+        self
+    }
 }
 
 /// What a node is to its pair.
@@ -150,8 +162,10 @@ pub enum Event {
     LeaseOver,
     /// The ping rules allow going on alone.
     PingGrant,
-    /// What was ordered last is on the disk.
-    Persisted,
+    /// This node's copy has so many writes now: a leader's own, a follower's that are on its disk.
+    Length(u64),
+    /// What was ordered last is on the disk, and the copy has so many writes with it.
+    Persisted(u64),
     /// Everything that may run only on a primary is confirmed stopped here.
     Stopped,
     /// A client wants something written.
@@ -196,7 +210,8 @@ pub enum Order {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
-    /// Write this record and this change of the copy in one transaction, and say `Persisted`.
+    /// Write this record and this change of the copy in one transaction, and say `Persisted`. Where the copy is the beginning of
+    /// the one to be installed, the rest may come after the record: then with `Length`.
     Persist(Record, Contents),
     /// From now on this node runs what a primary runs.
     Start,

@@ -131,6 +131,11 @@ impl History {
         let Some(next) = other.generations.get(at + 1) else {
             return self.index <= other.index;
         };
+        // The contents of a copy may come after its record. One that they have not come to is no newer one than what it lacks.
+        let whole = other.last().is_some_and(|last| last.from <= other.index);
+        if !whole && self.index > other.index {
+            return false;
+        }
         // A leader has each write first. Those that it had begun and nobody confirmed may be missing where
         // somebody took over who was in sync: while it was not alone, nothing was confirmed that the other
         // one did not have.
@@ -207,6 +212,22 @@ mod tests {
             Relation::of(B, Some(&taken_over), Some(&with(first(), 5))),
             Relation::Ahead
         );
+    }
+
+    #[test]
+    fn a_record_without_its_contents_is_no_newer_copy() {
+        let alone = first().begun(A, Incarnation(1), Beginning::Alone);
+        // B took the generation over, and has three of its four writes. A disk that was rolled back has all four.
+        let short = with(
+            History {
+                alone: false,
+                ..alone
+            },
+            3,
+        );
+        assert_eq!(relation(&first(), &short), Relation::Diverged);
+        assert_eq!(relation(&with(first(), 3), &short), Relation::Behind);
+        assert_eq!(relation(&first(), &with(short, 4)), Relation::Behind);
     }
 
     #[test]

@@ -227,20 +227,23 @@ impl Pair {
     }
 
     pub(crate) fn after_adopt(&mut self, adopted: Session) {
-        match self.role {
-            Role::Waiting { .. } if !self.stopping => self.become_(Role::Following {
-                leader: adopted,
-                ask: None,
-                in_sync: false,
-            }),
-            Role::Waiting { .. }
-            | Role::Following { .. }
+        let follows = match self.role {
+            Role::Waiting { .. } => !self.stopping,
+            // The one that it was handed to leads. The contents of its copy may be still to come, and come to a follower.
+            Role::Handing { partner } => partner == adopted,
+            Role::Following { .. }
             | Role::Claiming { .. }
             | Role::Rising
             | Role::Primary { .. }
             | Role::Releasing { .. }
-            | Role::Handing { .. }
-            | Role::Dissolved => {}
+            | Role::Dissolved => false,
+        };
+        if follows {
+            self.become_(Role::Following {
+                leader: adopted,
+                ask: None,
+                in_sync: false,
+            });
         }
     }
 

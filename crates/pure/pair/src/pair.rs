@@ -18,8 +18,11 @@ use standfast_model::pair::{Arbiter, BootPolicy};
 pub struct Pair {
     pub(crate) settings: Settings,
     pub(crate) session: Session,
-    /// What the disk has.
+    /// What the disk has. The length in it is always the one that is told.
     pub(crate) record: Record,
+    /// How many writes this node's copy has, as it was told last. Nothing else says so: a record that is taken over
+    /// may be on the disk before the contents that it speaks of.
+    pub(crate) length: u64,
     pub(crate) role: Role,
     /// The one write that is under way; what follows from it happens when the disk has it.
     pub(crate) writing: Option<(Purpose, Record)>,
@@ -58,10 +61,15 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A node after a start of its agent, with what its disk has. `running`: something of what only a
-    /// primary runs outlived the last agent.
+    /// A node after a start of its agent, with what its disk has: the record, and how many writes. `running`: something
+    /// of what only a primary runs outlived the last agent.
     #[must_use]
-    pub fn start(settings: Settings, session: Session, record: Record, running: bool) -> Self {
+    pub fn start(
+        settings: Settings,
+        session: Session,
+        (record, length): (Record, u64),
+        running: bool,
+    ) -> Self {
         let led_before = record.led_in == Some(session.boot);
         let alone = record.history.as_ref().is_some_and(|history| history.alone);
         let role = if record.dissolved {
@@ -75,7 +83,8 @@ impl Pair {
         Self {
             settings,
             session,
-            record,
+            record: record.measured(length),
+            length,
             role,
             writing: None,
             heard: None,
@@ -109,7 +118,8 @@ impl Pair {
             Event::Leased => self.leased = true,
             Event::LeaseOver => self.on_lease_over(),
             Event::PingGrant => self.on_ping_grant(),
-            Event::Persisted => self.on_persisted(),
+            Event::Length(length) => self.on_length(length),
+            Event::Persisted(length) => self.on_persisted(length),
             Event::Stopped => self.stopping = false,
             Event::Propose => self.on_propose(),
             Event::FailbackDue => self.on_failback_due(),
@@ -244,6 +254,11 @@ impl Pair {
     }
 
     pub(crate) fn persist(&mut self, purpose: Purpose, record: Record, contents: Contents) {
+        let record = if self.bug(Planted::LengthWithRecord) {
+            record
+        } else {
+            record.measured(self.length)
+        };
         self.effects.push(Effect::Persist(record.clone(), contents));
         if purpose.is_alone() && self.bug(Planted::AloneBeforeDisk) {
             self.writing = Some((Purpose::Mark, record.clone()));
@@ -295,9 +310,19 @@ impl Pair {
         Some(history.begun(self.settings.side, self.session.run, beginning))
     }
 
-    fn on_persisted(&mut self) {
+    /// This node's copy has so many writes now, whatever the record says about them.
+    fn on_length(&mut self, length: u64) {
+        self.length = length;
+        self.record = std::mem::take(&mut self.record).measured(length);
+    }
+
+    fn on_persisted(&mut self, length: u64) {
         if let Some((purpose, record)) = self.writing.take() {
+            let theirs = record.history.as_ref().map(|history| history.index);
             self.record = record;
+            let adopts = matches!(purpose, Purpose::Adopt { .. });
+            let as_written = theirs.filter(|_| adopts && self.bug(Planted::LengthWithRecord));
+            self.on_length(as_written.unwrap_or(length));
             self.finish(purpose);
             self.effects.push(Effect::Speak);
         }
@@ -362,23 +387,19 @@ impl Pair {
         if let Some(refusal) = refusal {
             return self.effects.push(Effect::Refuse(refusal));
         }
-        let mut record = self.record.clone();
-        if let Some(history) = &mut record.history {
-            history.index += 1;
-            self.persist(Purpose::Propose, record, Contents::Append);
+        if self.record.history.is_some() {
+            self.persist(Purpose::Propose, self.record.clone(), Contents::Append);
         }
     }
 
     fn after_propose(&mut self) {
-        let index = self.record.history.as_ref().map(|history| history.index);
         let Role::Primary { confirms, .. } = self.role else {
             return;
         };
-        match index {
-            Some(index) if confirms == Confirms::Alone || self.bug(Planted::ConfirmBeforePeer) => {
-                self.effects.push(Effect::Confirm(index));
-            }
-            Some(_) | None => self.unconfirmed = index,
+        if confirms == Confirms::Alone || self.bug(Planted::ConfirmBeforePeer) {
+            self.effects.push(Effect::Confirm(self.length));
+        } else {
+            self.unconfirmed = Some(self.length);
         }
     }
 

@@ -38,11 +38,13 @@ pub enum Planted {
     TargetsIgnored,
     /// A leader that no ping target answered goes on when its lease is over.
     LeaseKept,
+    /// A copy counts as long as the record that was taken over says, before the contents have come.
+    LengthWithRecord,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FailedFenceIsOff,
         Self::AnyBootIsOff,
         Self::VoidIgnored,
@@ -60,6 +62,7 @@ impl Planted {
         Self::NumberIsEnough,
         Self::TargetsIgnored,
         Self::LeaseKept,
+        Self::LengthWithRecord,
     ];
 
     /// Its name on the model checker's command line.
@@ -83,6 +86,7 @@ impl Planted {
             Self::NumberIsEnough => "number-is-enough",
             Self::TargetsIgnored => "targets-ignored",
             Self::LeaseKept => "lease-kept",
+            Self::LengthWithRecord => "length-with-record",
         }
     }
 }

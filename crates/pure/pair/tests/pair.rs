@@ -74,7 +74,7 @@ impl Bed {
                 failback_to,
                 planted,
             };
-            let pair = Pair::start(settings, session, record.clone(), false);
+            let pair = Pair::start(settings, session, (record.clone(), 0), false);
             Some(Clocked::new(
                 pair,
                 config.clone(),
@@ -112,7 +112,7 @@ impl Bed {
                     Output::Send(packet) if !self.cut => open.push((1 - to, Input::Packet(packet))),
                     Output::Send(_) => {}
                     Output::Do(Effect::Persist(..)) => {
-                        open.push((to, Input::Event(Event::Persisted)))
+                        open.push((to, Input::Event(Event::Persisted(0))))
                     }
                     Output::Do(Effect::Stop) => {
                         self.did.push((self.now, to, Effect::Stop));

@@ -49,6 +49,9 @@ fn of_machine(world: &World, bounds: &Bounds, side: usize, actions: &mut Vec<Act
     if machine.pending.is_some() {
         actions.push(Action::Persisted(side));
     }
+    if machine.gets_contents() {
+        actions.push(Action::Copied(side));
+    }
     let acts = machine.agent.as_ref().is_some_and(Pair::acts);
     if machine.running && machine.leased && !acts {
         actions.push(Action::Guard(side));
@@ -162,6 +165,7 @@ pub fn carry_out(world: &mut World, bounds: &Bounds, action: Action) {
             world.replace_disk(side, old.unwrap_or_default());
         }
         Action::Persisted(side) => world.persisted(side),
+        Action::Copied(side) => world.copied(side),
         Action::Deliver(side) => {
             if let Some(letter) = world.letter(side) {
                 world.arrive(&letter);

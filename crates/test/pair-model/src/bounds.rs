@@ -227,7 +227,7 @@ pub const fn finds(bug: Planted) -> (&'static str, &'static str) {
         | Planted::LeaseKept => ("ping", TWO),
         Planted::AloneBeforeDisk => ("ping-split-power", VANISHED),
         Planted::AloneWithoutGeneration | Planted::NumberIsEnough => ("ping-split", BACK),
-        Planted::ConfirmBeforePeer => ("fence", ALL),
+        Planted::ConfirmBeforePeer | Planted::LengthWithRecord => ("fence", ALL),
         Planted::EmptyIsOlder => ("fence-disks", STEP),
         Planted::HandedBeforeStop => ("fence-orders", TWO),
         Planted::AloneForgottenLate => ("ping-restarts", TWO),

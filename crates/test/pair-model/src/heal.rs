@@ -29,6 +29,7 @@ pub fn settle(world: &mut World, bounds: &Bounds) -> bool {
             }
             let leased = world.holds_lease(side);
             world.persisted(side);
+            world.copied(side);
             if world.machines[side].stopping {
                 world.machines[side].running = false;
                 world.machines[side].stopping = false;

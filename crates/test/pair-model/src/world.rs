@@ -25,6 +25,14 @@ pub struct Disk {
     pub copy: Copy_,
 }
 
+impl Disk {
+    /// How many writes its copy has.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        u64::try_from(self.copy.len()).unwrap_or(u64::MAX)
+    }
+}
+
 /// One of the two machines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
@@ -36,6 +44,8 @@ pub struct Machine {
     pub agent: Option<Pair>,
     /// What the agent wants on the disk.
     pub pending: Option<Disk>,
+    /// What is to come after the record that was taken over: the contents of the leader's copy.
+    pub coming: Option<Copy_>,
     /// The power is on.
     pub on: bool,
     /// Something that only a primary may run is running.
@@ -48,6 +58,20 @@ pub struct Machine {
     pub boots: u8,
     /// Times that its agent was started.
     pub runs: u8,
+}
+
+impl Machine {
+    /// Its agent follows somebody who leads.
+    fn follows(&self) -> bool {
+        let role = self.agent.as_ref().map(Pair::role);
+        matches!(role, Some(Role::Following { ask: None, .. }))
+    }
+
+    /// Contents of its copy are on their way, and get there at any moment.
+    #[must_use]
+    pub fn gets_contents(&self) -> bool {
+        self.coming.is_some() && self.pending.is_none() && self.follows()
+    }
 }
 
 /// A word on its way, with the copy that can be taken over with it.
@@ -119,6 +143,8 @@ pub enum Action {
     DiskRolledBack(usize),
     /// What is being written is on the disk.
     Persisted(usize),
+    /// The contents of the copy that is taken over are on the disk, after their record.
+    Copied(usize),
     /// A word is delivered at once.
     Deliver(usize),
     /// A word is on its way.
@@ -163,6 +189,7 @@ impl World {
             snapshot: None,
             agent: None,
             pending: None,
+            coming: None,
             on: false,
             running: false,
             stopping: false,
@@ -210,8 +237,8 @@ impl World {
             failback_to: None,
             planted: bounds.planted,
         };
-        let record = machine.disk.record.clone();
-        let agent = Pair::start(settings, session, record, machine.running);
+        let found = (machine.disk.record.clone(), machine.disk.length());
+        let agent = Pair::start(settings, session, found, machine.running);
         // Whoever goes on alone arms the guards itself.
         machine.leased &= !agent.acts();
         machine.agent = Some(agent);
@@ -231,6 +258,9 @@ impl World {
         // The kernel's guard stays armed for what still runs, until somebody is alone and needs no lease.
         let armed = machine.leased && machine.running && !agent.acts();
         machine.leased = agent.acts_by_lease() || armed;
+        if machine.pending.is_none() && !machine.follows() {
+            machine.coming = None;
+        }
     }
 
     fn carry_out(&mut self, side: usize, effect: Effect, came: &Copy_) {
@@ -241,6 +271,12 @@ impl World {
                 match contents {
                     Contents::Keep => {}
                     Contents::Append => copy.push(self.left.writes),
+                    // A log brings the rest of a copy that has its beginning, and brings it later.
+                    Contents::Install
+                        if came.starts_with(&copy) && machine.disk.record.history.is_some() =>
+                    {
+                        machine.coming = Some(came.clone()).filter(|came| *came != copy);
+                    }
                     Contents::Install => copy.clone_from(came),
                     Contents::Discard => copy.clear(),
                 }
@@ -339,8 +375,22 @@ impl World {
     pub fn persisted(&mut self, side: usize) {
         let machine = &mut self.machines[side];
         if let Some(disk) = machine.pending.take() {
+            let length = disk.length();
             machine.disk = disk;
-            self.event(side, Event::Persisted, &Vec::new());
+            self.event(side, Event::Persisted(length), &Vec::new());
+        }
+    }
+
+    /// The contents that were to come after their record are on the disk.
+    pub fn copied(&mut self, side: usize) {
+        let machine = &mut self.machines[side];
+        if !machine.gets_contents() {
+            return;
+        }
+        if let Some(copy) = machine.coming.take() {
+            machine.disk.copy = copy;
+            let length = machine.disk.length();
+            self.event(side, Event::Length(length), &Vec::new());
         }
     }
 
@@ -351,6 +401,7 @@ impl World {
             Some(_) | None => {}
         }
         machine.agent = None;
+        machine.coming = None;
         machine.on = false;
         machine.running = false;
         machine.stopping = false;
@@ -365,6 +416,7 @@ impl World {
             Some(_) | None => {}
         }
         machine.agent = None;
+        machine.coming = None;
         machine.stopping = false;
         self.orders[side] = None;
     }
