@@ -85,7 +85,8 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         | Change::FenceOrder { .. }
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }
-        | Change::FenceVoid { .. }) => fences::apply(state, &mut entry, change)?,
+        | Change::FenceVoid { .. }
+        | Change::PairFenced { .. }) => fences::apply(state, &mut entry, change)?,
         Change::RaiseLevel { level } => upgrading::raise_level(state, &mut entry, *level),
         Change::AddMember { .. } | Change::Promote { .. } | Change::RemoveMember { .. } => {
             change_members(state, &mut entry, &command.change);
@@ -499,6 +500,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }
         | Change::FenceVoid { .. }
+        | Change::PairFenced { .. }
         | Change::RestartGrant { .. }
         | Change::RestartOver { .. } => {}
     }

@@ -57,6 +57,9 @@ pub(crate) fn apply(
     if let Change::FenceVoid { id, why } = change {
         void(state, entry, *id, why);
     }
+    if let Change::PairFenced { act } = change {
+        note(state, entry, act);
+    }
     Ok(())
 }
 
@@ -160,7 +163,7 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
     Ok(())
 }
 
-fn names(devices: &[DeviceId]) -> String {
+pub(crate) fn names(devices: &[DeviceId]) -> String {
     let names: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
     names.join(" and ")
 }
@@ -186,11 +189,32 @@ fn current(state: &mut ClusterState, id: u64, turn: u32) -> Option<&mut FenceAct
     acts.find(|act| act.id == id && act.turn == turn && act.is_under_way())
 }
 
-fn remember(act: &mut FenceAct, what: String) {
+pub(crate) fn remember(act: &mut FenceAct, what: String) {
     act.tries.push(what);
     if act.tries.len() > TRIES_LIMIT {
         act.tries.remove(0);
     }
+}
+
+/// What a pair has done by its own protocol, and is over: it is told once, and releases nothing.
+fn note(state: &mut ClusterState, entry: &mut Entry, told: &FenceAct) {
+    let same = |act: &FenceAct| {
+        (&act.node, act.incarnation, act.began_ms) == (&told.node, told.incarnation, told.began_ms)
+    };
+    if told.is_under_way() || state.fences.iter().any(same) {
+        return;
+    }
+    let surplus = told.tries.len().saturating_sub(TRIES_LIMIT);
+    let act = FenceAct {
+        id: entry.index,
+        executor: None,
+        tries: told.tries.iter().skip(surplus).cloned().collect(),
+        ..told.clone()
+    };
+    let text = format!("{} had {} fenced, because {}", act.by, act.node, act.why);
+    entry.write(state, "fence", text, act.tries.clone());
+    count(state, act.outcome);
+    keep(state, act);
 }
 
 /// The executor went away: somebody else takes the level over.

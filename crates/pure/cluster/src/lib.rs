@@ -38,6 +38,7 @@ mod observing;
 mod orders;
 mod outages;
 mod pair_ending;
+mod pair_fence_act;
 mod pair_fencing;
 mod pair_moves;
 mod pair_pings;

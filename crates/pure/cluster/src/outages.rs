@@ -115,6 +115,7 @@ fn begin(
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }
         | Change::FenceVoid { .. }
+        | Change::PairFenced { .. }
         | Change::RemoveMember { .. } => (Cause::Planned, 0),
     };
     Outage {

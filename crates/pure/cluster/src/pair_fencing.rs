@@ -8,12 +8,12 @@
 use crate::core::Core;
 use standfast_model::{
     effect::{Effect, Level},
-    fence_act::{FenceOrder, FenceResult},
+    fence_act::{FenceOrder, FenceOutcome, FenceResult},
     id::DeviceId,
     state::NodeState,
     time::Now,
 };
-use standfast_pair::{Alarm, BootId, Event as Told, FenceOutcome, Role, clock::Input};
+use standfast_pair::{Alarm, BootId, Event as Told, FenceOutcome as Said, Role, clock::Input};
 
 /// Orders of a pair to the fencing edge carry numbers that no act has: an act is an index of the log.
 const PAIR_ORDERS: u64 = 1 << 63;
@@ -77,6 +77,7 @@ impl Core {
         });
         let text = format!("{} is lost: its power is being cut", paired.peer);
         self.log(Level::Warn, text);
+        self.begin_fence_act(now, boot);
         self.fence_level(now);
     }
 
@@ -99,7 +100,7 @@ impl Core {
             if look {
                 return;
             }
-            let failed = Told::Fenced(boot, FenceOutcome::Failed);
+            let failed = Told::Fenced(boot, Said::Failed);
             return self.tell_pair(now, Input::Event(failed));
         };
         paired.fence_turn += 1;
@@ -171,13 +172,18 @@ impl Core {
                 "{peer} is off{already}, as its fence device says, after {seconds}.{rest:03} s"
             );
             self.log(Level::Warn, text);
-            self.tell_pair(now, Input::Event(Told::Fenced(boot, FenceOutcome::Off)));
+            self.begin_fence_act(now, boot);
+            self.tried((level, result));
+            self.end_fence_act(now, FenceOutcome::Off);
+            self.tell_pair(now, Input::Event(Told::Fenced(boot, Said::Off)));
             if look {
                 self.give_peer_power(level);
             }
         } else {
+            let level = fence.level;
             fence.level += 1;
             if !fence.look {
+                self.tried((level, result));
                 let text = format!("{peer} could not be fenced: {}", result.problem);
                 self.log(Level::Error, text);
             }

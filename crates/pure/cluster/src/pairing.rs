@@ -67,6 +67,9 @@ impl Core {
             .paired
             .as_mut()
             .and_then(|paired| paired.outcome.take());
+        if let (Order::PeerIsOff(boot), Some(Ok(()))) = (order, &outcome) {
+            self.confirm_fence_act(now, boot, author);
+        }
         match outcome {
             None | Some(Ok(())) => Ok(()),
             Some(Err(refusal)) => Err(Self::refusal(kind(refusal), refusal.text())),

@@ -90,8 +90,11 @@ impl Core {
                 );
                 self.pair_order(now, id, order, &author);
             }
-            Request::FenceConfirm { ref node, .. } if self.waits_for_fence_of(node) => {
-                self.pair_order(now, id, PairOrder::PeerIsOff, "");
+            Request::FenceConfirm {
+                ref node,
+                ref author,
+            } if self.waits_for_fence_of(node) => {
+                self.pair_order(now, id, PairOrder::PeerIsOff, author);
             }
             // Answered already.
             Request::View

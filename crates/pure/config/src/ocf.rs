@@ -145,7 +145,7 @@ mod tests {
 
     fn read(keys: &str) -> ProcessConfig {
         let (config, _) = parse(&text(keys), "x").expect("no mistakes");
-        assert_eq!(config.level(), 3, "older programs would start nothing");
+        assert_eq!(config.level(), 4, "older programs would start nothing");
         match config
             .resources
             .values()

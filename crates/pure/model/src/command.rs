@@ -4,7 +4,7 @@
 use crate::{
     authority::AuthorityChange,
     config::ClusterConfig,
-    fence_act::FenceResult,
+    fence_act::{FenceAct, FenceResult},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
     order::Order,
     plan::Plan,
@@ -233,6 +233,12 @@ pub enum Change {
         /// What was heard.
         why: String,
     },
+    /// A pair's own fencing has ended. Whoever did it had lost the log by then, and tells it afterwards. It changes nothing but
+    /// what is known.
+    PairFenced {
+        /// All of it; its identifier is the index of this command.
+        act: Box<FenceAct>,
+    },
     /// A member leaves. This ends no lease.
     RemoveMember {
         /// Which.
@@ -252,12 +258,12 @@ impl Change {
             Self::Draft { .. } | Self::SetKeys { .. } => 2,
             Self::ReplaceAuthority { .. }
             | Self::Act { .. }
-            | Self::Order { .. }
             | Self::Fence { .. }
             | Self::FenceOrder { .. }
             | Self::FenceResult { .. }
             | Self::FenceConfirm { .. }
             | Self::FenceVoid { .. } => 3,
+            Self::Order { .. } | Self::PairFenced { .. } => 4,
             Self::Decide(_)
             | Self::Report { .. }
             | Self::ForgetFailures { .. }

@@ -318,11 +318,14 @@ impl ClusterConfig {
             ResourceKind::Process(process) => process.agent.is_some(),
             ResourceKind::Vip(_) => false,
         };
-        let new = |resource: &ResourceConfig| fences(resource) || has_agent(resource);
-        let new = !self.fencing.is_empty() || self.resources.values().any(new);
-        if !self.constraints.is_empty() {
+        let pings = |pair: &PairConfig| pair.ping.is_some();
+        let newest = self.fencing.stay_off
+            || self.pair_addresses.is_some()
+            || self.pair.as_ref().is_some_and(pings)
+            || !self.constraints.is_empty();
+        if newest || self.resources.values().any(has_agent) {
             4
-        } else if new || self.pair_addresses.is_some() {
+        } else if !self.fencing.is_empty() || self.resources.values().any(fences) {
             3
         } else if self.observes() || self.resources.values().any(has_secrets) {
             2

@@ -41,6 +41,6 @@ pub mod time;
 /// |---|---|
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
-/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal; resource agents; orders for groups |
-/// | 4 | constraints between groups |
+/// | 3 | fence devices, and acts of fencing; another authority; acts in the journal |
+/// | 4 | resource agents; orders for groups; `fence_action`; ping targets, addresses of a pair, and what it fenced; constraints between groups |
 pub const FEATURE_LEVEL: u32 = 4;

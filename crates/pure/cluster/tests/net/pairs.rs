@@ -98,6 +98,11 @@ pub(crate) fn pair(arbiter: Arbiter) -> Net {
 
 /// The same, with other settings.
 pub(crate) fn pair_with(settings: &PairConfig) -> Net {
+    pair_at(FEATURE_LEVEL, settings)
+}
+
+/// The same, of programs that know that feature level.
+pub(crate) fn pair_at(level: u32, settings: &PairConfig) -> Net {
     let arbiter = settings.arbiter;
     let mut disk = first_disk("alpha");
     let snapshot = disk.snapshot.take().unwrap();
@@ -107,7 +112,7 @@ pub(crate) fn pair_with(settings: &PairConfig) -> Net {
         data: serde_json::to_vec(&state).unwrap(),
         ..snapshot
     });
-    let mut net = Net::with_disk("alpha", FEATURE_LEVEL, disk);
+    let mut net = Net::with_disk("alpha", level, disk);
     net.join("alpha", "beta");
     let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
     config.nodes.insert("beta".into(), NodeConfig::default());
