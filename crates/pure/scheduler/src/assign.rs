@@ -2,6 +2,7 @@
 //!
 //! Not for the instances of clones: see `clones`.
 
+use crate::account::Cause;
 use crate::colocate::{Gather, fraction};
 use crate::input::Kind;
 use crate::role::{Role, Task};
@@ -92,6 +93,7 @@ impl Work<'_> {
         {
             self.rscs[rsc].allowed = before;
         }
+        self.note(|work| work.because_of_colocation(id, false));
     }
 
     fn hear_followers(&mut self, rsc: RscId) {
@@ -113,6 +115,7 @@ impl Work<'_> {
             self.rscs[rsc].allowed = table.clone().unwrap_or_default();
             self.gather(dependent, &mut table, attribute.as_deref(), how);
             self.rscs[rsc].allowed = table.unwrap_or_default();
+            self.note(|work| work.because_of_colocation(id, true));
         }
     }
 
@@ -121,6 +124,7 @@ impl Work<'_> {
         let (role, next) = (me.role, me.next_role);
         if next == Role::Stopped {
             self.locate(rsc, None, -INFINITY, false);
+            self.note(|_| Cause::new("it is to be stopped"));
         } else if next > role
             && !self.input.have_quorum
             && self.options.no_quorum == NoQuorum::Freeze

@@ -37,6 +37,7 @@ pub(crate) fn build<'a>(input: &'a Cluster, states: &'a [NodeState]) -> Work<'a>
         pseudo: BTreeMap::new(),
         stop_needed: Vec::new(),
         cancelled: Vec::new(),
+        ledger: None,
     };
     add_nodes(&mut work);
     let configured = input.resources.iter();

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use crate::account::Cause;
 use crate::colocate::{Gather, fraction};
 use crate::role::Role;
 use crate::score::{self, INFINITY};
@@ -55,6 +56,7 @@ impl Work<'_> {
                 colocation.attribute.as_deref(),
                 how,
             );
+            self.note(|work| work.because_of_colocation(id, true));
         }
     }
 
@@ -99,6 +101,7 @@ impl Work<'_> {
             }
             if assigned >= max {
                 self.locate(child, None, -INFINITY, false);
+                self.note(|_| Cause::new("there are as many copies as there may be (clone-max)"));
             } else if self.assign_instance(clone, child, None, all).is_some() {
                 assigned += 1;
             }
@@ -155,9 +158,11 @@ impl Work<'_> {
         }
         self.limit_instance(clone, child);
         let before = self.rscs[child].allowed.clone();
+        let noted = self.noted();
         let chosen = self.assign(child, prefer);
         if prefer.is_some() && chosen.is_some() && chosen != prefer {
             self.rscs[child].allowed = before;
+            self.unnote(noted);
             self.unassign(child);
             return None;
         }
@@ -189,13 +194,17 @@ impl Work<'_> {
         let limit = self.rscs[clone].spec.clone_node_max;
         let orphan = self.rscs[child].orphan;
         for node in self.rscs[child].allowed.nodes() {
-            let change = match self.rscs[clone].allowed.get(node) {
-                _ if orphan || !self.nodes[node].is_available() => -INFINITY,
-                None => -INFINITY,
-                Some(slot) if slot.score < 0 || slot.count >= limit => -INFINITY,
+            let why = match self.rscs[clone].allowed.get(node) {
+                _ if orphan || !self.nodes[node].is_available() => "no copy may be there",
+                None => "no copy may be there",
+                Some(slot) if slot.score < 0 => "no copy may be there",
+                Some(slot) if slot.count >= limit => {
+                    "as many copies as may be are there (clone-node-max)"
+                }
                 Some(_) => continue,
             };
-            self.change_score(child, node, change);
+            self.change_score(child, node, -INFINITY);
+            self.note(|_| Cause::new(why));
         }
     }
 

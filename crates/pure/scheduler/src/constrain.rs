@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering as Cmp;
 
+use crate::account::Cause;
 use crate::input::{self, Constraint, OrderEnd, OrderKind, Symmetry};
 use crate::role::{Role, Task};
 use crate::score::{self, INFINITY, is_true};
@@ -14,17 +15,17 @@ use crate::work::{
 impl Work<'_> {
     pub(crate) fn unpack_constraints(&mut self) {
         let input = self.input;
-        for constraint in &input.constraints {
+        for (at, constraint) in input.constraints.iter().enumerate() {
             match constraint {
-                Constraint::Location(location) => self.unpack_location(location),
-                Constraint::Colocation(colocation) => self.unpack_colocation(colocation),
+                Constraint::Location(location) => self.unpack_location(location, at),
+                Constraint::Colocation(colocation) => self.unpack_colocation(colocation, at),
                 Constraint::Order(order) => self.unpack_order(order),
                 Constraint::Ticket(ticket) => self.unpack_ticket(ticket),
             }
         }
     }
 
-    fn unpack_location(&mut self, location: &input::Location) {
+    fn unpack_location(&mut self, location: &input::Location, at: usize) {
         let Some(rsc) = self.find_for_constraint(&location.resource) else {
             return;
         };
@@ -45,6 +46,7 @@ impl Work<'_> {
             role,
             discovery,
             nodes,
+            source: Some(at),
         });
     }
 
@@ -63,6 +65,7 @@ impl Work<'_> {
         let locations = std::mem::take(&mut self.locations);
         for location in locations.iter().rev() {
             self.apply_location(location.rsc, location, false);
+            self.note(|work| work.because_of_location(location.source));
         }
         self.locations = locations;
     }
@@ -101,7 +104,7 @@ impl Work<'_> {
         }
     }
 
-    fn unpack_colocation(&mut self, colocation: &input::Colocation) {
+    fn unpack_colocation(&mut self, colocation: &input::Colocation, at: usize) {
         let dependent = self.find_for_constraint(&colocation.dependent);
         let primary = self.find_for_constraint(&colocation.primary);
         let (Some(dependent), Some(primary)) = (dependent, primary) else {
@@ -120,6 +123,7 @@ impl Work<'_> {
             score: colocation.score,
             attribute: colocation.attribute.clone(),
             influence: colocation.influence.unwrap_or(critical),
+            source: Some(at),
         });
     }
 
@@ -392,6 +396,7 @@ impl Work<'_> {
         let allowed = self.options.symmetric || me.allowed.get(node).is_some();
         if me.managed && stickiness > 0 && allowed {
             self.locate(rsc, Some(node), stickiness, false);
+            self.note(|_| Cause::new("it runs here (resource-stickiness)"));
         }
     }
 
@@ -409,6 +414,7 @@ impl Work<'_> {
             let unique = self.rscs[rsc].spec.unique;
             let whole = if unique { rsc } else { self.top_of(rsc) };
             self.locate(whole, Some(node), -INFINITY, false);
+            self.note(|_| Cause::of_failures(failures, threshold));
         }
     }
 
@@ -425,6 +431,7 @@ impl Work<'_> {
         {
             slot.score = -INFINITY;
         }
+        self.note(|_| Cause::new("a constraint with exclusive discovery names other nodes only"));
     }
 
     /// Scores for the health of nodes.
@@ -456,6 +463,7 @@ impl Work<'_> {
                     role: Role::Unknown,
                     discovery: Discovery::Always,
                     nodes: vec![(node, total)],
+                    source: None,
                 });
             }
         }
@@ -495,6 +503,10 @@ impl Work<'_> {
             for node in self.nodes.ids().filter(|node| *node != lock) {
                 self.locate(rsc, Some(node), -INFINITY, false);
             }
+            self.note(|work| {
+                let lock = &work.nodes[lock].name;
+                Cause::new(format!("it waits for {lock} to come back (shutdown-lock)"))
+            });
         }
     }
 }

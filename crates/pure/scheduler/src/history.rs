@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use crate::account::Cause;
 use crate::failures::{OnFail, strip};
 use crate::input::{History, Kind, Record, Resource};
 use crate::role::{Role, Task};
@@ -256,7 +257,10 @@ impl Work<'_> {
                 self.rscs[rsc].managed = false;
                 self.rscs[rsc].blocked = true;
             }
-            OnFail::Migrate => self.locate(rsc, Some(node), -INFINITY, false),
+            OnFail::Migrate => {
+                self.locate(rsc, Some(node), -INFINITY, false);
+                self.note(|_| Cause::new("a failure here rules the node out"));
+            }
             OnFail::Stop => self.rscs[rsc].next_role = Role::Stopped,
             OnFail::Recover => {
                 if active {
@@ -325,6 +329,7 @@ impl Work<'_> {
         }
         if !self.rscs[rsc].managed {
             self.locate(rsc, Some(node), INFINITY, false);
+            self.note(|_| Cause::new("it runs here and is not managed"));
             let mut parent = self.rscs[rsc].parent;
             while let Some(at) = parent.filter(|_| self.nodes[node].online) {
                 self.rscs[at].running_on.push(node);
@@ -334,6 +339,7 @@ impl Work<'_> {
         }
         if self.is_primitive(rsc) && self.active_count(rsc) > 1 {
             self.limit_to_one(rsc);
+            self.note(|_| Cause::new("it is active more than once (multiple-active)"));
         }
         if let Some(parent) = self.rscs[rsc].parent {
             self.add_running(parent, node);

@@ -88,6 +88,7 @@ impl Work<'_> {
             score: INFINITY,
             attribute: None,
             influence: true,
+            source: None,
         });
     }
 
@@ -168,6 +169,7 @@ impl Work<'_> {
             score: INFINITY,
             attribute: None,
             influence: self.rscs[member].spec.critical,
+            source: None,
         });
     }
 

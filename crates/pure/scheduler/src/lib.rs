@@ -11,6 +11,7 @@
 )]
 #![warn(missing_docs)]
 
+mod account;
 mod actions;
 mod arena;
 mod assign;
@@ -36,6 +37,7 @@ mod probes;
 mod promote;
 mod recorder;
 mod relate;
+mod remedy;
 mod result;
 pub mod role;
 mod rules;
@@ -50,6 +52,8 @@ mod transitions;
 mod utilization;
 mod work;
 
+pub use account::{InstanceAccount, NodeAccount, Part, account};
 pub use outcome::{NodeOutcome, Outcome, ResourceOutcome, Step};
+pub use remedy::{Elsewhere, elsewhere};
 pub use schedule::plan;
 pub use simulate::simulate;

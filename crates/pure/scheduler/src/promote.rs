@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use crate::account::Cause;
 use crate::colocate::{Gather, fraction};
 use crate::failures::strip;
 use crate::role::Role;
@@ -23,6 +24,7 @@ impl Work<'_> {
                 self.add_promotion_score(child, node);
             }
         }
+        self.note(|_| Cause::new("score of its agent for a promotion"));
     }
 
     fn add_promotion_score(&mut self, child: RscId, node: NodeId) {

@@ -2,6 +2,7 @@
 //!
 //! Not for the order of results, nor for what they add up to: see `history`.
 
+use crate::account::Cause;
 use crate::failures::OnFail;
 use crate::history::Seen;
 use crate::input::Record;
@@ -96,9 +97,13 @@ impl Work<'_> {
         }
         if result.is_masked() {
             self.mask_probe(&result, seen);
-            return;
+        } else {
+            self.judge(&result, seen);
         }
-        self.judge(&result, seen);
+        self.note(|_| {
+            let (task, rc) = (&result.record.task, result.rc);
+            Cause::new(format!("{task} failed (exit status {rc})"))
+        });
     }
 
     fn judge(&mut self, result: &Result<'_>, seen: &mut Seen) {

@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use crate::account::{Cause, Ledger};
 use crate::build::build;
 use crate::input::Cluster;
 use crate::outcome::Step;
@@ -21,14 +22,24 @@ pub fn plan(input: &Cluster) -> Vec<Step> {
 
 /// Everything decided.
 pub(crate) fn decide(input: &Cluster) -> Work<'_> {
+    decide_with(input, None)
+}
+
+/// Everything decided, with an account of scores if one is asked for.
+pub(crate) fn decide_with(input: &Cluster, ledger: Option<Box<Ledger>>) -> Work<'_> {
     let mut work = build(input, &input.states);
+    work.ledger = ledger;
+    work.note(|_| Cause::new("score of the node for everything"));
     work.unpack_status();
+    work.note(|_| Cause::new("what is known of it there"));
     work.apply_health();
     work.unpack_constraints();
+    work.note(|_| Cause::new("a ticket"));
     work.apply_node_criteria();
     for rsc in work.top.clone() {
         work.add_internal_constraints(rsc);
     }
+    work.note(|_| Cause::new("it may not run behind a remote connection"));
     work.cancel_leftovers();
     work.assign_resources();
     work.schedule_probes();

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::account::Cause;
 use crate::colocate::Affects;
 use crate::input::Kind;
 use crate::score::INFINITY;
@@ -79,6 +80,7 @@ impl Work<'_> {
         for node in banned {
             self.locate(rsc, Some(node), -INFINITY, false);
         }
+        self.note(|_| Cause::new("the node has no room for it and what must be with it"));
         roomiest
     }
 

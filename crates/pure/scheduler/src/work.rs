@@ -152,6 +152,8 @@ pub(crate) struct Colocation {
     pub(crate) score: i32,
     pub(crate) attribute: Option<String>,
     pub(crate) influence: bool,
+    /// Its place among the constraints, if it is one.
+    pub(crate) source: Option<usize>,
 }
 
 /// A location constraint with its nodes.
@@ -161,6 +163,8 @@ pub(crate) struct Location {
     pub(crate) role: Role,
     pub(crate) discovery: Discovery,
     pub(crate) nodes: Vec<(NodeId, i32)>,
+    /// Its place among the constraints, if it is one.
+    pub(crate) source: Option<usize>,
 }
 
 /// Flags of actions.
@@ -274,6 +278,8 @@ pub(crate) struct Work<'a> {
     pub(crate) have_fence_device: bool,
     pub(crate) stop_needed: Vec<RscId>,
     pub(crate) cancelled: Vec<crate::leftovers::Cancelled>,
+    /// What was added to scores, if somebody has asked.
+    pub(crate) ledger: Option<Box<crate::account::Ledger>>,
 }
 
 impl<'a> Work<'a> {

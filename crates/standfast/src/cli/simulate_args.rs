@@ -25,7 +25,10 @@ pub struct SimulateArgs {
     /// Decide as if it were this time, such as 2024-02-29T12:00:00Z [default: the CIB's own, else now]
     #[arg(long, value_name = "TIME", requires = "cib")]
     pub at: Option<String>,
-    /// Print JSON (standfast/simulation/1; with --cib standfast/simulate/1)
+    /// Say of this resource why each of its copies is where it ends up, and what would have to change for it to be elsewhere
+    #[arg(long, value_name = "RESOURCE", requires = "cib")]
+    pub explain: Option<String>,
+    /// Print JSON (standfast/simulation/1; with --cib standfast/simulate/1, with --explain standfast/account/1)
     #[arg(long)]
     pub json: bool,
 }

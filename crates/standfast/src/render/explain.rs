@@ -1,6 +1,7 @@
 //! `explain`: why a group is where it is, from the reasons of the decision itself.
 
 use super::{
+    elsewhere::{Seen, There, elsewhere},
     groups::{self, in_brackets},
     history::decision,
     movers::{measured, movers},
@@ -40,6 +41,8 @@ pub struct Explanation {
     nodes: Vec<NodeScore>,
     /// The decision that put it there, while the journal still has it.
     moved_by: Option<JournalEntry>,
+    /// What would have to change for it to be on each other node.
+    elsewhere: Vec<There>,
     /// What would move it, as sentences.
     movers: Vec<String>,
     /// Its last times without service, newest first, as sentences.
@@ -54,6 +57,16 @@ struct NodeScore {
     reasons: Vec<Reason>,
     /// How the node is now, where that differs from what a reason says.
     now: String,
+}
+
+impl NodeScore {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            node: &self.node,
+            score: self.score,
+            reasons: &self.reasons,
+        }
+    }
 }
 
 impl Explanation {
@@ -80,6 +93,9 @@ impl Explanation {
         };
         let about = assignment.reasons.iter().filter(|r| r.node.is_none());
         let since = assignment.since;
+        let nodes = scores(view, assignment);
+        let seen: Vec<Seen<'_>> = nodes.iter().map(NodeScore::seen).collect();
+        let elsewhere = elsewhere(view, group, &seen);
         Ok(Self {
             schema: "standfast/explain/1",
             group: group.to_string(),
@@ -90,7 +106,8 @@ impl Explanation {
             plan: plan.number.to_string(),
             since_plan: since.to_string(),
             about: about.map(|r| r.text.clone()).collect(),
-            nodes: scores(view, assignment),
+            nodes,
+            elsewhere,
             moved_by: decision(view, since).cloned(),
             movers: if view.quorum {
                 movers(view, group)
@@ -184,6 +201,7 @@ pub fn explain(e: &Explanation, style: Style) -> String {
             text.push_str(&format!("{:>25}   {}\n", score(reason.score), reason.text));
         }
     }
+    text.push_str(&elsewhere_lines(&e.elsewhere));
     match &e.moved_by {
         Some(entry) => {
             let (time, plan) = (utc(entry.wall_ms), &e.since_plan);
@@ -207,6 +225,21 @@ pub fn explain(e: &Explanation, style: Style) -> String {
         for line in lines {
             text.push_str(&format!("  {line}\n"));
         }
+    }
+    text
+}
+
+fn elsewhere_lines(nodes: &[There]) -> String {
+    let mut text = String::new();
+    if !nodes.is_empty() {
+        text.push_str("\nWhat would have to change for it to be on another node\n");
+    }
+    for there in nodes {
+        text.push_str(&format!(
+            "  {:<12} {}\n",
+            there.node,
+            there.changes.join("; and ")
+        ));
     }
     text
 }

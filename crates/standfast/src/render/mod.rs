@@ -5,11 +5,13 @@
 //!
 //! Not for asking the agent and not for writing anywhere: that is `cli`.
 
+mod account;
 mod authority;
 mod check;
 pub(crate) mod checks;
 mod config;
 mod diagnosis;
+mod elsewhere;
 mod ending;
 mod explain;
 mod fencing;
@@ -31,6 +33,7 @@ mod takeover;
 mod text;
 mod warnings;
 
+pub use account::{Account, account};
 pub use authority::AuthorityLine;
 pub(crate) use authority::{line as authority_line, sentence as authority_sentence};
 pub use check::{Verdict, check};
@@ -56,11 +59,13 @@ pub(crate) use style::Tone;
 pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status, WishLine};
 pub(crate) use table::Cell;
 pub(crate) use text::count;
-pub(crate) use text::utc;
+pub(crate) use text::{did_you_mean, utc};
 pub use text::{json, length};
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod golden_account;
 #[cfg(test)]
 mod golden_config;
 #[cfg(test)]

@@ -15,7 +15,12 @@
 mod notation;
 
 use standfast_cib::When;
-use standfast_scheduler::{Outcome, simulate};
+use standfast_scheduler::{
+    NodeAccount, Outcome, account,
+    input::Cluster,
+    score::{INFINITY, add},
+    simulate,
+};
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -66,7 +71,47 @@ fn every_scenario_ends_as_written() {
 fn said(cib: &str) -> String {
     let cluster = standfast_cib::read(cib, When::At(notation::NOW)).expect("a CIB");
     let outcome = simulate(&cluster);
-    format!("{}{}", actions(&outcome), ends(&outcome))
+    let why = why(&cluster);
+    format!("{}{}{why}", actions(&outcome), ends(&outcome))
+}
+
+/// Every node's score for every instance, the chosen one first, with what it is made of.
+fn why(cluster: &Cluster) -> String {
+    let mut text = String::from("\nWhy\n");
+    for resource in &cluster.resources {
+        for instance in account(cluster, &resource.id).expect("account") {
+            writeln!(text, "  {}", instance.resource).unwrap();
+            for note in &instance.notes {
+                writeln!(text, "    {note}").unwrap();
+            }
+            for node in &instance.nodes {
+                writeln!(text, "    {}", node_line(node)).unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn node_line(node: &NodeAccount) -> String {
+    let Some(score) = node.score else {
+        return format!("{} is not allowed", node.node);
+    };
+    let sum = node.parts.iter().map(|part| part.score).fold(0, add);
+    assert_eq!(sum, score, "the parts make the sum: {node:?}");
+    let parts = node.parts.iter().filter(|part| part.score != 0);
+    let parts = parts.map(|part| format!("{} {}", written(part.score), part.text));
+    let unusable = node.unusable.iter().cloned();
+    let all: Vec<String> = parts.chain(unusable).collect();
+    let why = if all.is_empty() { "" } else { ": " };
+    format!("{} {}{why}{}", node.node, written(score), all.join("; "))
+}
+
+fn written(score: i32) -> String {
+    match score {
+        INFINITY.. => "INFINITY".to_owned(),
+        _ if score <= -INFINITY => "-INFINITY".to_owned(),
+        _ => score.to_string(),
+    }
 }
 
 /// What is done; each action waits for those that are named behind it and for nothing else.

@@ -1,13 +1,16 @@
 //! `simulate --cib`: where the resources of a Pacemaker cluster end up. Asks no agent and changes nothing.
 
-use super::super::{SimulateArgs, exit, print};
-use crate::failure::Failure;
+use super::super::{SimulateArgs, exit, print, style};
+use crate::{
+    failure::Failure,
+    render::{self, Account},
+};
 use serde::Serialize;
 use standfast_cib::When;
 use standfast_scheduler::{
     Outcome,
     inject::{Error, fail_node, fail_resource},
-    input::Cluster,
+    input::{Cluster, Resource},
 };
 use std::{
     fmt::Write as _,
@@ -34,20 +37,49 @@ pub(super) fn simulate(args: &SimulateArgs, cib: &Path) -> Result<(), Failure> {
     let mut cluster = standfast_cib::read(&text, when)
         .map_err(|error| Failure::data(format!("{}: {error}", cib.display())))?;
     fail(args, &mut cluster)?;
-    let deep = thread::Builder::new().stack_size(STACK);
-    let worker = deep
-        .spawn(move || standfast_scheduler::simulate(&cluster))
-        .map_err(|error| Failure::cannot("start a thread", &error))?;
-    let Ok(outcome) = worker.join() else {
-        return Err(Failure::new(
-            70,
-            "the simulation ended early; this is a bug",
-        ));
-    };
+    if let Some(resource) = &args.explain {
+        return explain(cluster, resource, args.json);
+    }
+    let outcome = deep(move || standfast_scheduler::simulate(&cluster))?;
     if args.json {
         return print(&json(&outcome)?);
     }
     print(&said(&outcome))
+}
+
+/// What the scheduler says, with room for calls that go deep.
+fn deep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let deep = thread::Builder::new().stack_size(STACK);
+    let worker = deep
+        .spawn(work)
+        .map_err(|error| Failure::cannot("start a thread", &error))?;
+    let early = |_| Failure::new(70, "the simulation ended early; this is a bug");
+    worker.join().map_err(early)
+}
+
+fn explain(cluster: Cluster, resource: &str, json: bool) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    collect(&cluster.resources, &mut names);
+    let asked = resource.to_owned();
+    let account = deep(move || Account::of(&cluster, &asked))?;
+    let Some(account) = account else {
+        let near = render::did_you_mean(resource, names.iter().map(String::as_str));
+        let all = names.join(", ");
+        let text = format!("there is no resource {resource}; resources are: {all}{near}");
+        return Err(Failure::new(exit::NO_SUCH_ITEM, text));
+    };
+    print(&if json {
+        render::json(&account)
+    } else {
+        render::account(&account, style())
+    })
+}
+
+fn collect(resources: &[Resource], names: &mut Vec<String>) {
+    for resource in resources {
+        names.push(resource.id.clone());
+        collect(&resource.children, names);
+    }
 }
 
 /// Edits the status as if these had just failed.
