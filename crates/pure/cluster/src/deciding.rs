@@ -3,7 +3,14 @@
 //!
 //! Not for how a plan is carried out (`holding`).
 
-use crate::{apply::assigned, core::Core, lead::Pending, observing::Observed, paired::barred};
+use crate::{
+    apply::assigned,
+    core::Core,
+    lead::Pending,
+    observing::Observed,
+    paired::barred,
+    stages::{Stage, stage, told},
+};
 use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
@@ -55,6 +62,10 @@ pub(crate) fn facts<'a>(
         .iter()
         .filter_map(|(group, assignment)| Some((group.clone(), assignment.node.clone()?)))
         .collect();
+    let waiting = state.plan.groups.iter().filter(|(_, a)| a.node.is_none());
+    let waiting = waiting
+        .filter_map(|(group, a)| Some((group.clone(), a.waiting.as_ref()?.node.clone()?)))
+        .collect();
     let failures = state
         .failures
         .iter()
@@ -79,7 +90,7 @@ pub(crate) fn facts<'a>(
         failures,
         moves,
         orders: state.orders.clone(),
-        waiting: BTreeMap::new(),
+        waiting,
     }
 }
 
@@ -89,55 +100,68 @@ pub(crate) fn facts<'a>(
 pub(crate) fn plan_from(
     state: &ClusterState,
     config: &ClusterConfig,
-    placements: BTreeMap<GroupId, Placement>,
+    mut stage: Stage,
     term: u64,
 ) -> Plan {
     let number = PlanNumber {
         term,
         generation: state.plan.number.generation.saturating_add(1),
     };
-    let groups = placements
-        .into_iter()
-        .map(|(group, placement)| {
-            let settings = config.groups.get(&group);
-            let before = state.plan.groups.get(&group);
-            let orders = state.orders.get(&group);
-            let restart = orders.and_then(|orders| orders.restart.as_ref());
-            let whole = restart.is_some_and(|restart| restart.from.is_none());
-            let stays = before.filter(|before| before.node == placement.node && !whole);
-            let since = stays.map_or(number, |before| before.since);
-            let members = settings
-                .map(|settings| settings.members.clone())
-                .unwrap_or_default();
-            let given = |member: &ResourceId| match assigned(&state.plan, member) {
-                Some((owner, since)) if owner == placement.node.as_ref() => since,
-                Some(_) | None => number,
-            };
-            let anew = restart.map(|restart| from(&members, restart));
-            let given = |member: &ResourceId| match anew {
-                Some(anew) if anew.contains(member) => number,
-                Some(_) | None => given(member),
-            };
-            let member_since = members
-                .iter()
-                .map(|member| (member.clone(), given(member)))
-                .filter(|(_, own)| *own != since)
-                .collect();
-            let assignment = Assignment {
-                member_since,
-                node: placement.node,
-                members,
-                reasons: placement.reasons,
-                since,
-                maintenance: config.maintenance
-                    || settings.is_some_and(|settings| settings.maintenance),
-                waiting: None,
-                after: BTreeMap::new(),
-            };
-            (group, assignment)
-        })
-        .collect();
+    let placements = std::mem::take(&mut stage.placements);
+    let groups = placements.into_iter().map(|(group, placement)| {
+        let assignment = assignment(state, config, &mut stage, number, (&group, placement));
+        (group, assignment)
+    });
+    let groups = groups.collect();
     Plan { number, groups }
+}
+
+fn assignment(
+    state: &ClusterState,
+    config: &ClusterConfig,
+    stage: &mut Stage,
+    number: PlanNumber,
+    (group, placement): (&GroupId, Placement),
+) -> Assignment {
+    let settings = config.groups.get(group);
+    let before = state.plan.groups.get(group);
+    let orders = state.orders.get(group);
+    let restart = orders.and_then(|orders| orders.restart.as_ref());
+    let restart = restart.filter(|_| !stage.held.contains(group));
+    let whole = restart.is_some_and(|restart| restart.from.is_none()) || stage.anew.contains(group);
+    let stays = before.filter(|before| before.node == placement.node && !whole);
+    let since = stays.map_or(number, |before| before.since);
+    let members = settings
+        .map(|settings| settings.members.clone())
+        .unwrap_or_default();
+    let given = |member: &ResourceId| match assigned(&state.plan, member) {
+        Some((owner, since)) if owner == placement.node.as_ref() && !whole => since,
+        Some(_) | None => number,
+    };
+    let anew = restart.map(|restart| from(&members, restart));
+    let given = |member: &ResourceId| match anew {
+        Some(anew) if anew.contains(member) => number,
+        Some(_) | None => given(member),
+    };
+    let member_since = members
+        .iter()
+        .map(|member| (member.clone(), given(member)))
+        .filter(|(_, own)| *own != since)
+        .collect();
+    let mut reasons = placement.reasons;
+    if let Some(turn) = stage.reason(group, placement.node.as_ref()) {
+        reasons.insert(0, turn);
+    }
+    Assignment {
+        member_since,
+        node: placement.node,
+        members,
+        reasons,
+        since,
+        maintenance: config.maintenance || settings.is_some_and(|settings| settings.maintenance),
+        waiting: stage.waiting.remove(group),
+        after: stage.after.remove(group).unwrap_or_default(),
+    }
 }
 
 /// The members that a restart is about: a member and all that start after it, or all.
@@ -164,6 +188,7 @@ fn differs(before: &Plan, after: &Plan) -> bool {
                 old.node != new.node
                     || old.members != new.members
                     || old.maintenance != new.maintenance
+                    || old.waiting != new.waiting
             })
         })
 }
@@ -242,11 +267,16 @@ impl Core {
         let config = self.state.config.as_acted_on();
         let mut facts = facts(&self.state, &config, &online);
         self.bar_for_hand_over(&mut facts);
-        let plan = plan_from(&self.state, &config, place(&facts), self.consensus.term());
+        let stage = stage(&self.state, &config, &online, place(&facts));
         let observed = self.observe(&online);
-        let moves_done: Vec<GroupId> = self.state.moves.keys().cloned().collect();
-        let restarts_done = restarts(&self.state);
-        let asked = !moves_done.is_empty() || !restarts_done.is_empty();
+        let moves = self.state.moves.keys().cloned();
+        let moves_done: Vec<GroupId> = moves
+            .filter(|group| !stage.is_under_way(&config, group))
+            .collect();
+        let mut restarts_done = restarts(&self.state);
+        restarts_done.retain(|group| !stage.held.contains(group));
+        let asked = !moves_done.is_empty() || !restarts_done.is_empty() || !stage.anew.is_empty();
+        let plan = plan_from(&self.state, &config, stage, self.consensus.term());
         let changed = differs(&self.state.plan, &plan) || asked;
         if expired.is_empty() && returned.is_empty() && !changed && observed.is_none() {
             if let Some(lead) = &mut self.lead {
@@ -358,22 +388,16 @@ impl Core {
             let how = if is_new { "is online" } else { "is back" };
             parts.push(format!("{node} {how}"));
         }
+        let asked = restarts(&self.state);
         for (group, new) in &plan.groups {
-            let old = self
-                .state
-                .plan
-                .groups
-                .get(group)
-                .and_then(|old| old.node.clone());
-            if old == new.node {
+            let old = self.state.plan.groups.get(group);
+            let Some(part) = told(group, old, new, asked.contains(group)) else {
+                continue;
+            };
+            parts.push(part);
+            if old.and_then(|old| old.node.as_ref()) == new.node.as_ref() {
                 continue;
             }
-            parts.push(match (&old, &new.node) {
-                (Some(from), Some(to)) => format!("{group} moves from {from} to {to}"),
-                (None, Some(to)) => format!("{group} starts on {to}"),
-                (Some(from), None) => format!("{group} stops on {from} and runs nowhere"),
-                (None, None) => format!("{group} runs nowhere"),
-            });
             evidence.extend(new.reasons.iter().map(|reason| {
                 let about = reason
                     .node
@@ -382,13 +406,6 @@ impl Core {
                     .unwrap_or_default();
                 format!("{group}: {about}{}", reason.text)
             }));
-        }
-        for group in restarts(&self.state) {
-            let old = self.state.plan.groups.get(&group);
-            let new = plan.groups.get(&group).and_then(|new| new.node.as_ref());
-            if let Some(node) = new.filter(|_| old.and_then(|old| old.node.as_ref()) == new) {
-                parts.push(format!("{group} is restarted on {node}"));
-            }
         }
         if let Some(observed) = observed {
             parts.extend(observed.parts.iter().cloned());

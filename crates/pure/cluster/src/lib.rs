@@ -53,6 +53,7 @@ mod returning;
 mod running;
 mod serving;
 mod simulating;
+mod stages;
 mod stalls;
 mod upgrading;
 mod view;

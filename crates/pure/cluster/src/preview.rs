@@ -6,6 +6,7 @@
 use crate::{
     core::Core,
     deciding::{facts, plan_from},
+    stages::settled,
 };
 use standfast_model::{
     config::{ClusterConfig, ResourceKind, Timing},
@@ -17,8 +18,9 @@ use standfast_model::{
 };
 use standfast_schedule::{
     actions,
-    interruption::{Measured, interruptions},
+    interruption::{Measured, interruptions, part},
     place, restart,
+    turns::{Parts, in_turn, wait_in_turn},
 };
 
 impl Core {
@@ -27,9 +29,16 @@ impl Core {
         let acted = config.as_acted_on();
         let placements = place(&facts(&self.state, &acted, &online));
         let before = &self.state.plan;
-        let after = plan_from(&self.state, &acted, placements, self.consensus.term());
+        let after = plan_from(
+            &self.state,
+            &acted,
+            settled(&self.state, &acted, placements),
+            self.consensus.term(),
+        );
         let mut list = actions(before, &after);
         restart_changed(&mut list, (before, &after), (&self.state.config, config));
+        let sequences = &config.constraints.sequences;
+        in_turn(&mut list, sequences, (before, &after));
         let decide = decision_takes(&self.state);
         let configs = (&self.state.config, config);
         let state = &self.state;
@@ -37,10 +46,17 @@ impl Core {
             measured(state, node, resource, kind)
         };
         let measured: &Measured<'_> = &measured;
+        let mut interruptions = interruptions((before, &after), &list, configs, decide, measured);
+        let _begins = wait_in_turn(
+            sequences,
+            &mut interruptions,
+            &starts(&after, &list, config, measured),
+            decide,
+        );
         PlanPreview {
             based_on: self.state.config_version,
             differences: Vec::new(),
-            interruptions: interruptions((before, &after), &list, configs, decide, measured),
+            interruptions,
             actions: list,
             live_changes: self.live_changes(config),
             rto_before: self.predictions(&self.state.config),
@@ -115,6 +131,21 @@ impl Core {
         }
         warnings
     }
+}
+
+/// What each group's starts take, where something is in order.
+fn starts(after: &Plan, list: &[Action], config: &ClusterConfig, measured: &Measured<'_>) -> Parts {
+    let mut parts = Parts::new();
+    for (group, given) in &after.groups {
+        let mine = list.iter().filter(|action| {
+            action.kind == ActionKind::Start && given.members.contains(&action.resource)
+        });
+        let mine: Vec<_> = mine.map(|action| part(action, config, measured)).collect();
+        if !mine.is_empty() && !config.constraints.sequences.is_empty() {
+            parts.insert(group.clone(), mine);
+        }
+    }
+    parts
 }
 
 /// Two durable writes and a round trip lie between a stop's report and the next start.

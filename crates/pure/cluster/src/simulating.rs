@@ -11,19 +11,20 @@ use crate::{
     apply::apply,
     core::Core,
     deciding::{facts, plan_from, restarts},
+    stages::settled,
 };
 use standfast_model::{
     command::{Change, Command, Decision},
     config::ClusterConfig,
     id::{GroupId, NodeId, ResourceId},
     order::Order,
-    plan::{Assignment, INFINITY, Plan},
+    plan::{Action, Assignment, INFINITY, Plan},
     request::{Refusal, RefusalKind, Request, Response},
     simulation::{Imagined, MOST_IMAGINED, Simulation, Stage},
     state::{ClusterState, InstanceReport, Phase},
     time::{Micros, Now},
 };
-use standfast_schedule::{actions, place, restart};
+use standfast_schedule::{actions, place, restart, turns::in_turn};
 use timeline::Timeline;
 
 impl Core {
@@ -116,7 +117,12 @@ impl World<'_> {
         let online = |node: &NodeId| known(node) && !lost.contains(node);
         let acted = before.config.as_acted_on();
         let placements = place(&facts(&before, &acted, &online));
-        let plan = plan_from(&before, &acted, placements, self.core.consensus.term());
+        let plan = plan_from(
+            &before,
+            &acted,
+            settled(&before, &acted, placements),
+            self.core.consensus.term(),
+        );
         let decision = Decision {
             expired: lost
                 .iter()
@@ -138,11 +144,13 @@ impl World<'_> {
             configs: (old, &self.state.config),
             plans: (&before.plan, &self.state.plan),
         };
-        let list = actions(&before.plan, &self.state.plan);
-        let interruptions = timeline.interruptions(&list);
+        let mut list = actions(&before.plan, &self.state.plan);
+        let sequences = &self.state.config.constraints.sequences;
+        in_turn(&mut list, sequences, (&before.plan, &self.state.plan));
+        let mut interruptions = timeline.interruptions(&list);
         Stage {
             what,
-            steps: timeline.steps(&list, &interruptions),
+            steps: timeline.steps(&list, &mut interruptions),
             interruptions,
             warnings: self.stranded(&before.plan),
             ..Stage::default()
@@ -152,7 +160,7 @@ impl World<'_> {
     fn configure(&mut self, config: &ClusterConfig) -> Result<Stage, Refusal> {
         let mut config = config.clone();
         config.keep_pair(&self.state.config);
-        let preview = self.core.preview(&config);
+        let mut preview = self.core.preview(&config);
         let old = self.state.config.clone();
         self.apply(Change::Configure {
             config: Box::new(config),
@@ -172,7 +180,7 @@ impl World<'_> {
         let live = live.map(|line| format!("changed where it runs: {line}"));
         Ok(Stage {
             what: String::from("the configuration is applied"),
-            steps: timeline.steps(&preview.actions, &preview.interruptions),
+            steps: timeline.steps(&preview.actions, &mut preview.interruptions),
             interruptions: preview.interruptions,
             warnings: preview.warnings.into_iter().chain(live).collect(),
             ..Stage::default()
@@ -222,6 +230,7 @@ impl World<'_> {
         let mut list = actions(&before.plan, &self.state.plan);
         if given.node.as_ref() == Some(&node) {
             restart(&mut list, given, &|member| member == resource);
+            self.restart_followers(&mut list, resource);
         }
         // The second restart in a row waits, each further one twice as long.
         let wait = match count {
@@ -231,9 +240,29 @@ impl World<'_> {
         };
         stage.interruptions = timeline.interruptions(&list);
         timeline::without_stop(&mut stage.interruptions, resource, &node, wait);
-        stage.steps = timeline.steps(&list, &stage.interruptions);
+        stage.steps = timeline.steps(&list, &mut stage.interruptions);
         self.recover(resource, &node)?;
         Ok(stage)
+    }
+
+    /// Adds the restarts of what starts after a resource's group, and of what starts after that.
+    fn restart_followers(&self, list: &mut Vec<Action>, resource: &ResourceId) {
+        let config = &self.state.config;
+        let mut groups: Vec<&GroupId> = config.group_of(resource).into_iter().collect();
+        let mut next = 0;
+        while let Some(group) = groups.get(next).copied() {
+            next += 1;
+            let sequences = config.constraints.sequences.values();
+            let after = sequences.filter(|one| one.first == *group && one.is_strict());
+            for then in after.map(|one| &one.then) {
+                let given = self.state.plan.groups.get(then);
+                let given = given.filter(|given| !given.maintenance && !groups.contains(&then));
+                groups.extend(given.map(|_| then));
+                given
+                    .into_iter()
+                    .for_each(|given| restart(list, given, &|_| true));
+            }
+        }
     }
 
     /// Where a resource runs by the plan, and whether it is left alone there.

@@ -1,4 +1,4 @@
-//! `[colocation.NAME]`: which groups are to be together or apart.
+//! `[colocation.NAME]` and `[order.NAME]`: which groups are to be together or apart, and which start after others.
 //!
 //! Not for what members of a group have in common: they are always together, and start in order.
 
@@ -9,7 +9,7 @@ use crate::{
 };
 use standfast_model::{
     config::GroupConfig,
-    constraint::{Colocation, Constraints},
+    constraint::{Colocation, Constraints, Sequence},
     id::GroupId,
     plan::INFINITY,
 };
@@ -32,10 +32,54 @@ pub(crate) fn read(
     groups: &Groups,
 ) -> Constraints {
     let colocations = root.section(report, "colocation");
+    let orders = root.section(report, "order");
     Constraints {
         colocations: read_colocations(colocations, report, groups),
-        ..Constraints::default()
+        sequences: read_orders(orders, report, groups),
     }
+}
+
+fn read_orders(
+    section: Option<Section<'_>>,
+    report: &mut Report<'_>,
+    groups: &Groups,
+) -> BTreeMap<String, Sequence> {
+    let mut found: BTreeMap<String, Sequence> = BTreeMap::new();
+    let mut links = Links::new();
+    for (name, value) in named(section.as_ref(), report) {
+        let Some(mut table) = Section::of(value, name.path, report) else {
+            continue;
+        };
+        let pair = two_groups(&mut table, ("first", "then"), report, groups);
+        let kinds = [("mandatory", false), ("optional", true)];
+        let optional = table.choice(report, "kind", &kinds);
+        let symmetrical = table.boolean(report, "symmetrical");
+        table.finish(report);
+        let Some((first, then)) = pair else { continue };
+        let sequence = Sequence {
+            first: first.value,
+            then: then.value,
+            optional: optional.unwrap_or_default(),
+            one_way: symmetrical == Some(false),
+        };
+        let same =
+            |known: &Sequence| (&known.first, &known.then) == (&sequence.first, &sequence.then);
+        if let Some((other, _)) = found.iter().find(|(_, known)| same(known)) {
+            let problem = format!("order {other} is about the same two groups");
+            report.mistake(then.at, Mistake::new(&then.path, problem));
+            continue;
+        }
+        links.push((
+            then.path,
+            then.at,
+            sequence.first.clone(),
+            sequence.then.clone(),
+        ));
+        found.insert(name.value, sequence);
+    }
+    let circle = |path: &str| format!("in a circle: {path}; none of them could start");
+    in_a_circle(&links, report, &circle);
+    found
 }
 
 fn read_colocations(

@@ -6,7 +6,7 @@ use standfast_model::{
         AgentConfig, CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
-    constraint::Colocation,
+    constraint::{Colocation, Sequence},
     fence::{FenceDevice, Fencing},
     id::{NodeId, ResourceId},
     pair::{PAIR_ADDRESSES, PairConfig, Survivor},
@@ -63,6 +63,8 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
     let (old, new) = (&old.constraints, &new.constraints);
     let how = (colocation_summary as Summary<_>, colocation as Compare<_>);
     lines.map("colocation", &old.colocations, &new.colocations, how);
+    let how = (sequence_summary as Summary<_>, sequence as Compare<_>);
+    lines.map("order", &old.sequences, &new.sequences, how);
     lines.list
 }
 
@@ -262,6 +264,24 @@ fn colocation(lines: &mut Lines, old: &Colocation, new: &Colocation) {
     lines.value("group", &old.group, &new.group);
     lines.value("with", &old.with, &new.with);
     lines.value("score", &score(old.score), &score(new.score));
+}
+
+fn sequence_summary(one: &Sequence) -> String {
+    format!("{} before {}", one.first, one.then)
+}
+
+fn sequence(lines: &mut Lines, old: &Sequence, new: &Sequence) {
+    let kind = |one: &Sequence| {
+        if one.optional {
+            "optional"
+        } else {
+            "mandatory"
+        }
+    };
+    lines.value("first", &old.first, &new.first);
+    lines.value("then", &old.then, &new.then);
+    lines.value("kind", &kind(old), &kind(new));
+    lines.value("symmetrical", &!old.one_way, &!new.one_way);
 }
 
 fn preferences(group: &GroupConfig) -> String {

@@ -9,6 +9,7 @@
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
 //! | `[colocation.NAME]` | which `group` is to be `with` which other, and by what `score` |
+//! | `[order.NAME]` | which group starts `first`, and which one `then`; `kind`, `symmetrical` |
 //! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
 //! | `[resources.NAME]` | `kind` (`process`, `vip` or `ocf`) with its settings, failure policy, `maintenance` |
 //!

@@ -59,6 +59,10 @@ group = "site"
 with = "ocf"
 score = 1
 zzzz = 1
+[order.turns]
+first = "site"
+then = "ocf"
+zzzz = 1
 "#;
 
 /// The same for the file of one machine.
@@ -149,7 +153,14 @@ fn pattern(key: &str) -> String {
         .split('.')
         .map(|part| part.split('[').next().unwrap_or(part))
         .collect();
-    let named = ["nodes", "fence", "groups", "resources", "colocation"];
+    let named = [
+        "nodes",
+        "fence",
+        "groups",
+        "resources",
+        "colocation",
+        "order",
+    ];
     if parts.len() > 1 && named.contains(&parts[0]) {
         parts[1] = "*";
     }

@@ -51,6 +51,14 @@ pub struct Sequence {
     pub one_way: bool,
 }
 
+impl Sequence {
+    /// Whether the second one never runs when the first one does not.
+    #[must_use]
+    pub const fn is_strict(&self) -> bool {
+        !self.optional && !self.one_way
+    }
+}
+
 impl Constraints {
     /// There are none.
     #[must_use]

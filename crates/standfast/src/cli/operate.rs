@@ -149,7 +149,9 @@ impl Target<'_> {
             return Ok(Some(node.clone()));
         }
         let assignment = state.plan.groups.get(self.group);
-        let planned = assignment.and_then(|a| a.node.as_ref());
+        // Where it is to be when its turn comes.
+        let waiting = assignment.and_then(|a| a.waiting.as_ref()?.node.as_ref());
+        let planned = waiting.or_else(|| assignment?.node.as_ref());
         if planned.is_some_and(|node| self.is_reached_by(node)) || self.start.elapsed() < DECIDED {
             return Ok(None);
         }

@@ -110,7 +110,12 @@ fn stuck(view: &View, group: &GroupId) -> Option<Failure> {
     let given = view.state.plan.groups.get(group)?;
     let orders = view.state.orders.get(group);
     let disabled = orders.is_some_and(|orders| orders.disabled.is_some());
-    if disabled || given.node.is_some() {
+    // Whoever waits for one that runs nowhere waits for ever.
+    let waits = given.waiting.as_ref().is_some_and(|waiting| {
+        let on = view.state.plan.groups.get(&waiting.on);
+        on.is_some_and(|on| on.node.is_some() || on.waiting.is_some())
+    });
+    if disabled || given.node.is_some() || waits {
         return None;
     }
     let text = format!("{group} runs nowhere; `standfast explain {group}` says why");

@@ -6,6 +6,7 @@ mod metrics;
 mod orders;
 mod pair;
 mod takeover;
+mod turns;
 
 use super::{
     Explanation, Health, Status, Style, check, explain, history, history_json, json, status,

@@ -3,13 +3,13 @@
 use super::{
     health::other_homes,
     history::decision,
-    summary::{GroupLine, ResourceLine, WishLine},
+    summary::{GroupLine, ResourceLine, TurnLine, WishLine},
 };
 use standfast_model::{
     config::ResourceKind,
     id::{GroupId, NodeId, ResourceId},
     order::Wish,
-    plan::{Assignment, INFINITY},
+    plan::{Assignment, INFINITY, Waiting},
     request::View,
     state::{InstanceReport, Phase},
 };
@@ -56,6 +56,13 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
         node: assignment
             .and_then(|a| a.node.as_ref())
             .map(ToString::to_string),
+        waits_for: assignment
+            .and_then(|a| a.waiting.as_ref())
+            .map(|waiting| TurnLine {
+                group: waiting.on.to_string(),
+                order: waiting.order.clone(),
+                node: waiting.node.as_ref().map(ToString::to_string),
+            }),
         problem: (!running).then(|| problem(view, assignment)),
         maintenance,
         disabled_by: disabled.map(|given| given.by.clone()),
@@ -175,7 +182,10 @@ fn problem(view: &View, assignment: Option<&Assignment>) -> String {
         return String::from("no plan names it yet");
     };
     let Some(node) = &assignment.node else {
-        return nowhere(assignment);
+        return assignment
+            .waiting
+            .as_ref()
+            .map_or_else(|| nowhere(assignment), turn);
     };
     let waiting = assignment
         .members
@@ -193,6 +203,14 @@ fn problem(view: &View, assignment: Option<&Assignment>) -> String {
         || format!("{node} has not reported it"),
         |member| problem_of_member(view, node, member),
     )
+}
+
+/// It is not its turn yet.
+fn turn(waiting: &Waiting) -> String {
+    let (on, order) = (&waiting.on, &waiting.order);
+    let there = waiting.node.as_ref();
+    let there = there.map_or_else(String::new, |node| format!(" to start on {node}"));
+    format!("it waits{there} until {on} is active (order {order})")
 }
 
 fn nowhere(assignment: &Assignment) -> String {

@@ -120,6 +120,9 @@ pub struct GroupLine {
     pub node: Option<String>,
     /// Why it does not run, when it does not.
     pub problem: Option<String>,
+    /// Whose turn comes before it is where it is to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<TurnLine>,
     /// It is in maintenance, by itself or with the cluster.
     pub maintenance: bool,
     /// The operator who disabled it.
@@ -138,6 +141,17 @@ pub struct GroupLine {
     pub other_homes: usize,
     /// Its resources in start order; one line for each node that has something of it.
     pub resources: Vec<ResourceLine>,
+}
+
+/// What a group waits for: to start until that one is active, or, where it runs, to go until that one is stopped.
+#[derive(Clone, Debug, Serialize)]
+pub struct TurnLine {
+    /// The other group.
+    pub group: String,
+    /// The constraint.
+    pub order: String,
+    /// Where it is to be then; none means nowhere.
+    pub node: Option<String>,
 }
 
 /// A node that an operator keeps a group on, or away from.

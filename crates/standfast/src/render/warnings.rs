@@ -25,6 +25,7 @@ pub(crate) fn list(view: &View, nodes: &[NodeLine]) -> Vec<String> {
     holders(view, &mut warnings);
     failures(view, &mut warnings);
     moves(view, &mut warnings);
+    turns(view, &mut warnings);
     orders(view, &mut warnings);
     maintenance(view, &mut warnings);
     warnings.extend(authority::sentence(view));
@@ -131,8 +132,30 @@ fn moves(view: &View, warnings: &mut Vec<String>) {
         let to = request.to.as_ref();
         let to = to.map_or_else(|| String::from("another node"), ToString::to_string);
         let by = &request.by;
+        let mut plan = view.state.plan.groups.values();
+        let yet = if plan.any(|given| given.waiting.is_some()) {
+            "its turn has not come"
+        } else {
+            "not decided yet"
+        };
+        warnings.push(format!("{group} is to move to {to}, as {by} asked; {yet}"));
+    }
+}
+
+/// Who stays for now because something else has to stop before. Who is not started says so itself.
+fn turns(view: &View, warnings: &mut Vec<String>) {
+    for (group, given) in &view.state.plan.groups {
+        let (Some(here), Some(waiting)) = (&given.node, &given.waiting) else {
+            continue;
+        };
+        let (on, order) = (&waiting.on, &waiting.order);
+        let then = match &waiting.node {
+            Some(there) if there == here => format!("is restarted on {here}"),
+            Some(there) => format!("moves to {there}"),
+            None => String::from("is stopped"),
+        };
         warnings.push(format!(
-            "{group} is to move to {to}, as {by} asked; not decided yet"
+            "{group} {then} when {on} is stopped, which comes before that (order {order})"
         ));
     }
 }

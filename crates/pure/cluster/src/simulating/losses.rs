@@ -60,7 +60,7 @@ impl World<'_> {
             }
             found.push(away);
         }
-        stage.steps = timeline.steps(&list, &found);
+        stage.steps = timeline.steps(&list, &mut found);
         stage.interruptions = found;
         stage.warnings.extend(self.stranded(&before.plan));
         self.elect(nodes);
@@ -148,7 +148,7 @@ impl World<'_> {
             configs: (&self.state.config, &self.state.config),
             plans: (plan, plan),
         };
-        stage.steps = timeline.steps(&[], &stage.interruptions);
+        stage.steps = timeline.steps(&[], &mut stage.interruptions);
     }
 
     /// Whether nobody can say how long a group is away, and why.

@@ -12,7 +12,11 @@ use standfast_model::{
     state::ClusterState,
     time::Micros,
 };
-use standfast_schedule::interruption::{interruptions, part, whole};
+use standfast_schedule::{
+    interruption::{interruptions, part, whole},
+    turns::{Parts, wait_in_turn},
+};
+use std::collections::BTreeMap;
 
 /// What a decision changes.
 pub(super) struct Timeline<'t> {
@@ -47,15 +51,40 @@ impl Timeline<'_> {
             .collect()
     }
 
+    /// Adds to what is interrupted how long it waits for its turn. When each group's first step begins.
+    pub(super) fn wait(
+        &self,
+        list: &[Action],
+        interruptions: &mut [Interruption],
+    ) -> BTreeMap<GroupId, Micros> {
+        let sequences = &self.configs.1.constraints.sequences;
+        if sequences.is_empty() {
+            return BTreeMap::new();
+        }
+        let groups = self.plans.1.groups.keys();
+        let mut starts: Parts = groups
+            .map(|group| (group.clone(), self.starts(list, group)))
+            .collect();
+        starts.retain(|_, parts| !parts.is_empty());
+        wait_in_turn(
+            sequences,
+            interruptions,
+            &starts,
+            decision_takes(self.state),
+        )
+    }
+
     /// Everything that is interrupted, and what starts that did not run.
-    pub(super) fn steps(&self, list: &[Action], interruptions: &[Interruption]) -> Vec<Step> {
+    pub(super) fn steps(&self, list: &[Action], interruptions: &mut [Interruption]) -> Vec<Step> {
+        let begins = self.wait(list, interruptions);
+        let begins = |group: &GroupId| begins.get(group).copied().unwrap_or(Micros::ZERO);
         let mut steps: Vec<Step> = Vec::new();
-        for found in interruptions {
-            steps.extend(in_a_row(&found.group, &found.parts));
+        for found in interruptions.iter() {
+            steps.extend(in_a_row(&found.group, &found.parts, begins(&found.group)));
         }
         for group in self.plans.1.groups.keys() {
             if interruptions.iter().all(|found| found.group != *group) {
-                steps.extend(in_a_row(group, &self.starts(list, group)));
+                steps.extend(in_a_row(group, &self.starts(list, group), begins(group)));
             }
         }
         steps.sort_by_key(|step| step.at);
@@ -63,9 +92,9 @@ impl Timeline<'_> {
     }
 }
 
-/// One after the other, from the beginning.
-fn in_a_row(group: &GroupId, parts: &[InterruptionPart]) -> Vec<Step> {
-    let mut at = Micros::ZERO;
+/// One after the other, from then on.
+fn in_a_row(group: &GroupId, parts: &[InterruptionPart], begins: Micros) -> Vec<Step> {
+    let mut at = begins;
     let steps = parts.iter().map(|part| {
         let step = Step {
             at,
