@@ -55,7 +55,14 @@ impl Core {
 
     /// Nobody takes over from a node that is lost while none of them answers: that is said before.
     fn warn_of_targets(&mut self) {
+        let clocked = self.paired.as_ref().map(|paired| &paired.clocked);
+        let verdict = clocked.and_then(Clocked::verdict);
+        let deserted = verdict.filter(|verdict| matches!(verdict, Verdict::Deserted { .. }));
+        let deserted = deserted.map(Verdict::text);
         let text = self.ping_view().and_then(|view| {
+            if deserted.is_some() {
+                return deserted;
+            }
             let all = view.answering.is_empty();
             let silent = view.silent.join(", ");
             match (view.silent.len(), all) {

@@ -70,6 +70,36 @@ fn a_primary_that_reaches_a_target_runs_on_without_its_secondary() {
     assert_eq!(net.starts, starts, "nothing stood still");
 }
 
+/// What a node says of its targets in `status`.
+fn warnings(net: &mut Net, node: &str) -> String {
+    let Response::View(all) = net.ask(node, Request::View) else {
+        panic!("no view")
+    };
+    all.state.nodes[&node.into()].report.warnings.join("; ")
+}
+
+#[test]
+fn a_primary_that_is_alone_warns_when_no_target_answers_it_any_more() {
+    let said = "neither the gateway nor any of the 1 further targets answers it any more";
+    let mut net = pair();
+    net.crash("beta");
+    net.run(3000);
+    assert_state(&mut net, "alpha", "secondary-down");
+    assert_eq!(verdict(&mut net, "alpha"), "");
+    net.blind.insert("alpha".into());
+    net.run(2000);
+    let warned = warnings(&mut net, "alpha");
+    assert!(warned.contains(said), "{warned}");
+    assert!(verdict(&mut net, "alpha").contains(said));
+    assert_eq!(net.runs_on("web"), ["alpha"]);
+    done(change(&mut net, "alpha", "alone"));
+    net.blind.clear();
+    net.run(2000);
+    let warned = warnings(&mut net, "alpha");
+    assert!(!warned.contains(said), "{warned}");
+    assert_eq!(verdict(&mut net, "alpha"), "");
+}
+
 #[test]
 fn a_primary_that_is_cut_off_gives_up_before_the_other_one_starts() {
     let mut net = pair();

@@ -1,8 +1,9 @@
 //! When a node of a pair with ping targets asks them, and what it is told then: the part of `clock` that is about pings.
 //!
 //! A leader's lease is at stake once the peer has left half of it unanswered. It asks the targets then, again and again, and
-//! goes on alone with the first answer to what it asked after that; without one it stops when the lease is over. A follower
-//! that has lost its leader waits for as many rounds as are configured.
+//! goes on alone with the first answer to what it asked after that; without one it stops when the lease is over. Alone it goes on
+//! asking, as everybody does, and says when nobody answers any more. A follower that has lost its leader waits for as many rounds
+//! as are configured.
 //!
 //! Not for the rules themselves (`ping`), nor for sending anything.
 
@@ -97,6 +98,10 @@ impl Clocked {
         let pings = self.pings.as_ref()?;
         match self.pair.role() {
             Role::Claiming { .. } => Some(pings.decide_failover()),
+            Role::Primary {
+                confirms: Confirms::Alone,
+                ..
+            } => pings.decide_staying(),
             Role::Primary { .. } => self.urgent().map(|_| pings.decide_going_on()),
             Role::Waiting { .. }
             | Role::Following { .. }

@@ -51,6 +51,11 @@ pub enum Verdict {
         /// So many were asked.
         asked: usize,
     },
+    /// This node is alone by an answer, and has none any more.
+    Deserted {
+        /// So many were asked.
+        asked: usize,
+    },
     /// A failover may happen.
     Granted {
         /// So many pings failed.
@@ -187,6 +192,17 @@ impl Pings {
     }
 }
 
+impl Pings {
+    /// What a primary that went on alone has to know: the answer that it rests on was one of that moment. It is not stopped
+    /// for it: nobody else may run what it would stop, unless the other one was granted it meanwhile.
+    #[must_use]
+    pub fn decide_staying(&self) -> Option<Verdict> {
+        let asked = self.answered.len();
+        let deserted = self.known && !self.answered.contains(&true);
+        deserted.then_some(Verdict::Deserted { asked })
+    }
+}
+
 impl Verdict {
     /// For an operator.
     #[must_use]
@@ -201,6 +217,13 @@ impl Verdict {
             ),
             Self::CutOff { asked } => format!(
                 "no failover: neither the gateway nor any of the {} further targets answers, so this node may be the one that is cut off",
+                asked - 1
+            ),
+            Self::Deserted { asked: 1 } => String::from(
+                "this node went on alone, and the gateway does not answer it any more: it may be the one that is cut off, and the other one may have taken over",
+            ),
+            Self::Deserted { asked } => format!(
+                "this node went on alone, and neither the gateway nor any of the {} further targets answers it any more: it may be the one that is cut off, and the other one may have taken over",
                 asked - 1
             ),
             Self::Granted { failed, answering } => format!(

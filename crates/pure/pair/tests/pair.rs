@@ -338,6 +338,37 @@ fn where_nobody_reaches_a_target_nobody_is_primary() {
 }
 
 #[test]
+fn a_primary_that_went_on_alone_goes_on_asking_and_says_when_nobody_answers_any_more() {
+    let mut bed = with_targets();
+    let verdict = |bed: &Bed| bed.nodes[0].as_ref().expect("it is there").verdict();
+    bed.cut = true;
+    bed.reaches = [true, false];
+    bed.run(60);
+    assert_eq!(bed.states(), [State::SecondaryDown, State::PrimaryDown]);
+    assert_eq!(verdict(&bed), None);
+    bed.did.clear();
+    let asked = bed.asked;
+    bed.reaches = [false; 2];
+    bed.run(30);
+    assert_eq!(bed.asked - asked, 60, "once a second each");
+    assert_eq!(verdict(&bed), Some(Verdict::Deserted { asked: 1 }));
+    assert_eq!(bed.states_of(0), State::SecondaryDown);
+    bed.reaches = [true, false];
+    bed.run(2);
+    assert_eq!(verdict(&bed), None, "it may have been the gateway");
+    assert!(
+        !bed.did.iter().any(|(_, side, _)| *side == 0),
+        "nothing was stopped: {:?}",
+        bed.did
+    );
+    // The other one is granted what it waits for: ping targets cannot promise more, and this is what the warning is about.
+    bed.reaches = [false, true];
+    bed.run(5);
+    assert_eq!(bed.states(), [State::SecondaryDown, State::TookOver]);
+    assert_eq!(verdict(&bed), Some(Verdict::Deserted { asked: 1 }));
+}
+
+#[test]
 fn a_blip_that_half_a_lease_outlasts_moves_nothing() {
     let mut bed = with_targets();
     let start = bed.now;
