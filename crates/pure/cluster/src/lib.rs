@@ -65,6 +65,7 @@ pub use crate::core::Core;
 pub use apply::apply;
 pub use foresight::after_loss;
 pub use refound::{NewCluster, Survey, longest_lease, refound, survey};
+pub use simulating::replay;
 pub use watchdog::Feeding;
 
 use standfast_model::{

@@ -5,7 +5,10 @@
 //! detail (`preview`).
 
 mod losses;
+mod replaying;
 mod timeline;
+
+pub use replaying::replay;
 
 use crate::{
     apply::apply,
@@ -19,7 +22,7 @@ use standfast_model::{
     id::{GroupId, NodeId, ResourceId},
     order::Order,
     plan::{Action, Assignment, INFINITY, Plan},
-    request::{Refusal, RefusalKind, Request, Response},
+    request::{Refusal, RefusalKind, Request, Response, View},
     simulation::{Imagined, MOST_IMAGINED, Simulation, Stage},
     state::{ClusterState, InstanceReport, Phase},
     time::{Micros, Now},
@@ -36,6 +39,12 @@ impl Core {
             return Err(Self::refusal(RefusalKind::Invalid, text));
         }
         let view = self.view(now);
+        self.imagine(&view, imagined)
+            .map(|simulation| Response::Simulation(Box::new(simulation)))
+    }
+
+    /// What would happen from what a view shows, which this core knows, too.
+    fn imagine(&self, view: &View, imagined: &[Imagined]) -> Result<Simulation, Refusal> {
         let mut simulation = Simulation {
             based_on: self.state.config_version,
             ..Simulation::default()
@@ -53,15 +62,18 @@ impl Core {
         let mut world = World {
             core: self,
             state: self.state.clone(),
-            leader: view.leader,
+            leader: view.leader.clone(),
+            term: view.term,
             decides: true,
         };
-        for (position, one) in imagined.iter().enumerate() {
-            let stage = world.imagine(one, position == 0)?;
+        let mut first = true;
+        for one in imagined {
+            let stage = world.imagine(one, first)?;
+            first &= matches!(one, Imagined::Time { .. });
             simulation.length = simulation.length.plus(stage.length);
             simulation.stages.push(stage);
         }
-        Ok(Response::Simulation(Box::new(simulation)))
+        Ok(simulation)
     }
 }
 
@@ -70,6 +82,8 @@ struct World<'c> {
     core: &'c Core,
     state: ClusterState,
     leader: Option<NodeId>,
+    /// In which it is decided.
+    term: u64,
     /// A majority is there.
     decides: bool,
 }
@@ -77,10 +91,11 @@ struct World<'c> {
 impl World<'_> {
     fn imagine(&mut self, one: &Imagined, first: bool) -> Result<Stage, Refusal> {
         let mut stage = match one {
-            Imagined::Apply { .. } | Imagined::Asked { .. } if !first => {
+            Imagined::Time { .. } | Imagined::Apply { .. } | Imagined::Asked { .. } if !first => {
                 let late = "this can only be imagined before everything else";
                 return Err(Core::refusal(RefusalKind::Invalid, late));
             }
+            Imagined::Time { wall_ms } => self.pass(*wall_ms)?,
             Imagined::Apply { config } => self.configure(config)?,
             Imagined::Asked { request } => self.ask(request)?,
             Imagined::ResourceFails { resource } => self.fail(resource)?,
@@ -121,7 +136,7 @@ impl World<'_> {
             &before,
             &acted,
             settled(&before, &acted, placements),
-            self.core.consensus.term(),
+            self.term,
         );
         let decision = Decision {
             expired: lost

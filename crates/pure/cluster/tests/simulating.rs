@@ -13,13 +13,15 @@ use net::{
     configs::{process, web_on},
     pairs::{device, pair},
 };
+use standfast_cluster::replay;
 use standfast_model::{
     config::{FailurePolicy, GroupConfig},
     event::InstanceChange,
     fence::FenceDevice,
     id::{GroupId, NodeId, ResourceId},
+    order::Order,
     pair::Arbiter,
-    request::{RefusalKind, Request, Response},
+    request::{RefusalKind, Request, Response, View},
     simulation::{Imagined, Simulation, Stage},
     time::Micros,
 };
@@ -69,6 +71,74 @@ fn place(stage: &Stage, group: &str) -> Vec<String> {
 fn away(stage: &Stage, group: &str) -> Option<Micros> {
     let mut found = stage.interruptions.iter();
     found.find(|found| found.group.as_str() == group)?.length
+}
+
+fn view(net: &mut Net) -> View {
+    match net.ask("alpha", Request::View) {
+        Response::View(view) => *view,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_kept_is_decided_again_without_a_cluster() {
+    let mut net = cluster();
+    let mut config = net.core("alpha").inspect().state.config.clone();
+    config
+        .groups
+        .get_mut(&GroupId::from("store"))
+        .unwrap()
+        .prefer = BTreeMap::from([("alpha".into(), 1_000)]);
+    let config = Box::new(config);
+    let all: Vec<Vec<Imagined>> = vec![
+        vec![Imagined::Time { wall_ms: 0 }],
+        vec![lost(&["alpha"])],
+        vec![lost(&["beta"]), lost(&["gamma"])],
+        vec![
+            Imagined::Apply { config },
+            fails("db"),
+            lost(&["beta", "gamma"]),
+        ],
+    ];
+    for imagined in all {
+        let kept = serde_json::to_string(&view(&mut net)).unwrap();
+        let said = simulate(&mut net, imagined.clone());
+        let kept: View = serde_json::from_str(&kept).unwrap();
+        assert_eq!(replay(&kept, &imagined).unwrap(), said, "{imagined:?}");
+    }
+}
+
+#[test]
+fn what_was_ordered_for_a_time_is_over_then() {
+    let mut net = cluster();
+    let order = Order::Ban {
+        node: "gamma".into(),
+        lifetime_ms: Some(3_600_000),
+    };
+    let group = "store".into();
+    let author = String::from("op");
+    net.ask(
+        "alpha",
+        Request::Order {
+            group,
+            order,
+            author,
+        },
+    );
+    net.run(3000);
+    let kept = view(&mut net);
+    let wish = kept.state.orders[&GroupId::from("store")].wishes[0].clone();
+    let until = wish.until_ms.unwrap();
+    let at = |wall_ms| replay(&kept, &[Imagined::Time { wall_ms }]).unwrap().stages[0].clone();
+    assert_ne!(place(&at(until - 1), "store"), ["gamma"]);
+    let later = at(until);
+    assert_eq!(
+        later.what,
+        "it is decided again: store is no longer kept away from gamma"
+    );
+    assert_eq!(place(&later, "store"), ["gamma"]);
+    let late = replay(&kept, &[lost(&["beta"]), Imagined::Time { wall_ms: 1 }]);
+    assert_eq!(late.unwrap_err().kind, RefusalKind::Invalid);
 }
 
 #[test]

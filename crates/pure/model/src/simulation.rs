@@ -18,12 +18,18 @@ pub const MOST_IMAGINED: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Imagined {
-    /// A configuration is put in force. Only as the first.
+    /// It is that time: what operators ordered until then is over, and so are failures that are older than their window.
+    /// Before everything else.
+    Time {
+        /// Milliseconds since 1970.
+        wall_ms: u64,
+    },
+    /// A configuration is put in force. Only as the first but for a time.
     Apply {
         /// The configuration.
         config: Box<ClusterConfig>,
     },
-    /// An operator asks for something. Only as the first.
+    /// An operator asks for something. Only as the first but for a time.
     Asked {
         /// For what.
         request: Box<Request>,

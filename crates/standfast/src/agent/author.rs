@@ -88,7 +88,8 @@ fn tried(one: Imagined, who: &str) -> Imagined {
         Imagined::Asked { request } => Imagined::Asked {
             request: Box::new(with_author(*request, who)),
         },
-        other @ (Imagined::Apply { .. }
+        other @ (Imagined::Time { .. }
+        | Imagined::Apply { .. }
         | Imagined::ResourceFails { .. }
         | Imagined::NodesLost { .. }) => other,
     }

@@ -7,7 +7,7 @@ use super::{
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
     pair_args::{InitPairArgs, PairCommand},
     resource_args::ResourceCommand,
-    simulate_args::SimulateArgs,
+    simulate_args::{ReplayArgs, SimulateArgs},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -94,6 +94,8 @@ pub enum Command {
     /// Say what would happen if nodes or resources failed or a file were applied, here or in a Pacemaker cluster; changes
     /// nothing
     Simulate(SimulateArgs),
+    /// Decide again what `simulate --save` has kept; needs no cluster and changes nothing
+    Replay(ReplayArgs),
     /// Make a configuration file of another cluster's configuration; changes nothing
     Import {
         /// Of which cluster.

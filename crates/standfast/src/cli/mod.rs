@@ -49,7 +49,7 @@ pub use args::{
 pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
 pub use member_args::CertCommand;
 pub use resource_args::ResourceCommand;
-pub use simulate_args::SimulateArgs;
+pub use simulate_args::{ReplayArgs, SimulateArgs};
 
 pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
@@ -120,6 +120,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => look::status(socket, args),
         Command::History(args) => look::history(socket, args),
         Command::Simulate(args) => simulate::simulate(socket, args),
+        Command::Replay(args) => simulate::replay(args),
         Command::Import { command } => match command {
             ImportCommand::Pacemaker(args) => import::pacemaker(args),
         },

@@ -1,8 +1,10 @@
 //! `simulate`: what would happen. The agent's core works it out, with what it decides with; nothing changes.
 
 mod cib;
+mod saved;
 
 pub(super) use cib::{now, read};
+pub(super) use saved::replay;
 
 use super::{
     SimulateArgs, apply,
@@ -21,23 +23,47 @@ pub(super) fn simulate(socket: &Path, args: &SimulateArgs) -> Result<(), Failure
         return cib::simulate(args, file);
     }
     let mut imagined = Vec::new();
+    if let Some(at) = &args.at {
+        imagined.push(time(at)?);
+    }
     if let Some(file) = &args.apply {
         let config = Box::new(apply::read_whole(file, args.json)?);
         imagined.push(Imagined::Apply { config });
     }
-    imagined.extend(args.fail_resource.iter().map(|resource| {
-        let resource = resource.as_str().into();
-        Imagined::ResourceFails { resource }
-    }));
-    imagined.extend(args.fail.iter().map(|nodes| Imagined::NodesLost {
-        nodes: nodes.split(',').map(Into::into).collect(),
-    }));
-    if imagined.is_empty() {
-        let text = "say what is to happen: --fail NODE, --fail-resource RESOURCE, --apply FILE; or --cib FILE";
+    imagined.extend(failures(&args.fail_resource, &args.fail));
+    if imagined.is_empty() && args.save.is_none() {
+        let text = "say what is to happen: --fail NODE, --fail-resource RESOURCE, --apply FILE, --at TIME; or --cib FILE";
         return Err(Failure::usage(String::from(text)));
     }
-    let (mut agent, _) = look_at_state(socket)?;
-    show(&mut agent, imagined, args.json)
+    let (mut agent, view) = look_at_state(socket)?;
+    let Some(file) = &args.save else {
+        return show(&mut agent, imagined, args.json);
+    };
+    // What was kept is what is shown: it is decided from the file's own contents.
+    let saved = saved::Saved::of(view);
+    saved.write(file)?;
+    saved.decide(imagined, args.json)
+}
+
+/// As if it were that time.
+fn time(at: &str) -> Result<Imagined, Failure> {
+    let seconds = standfast_cib::date(at).and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds =
+        seconds.ok_or_else(|| Failure::usage(format!("--at {at}: not a date and time")))?;
+    let wall_ms = seconds.saturating_mul(1000);
+    Ok(Imagined::Time { wall_ms })
+}
+
+/// Resources fail one after the other, then nodes are lost.
+fn failures(resources: &[String], nodes: &[String]) -> Vec<Imagined> {
+    let resources = resources.iter().map(|resource| {
+        let resource = resource.as_str().into();
+        Imagined::ResourceFails { resource }
+    });
+    let nodes = nodes.iter().map(|nodes| Imagined::NodesLost {
+        nodes: nodes.split(',').map(Into::into).collect(),
+    });
+    resources.chain(nodes).collect()
 }
 
 /// What would happen if an operator asked for that.
