@@ -10,16 +10,29 @@ use standfast_scheduler::{
 };
 
 use crate::{
+    between,
     draft::{Draft, Group},
     groups::join,
     source::{Source, Xml, child},
 };
 
 /// An order between two groups, or two members of one.
-struct Follows {
-    what: String,
-    first: String,
-    then: String,
+pub(crate) struct Follows {
+    pub(crate) id: String,
+    pub(crate) what: String,
+    pub(crate) first: String,
+    pub(crate) then: String,
+    pub(crate) optional: bool,
+    pub(crate) one_way: bool,
+}
+
+/// A colocation of two groups.
+pub(crate) struct Together {
+    pub(crate) id: String,
+    pub(crate) what: String,
+    pub(crate) dependent: String,
+    pub(crate) primary: String,
+    pub(crate) score: i32,
 }
 
 pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
@@ -36,7 +49,7 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
         };
         parts.entry(id).or_default().push(constraint);
     }
-    let mut orders = Vec::new();
+    let (mut orders, mut together) = (Vec::new(), Vec::new());
     for element in &elements {
         let id = element.attribute("id").unwrap_or_default();
         let parts = parts.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -50,7 +63,9 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
         let id = element.attribute("id").unwrap_or_default();
         let parts = parts.get(id).map(Vec::as_slice).unwrap_or_default();
         match element.tag_name().name() {
-            "rsc_colocation" => read_colocation(*element, id, parts, (draft, &orders)),
+            "rsc_colocation" => {
+                together.extend(read_colocation(*element, id, parts, (draft, &orders)));
+            }
             "rsc_location" | "rsc_order" => {}
             "rsc_ticket" => {
                 draft.not_expressed(&format!("{id} (ticket)"), "there are no tickets here");
@@ -59,6 +74,11 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
                 draft.not_expressed(&format!("{id} ({other})"), "there is nothing like it here")
             }
         }
+    }
+    // What has to be is written first: what is in its way is left out.
+    together.sort_by_key(|one: &Together| one.score.abs() < INFINITY);
+    for one in &together {
+        between::colocate(one, draft);
     }
     settle_orders(&orders, draft);
 }
@@ -173,7 +193,7 @@ fn read_order(
             continue;
         };
         if order.symmetry != Symmetry::Inverse
-            && let Err(reason) = note_order(&what, order, draft, orders)
+            && let Err(reason) = note_order((id, &what), order, draft, orders)
         {
             draft.not_expressed(&what, &reason);
             return;
@@ -182,7 +202,7 @@ fn read_order(
 }
 
 fn note_order(
-    what: &str,
+    (id, what): (&str, &str),
     order: &Order,
     draft: &Draft,
     orders: &mut Vec<Follows>,
@@ -198,15 +218,21 @@ fn note_order(
     };
     let (first, then) = (end(&order.first)?, end(&order.then)?);
     if order.kind == OrderKind::Serialize {
-        return Err("nothing keeps starts apart but the order of a group".to_owned());
+        return Err("nothing keeps two starts apart here that are in no order".to_owned());
     }
     for id in [&first, &then] {
         if draft.group_of(id).is_none() {
             return Err(format!("{id} is not expressed"));
         }
     }
-    let what = what.to_owned();
-    orders.push(Follows { what, first, then });
+    orders.push(Follows {
+        id: id.to_owned(),
+        what: what.to_owned(),
+        first,
+        then,
+        optional: order.kind == OrderKind::Optional,
+        one_way: order.symmetry == Symmetry::Asymmetric,
+    });
     Ok(())
 }
 
@@ -215,7 +241,7 @@ fn read_colocation(
     id: &str,
     parts: &[&Constraint],
     (draft, orders): (&mut Draft, &[Follows]),
-) {
+) -> Vec<Together> {
     let what = format!("{id} (colocation)");
     let colocations = parts.iter().filter_map(|part| match part {
         Constraint::Colocation(colocation) => Some(colocation),
@@ -223,19 +249,23 @@ fn read_colocation(
     });
     let colocations: Vec<&Colocation> = colocations.collect();
     if colocations.is_empty() {
-        return draft.not_expressed(&what, "it says nothing that could be understood");
+        draft.not_expressed(&what, "it says nothing that could be understood");
+        return Vec::new();
     }
     if element
         .attribute("node-attribute")
         .is_some_and(|by| by != "#uname")
     {
-        return draft.not_expressed(&what, "together means on the same node here");
+        draft.not_expressed(&what, "together means on the same node here");
+        return Vec::new();
     }
     for colocation in &colocations {
         if let Err(reason) = check_colocation(colocation, draft) {
-            return draft.not_expressed(&what, &reason);
+            draft.not_expressed(&what, &reason);
+            return Vec::new();
         }
     }
+    let mut together = Vec::new();
     for colocation in colocations {
         let (Some(dependent), Some(primary)) = (
             draft.group_of(&colocation.dependent),
@@ -249,21 +279,26 @@ fn read_colocation(
         }
         let within = |at: usize, id: &str| draft.group_of(id) == Some(at);
         let leads = |first: usize, then: usize| {
-            let mut orders = orders.iter();
+            let mut orders = orders
+                .iter()
+                .filter(|order| !order.optional && !order.one_way);
             orders.any(|order| within(first, &order.first) && within(then, &order.then))
         };
-        let (first, then) = if leads(dependent, primary) {
-            (dependent, primary)
+        if colocation.score >= INFINITY && leads(dependent, primary) {
+            join(draft, dependent, primary, &what);
+        } else if colocation.score >= INFINITY && leads(primary, dependent) {
+            join(draft, primary, dependent, &what);
         } else {
-            (primary, dependent)
-        };
-        if !leads(first, then) {
-            let text = "resources that are together are a group here, and a group has an order: \
-                        the one that follows starts after the other";
-            draft.changed(&what, text);
+            together.push(Together {
+                id: id.to_owned(),
+                what: what.clone(),
+                dependent: colocation.dependent.clone(),
+                primary: colocation.primary.clone(),
+                score: colocation.score,
+            });
         }
-        join(draft, first, then, &what);
     }
+    together
 }
 
 fn check_colocation(colocation: &Colocation, draft: &Draft) -> Result<(), String> {
@@ -273,12 +308,6 @@ fn check_colocation(colocation: &Colocation, draft: &Draft) -> Result<(), String
     };
     if role(&colocation.dependent_role) || role(&colocation.primary_role) {
         return Err("there are no roles here".to_owned());
-    }
-    if colocation.score < 0 {
-        return Err("nothing keeps groups apart here; prefer different nodes".to_owned());
-    }
-    if colocation.score < INFINITY {
-        return Err("together is always a must here (a group); prefer the same node".to_owned());
     }
     for id in [&colocation.dependent, &colocation.primary] {
         if draft.device(id).is_some() {
@@ -319,9 +348,7 @@ fn settle_orders(orders: &[Follows], draft: &mut Draft) {
             continue;
         };
         if first != then {
-            let reason =
-                "nothing orders two groups here; put both into one group if they may live together";
-            draft.not_expressed(&order.what, reason);
+            between::follow(order, draft);
             continue;
         }
         let Some(group) = draft.groups.get(first) else {

@@ -49,6 +49,16 @@ pub(crate) struct Group {
     pub(crate) prefer: BTreeMap<String, i32>,
 }
 
+/// A constraint between two groups.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Between {
+    pub(crate) name: String,
+    pub(crate) comments: Vec<String>,
+    /// Who follows, or comes later, and whom: names of groups.
+    pub(crate) ends: (String, String),
+    pub(crate) keys: Vec<Key>,
+}
+
 /// A fence device.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Device {
@@ -74,6 +84,8 @@ pub(crate) struct Draft {
     pub(crate) devices: Vec<Device>,
     pub(crate) resources: Vec<Resource>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) colocations: Vec<Between>,
+    pub(crate) orders: Vec<Between>,
     pub(crate) names: Names,
     /// Resources that say nothing of how often they may fail.
     pub(crate) without_threshold: Vec<String>,

@@ -14,6 +14,7 @@
 )]
 #![warn(missing_docs)]
 
+mod between;
 mod constraints;
 mod corosync;
 mod draft;

@@ -105,6 +105,12 @@ pub(crate) fn text(source: &Source<'_>, draft: &Draft) -> String {
         let head = format!("groups.{}", group.name);
         table(&mut text, &head, &group.comments, &keys(group));
     }
+    for (kind, all) in [("colocation", &draft.colocations), ("order", &draft.orders)] {
+        for one in all {
+            let head = format!("{kind}.{}", one.name);
+            table(&mut text, &head, &one.comments, &one.keys);
+        }
+    }
     text
 }
 
@@ -154,7 +160,7 @@ fn keys(group: &Group) -> Vec<Key> {
     keys
 }
 
-fn score_value(score: i32) -> String {
+pub(crate) fn score_value(score: i32) -> String {
     if score >= INFINITY {
         text_value("INFINITY")
     } else if score <= -INFINITY {
