@@ -21,6 +21,7 @@ mod clock;
 mod driver;
 mod error;
 mod event;
+mod filter;
 mod guard;
 mod netlink;
 mod nft;

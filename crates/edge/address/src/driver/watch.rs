@@ -4,9 +4,10 @@
 use super::leases::{Leases, lock};
 use super::state::State;
 use crate::clock::{boot_now_ns, remaining};
+use crate::guard::AddressGuard;
 use crate::netlink::{NetlinkSocket, Reply, attribute, text};
 use crate::packet::Listener;
-use crate::route::{DEL_ADDRESS, DEL_LINK, NEW_LINK, WATCHED_GROUPS};
+use crate::route::{DEL_ADDRESS, DEL_LINK, NEW_ADDRESS, NEW_LINK, WATCHED_GROUPS};
 use crate::{AddressError, AddressEvent};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -44,13 +45,14 @@ impl Watch {
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(unsupported)?,
         );
         let leases = Arc::clone(&lock(&state).leases);
-        let guarded = lock(&leases).guard.is_some();
+        let guard = lock(&leases).guard.as_ref().map(AddressGuard::port);
         let route = NetlinkSocket::open(None, WATCHED_GROUPS).map_err(unsupported)?;
-        let ruleset = if guarded {
-            NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).ok()
-        } else {
-            None
-        };
+        let ruleset = guard.and_then(|_| NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).ok());
+        // Each extension of a lease makes two notifications, which nobody wants. Without the filters they only cost time.
+        route.ignore_kind(NEW_ADDRESS).ok();
+        if let (Some(socket), Some(port)) = (&ruleset, guard) {
+            socket.ignore_port(port).ok();
+        }
         let thread = Watcher {
             leases,
             state: Arc::clone(&state),
@@ -225,4 +227,48 @@ fn concerns(message: &Reply, table: &str) -> bool {
     const FAMILY_HEADER_LEN: usize = 4;
     let attributes = message.payload.get(FAMILY_HEADER_LEN..).unwrap_or_default();
     message.kind >> 8 == NFTABLES_SUBSYSTEM && attribute(attributes, 1).map(text) == Some(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NETFILTER, NFTABLES_GROUP, NetlinkSocket};
+    use crate::guard::AddressGuard;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::{net::IpAddr, time::Duration};
+
+    fn is_woken(socket: &NetlinkSocket) -> bool {
+        let mut descriptors = [PollFd::new(socket, PollFlags::IN)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut descriptors, Some(&at_once)).unwrap_or(0) > 0
+    }
+
+    /// In a network namespace of its own, which ends with the thread.
+    #[test]
+    fn an_extension_of_its_own_wakes_nobody_and_a_change_by_others_does() {
+        let test = || {
+            #[allow(unsafe_code, reason = "only the network of this thread is unshared")]
+            // SAFETY: CLONE_NEWNET affects neither memory nor descriptors.
+            let unshared = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(unshared, 0, "a network namespace");
+            let address: [IpAddr; 1] = ["10.66.0.1".parse().unwrap()];
+            let deadline = || crate::boot_now_ns() + 60_000_000_000;
+            let mut guard = AddressGuard::new("watched").unwrap();
+            let mut other = AddressGuard::new("other").unwrap();
+            let watch = NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).unwrap();
+            let everything = NetlinkSocket::open(Some(NETFILTER), NFTABLES_GROUP).unwrap();
+            watch.ignore_port(guard.port()).unwrap();
+            guard.manage(&address).unwrap();
+            guard.open(&address, deadline()).unwrap();
+            guard.extend(&address, deadline()).unwrap();
+            assert!(is_woken(&everything), "the kernel reports it");
+            assert!(!is_woken(&watch), "own changes are filtered");
+            other.manage(&address).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(is_woken(&watch), "those of others are not");
+        };
+        std::thread::spawn(test).join().unwrap();
+    }
 }

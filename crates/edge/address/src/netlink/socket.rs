@@ -3,6 +3,7 @@
 
 use super::flags;
 use super::wire::{Received, Writer, messages, u32_ne};
+use crate::filter;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
@@ -58,6 +59,16 @@ impl NetlinkSocket {
             sequence: 0,
             buffer: Vec::with_capacity(RECEIVE_LEN),
         })
+    }
+
+    /// Notifications of this kind do not arrive, nor wake anybody.
+    pub(crate) fn ignore_kind(&self, kind: u16) -> Result<(), Errno> {
+        filter::not_of_kind(self.fd.as_fd(), kind)
+    }
+
+    /// Notifications of what the socket with that port has done do not arrive, nor wake anybody.
+    pub(crate) fn ignore_port(&self, port: u32) -> Result<(), Errno> {
+        filter::not_from_port(self.fd.as_fd(), port)
     }
 
     /// The port the kernel knows this socket by: the origin of the notifications that its requests cause.

@@ -1,14 +1,14 @@
 //! Packet sockets (packet(7)): the one place with system calls that have no safe wrapper. Not for what is sent.
 #![allow(
     unsafe_code,
-    reason = "sockaddr_ll and socket filters have no safe wrapper in rustix or std"
+    reason = "sockaddr_ll has no safe wrapper in rustix or std"
 )]
 
 use super::nd::ADVERTISEMENT;
-use crate::Mac;
+use crate::{Mac, filter};
 use rustix::io::Errno;
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// A packet socket without link-layer headers (`SOCK_DGRAM`), non-blocking.
@@ -44,35 +44,9 @@ impl PacketSocket {
 
     /// Lets only neighbour advertisements through to a socket that listens to IPv6.
     pub(super) fn accept_only_advertisements(&self) -> Result<(), Errno> {
-        const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
-        const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-        const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-        let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        let mut program = [
-            op(LOAD_BYTE, 0, 0, 6), // next header
-            op(JUMP_EQUAL, 0, 3, 58),
-            op(LOAD_BYTE, 0, 0, 40), // ICMPv6 type
-            op(JUMP_EQUAL, 0, 1, u32::from(ADVERTISEMENT)),
-            op(RETURN, 0, 0, u32::MAX),
-            op(RETURN, 0, 0, 0),
-        ];
-        let length = u16::try_from(program.len()).unwrap_or(0);
-        let filter = libc::sock_fprog {
-            len: length,
-            filter: program.as_mut_ptr(),
-        };
-        let size = u32::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0);
-        // SAFETY: `filter` points to `len` instructions; the kernel copies both during the call.
-        check(unsafe {
-            let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                level,
-                name,
-                (&raw const filter).cast(),
-                size,
-            )
-        })
+        const ICMP: (u32, u8) = (6, 58); // next header
+        const TYPE: u32 = 40;
+        filter::only(self.fd.as_fd(), ICMP, (TYPE, ADVERTISEMENT))
     }
 
     /// Sends one packet out of an interface; the kernel adds the link-layer header.
