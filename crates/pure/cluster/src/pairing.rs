@@ -168,6 +168,8 @@ impl Core {
                 paired.answers.push((index, id, response));
                 self.release_answers();
             }
+            // Within a pair a secondary applies what the primary's disk alone may have: whoever asked here is answered by the primary.
+            Some(paired) if !matches!(paired.clocked.pair().role(), Role::Dissolved) => {}
             Some(_) | None => self.answer(id, response),
         }
     }

@@ -69,14 +69,15 @@ impl Core {
     }
 
     /// Whether a message of the log to another number makes this node that member: its own is gone, and the leader
-    /// that sends it has given it this one since it asked. Within a pair a copy is taken over, which has no vote.
+    /// that sends it has given it this one since it asked. Within a pair a copy is taken over, which has no vote: there it is
+    /// enough that this node has not said that the number is spent, which has it taken away.
     pub(crate) fn takes_number(&self, from: &NodeId, term: u64, number: MemberId) -> bool {
         let vouched = |(leader, of): &(NodeId, u64)| leader == from && *of == term;
         let vouched = self.returning.vouched.as_ref().is_some_and(vouched);
-        let new = vouched && number > self.returning.spent;
+        let new = number > self.returning.spent && (vouched || self.paired.is_some());
         matches!(self.voter.standing, Standing::Lost(_))
             && number > self.member
-            && (new || self.paired.is_some() || self.planted(Planted::NumberTwice))
+            && (new || self.planted(Planted::NumberTwice))
     }
 
     /// Starts again as a new member with an empty log. What stays: the promise, and the caps.

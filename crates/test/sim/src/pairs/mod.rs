@@ -45,7 +45,19 @@ mod tests {
     use super::run;
 
     /// Seeds that failed once, with what they found.
-    const FOUND: [(u64, &str); 5] = [
+    const FOUND: [(u64, &str); 8] = [
+        (
+            1163,
+            "a secondary with a slow disk answered a client as soon as it had applied what only the primary's disk had; then the primary was lost",
+        ),
+        (
+            830,
+            "a secondary that asked for the copy again took the number that it had just said is spent; it was taken away, and it caught up for ever",
+        ),
+        (
+            3009,
+            "a secondary asked for another number for ever, and got none",
+        ),
         (
             5692,
             "a secondary that took a generation over said for a moment that it had all of it: it counted as in sync, and took over without what was confirmed",
