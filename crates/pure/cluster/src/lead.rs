@@ -334,16 +334,18 @@ impl Lead {
 
     /// Whether every lease that a node ever had is over, and nothing was heard of it for so long, or it does not hear this leader.
     pub(crate) fn is_silent(&self, node: &NodeId, now: Now, timing: &Timing) -> bool {
-        if !self.horizon_passed(now) || self.restart_left(node, now) > Micros::ZERO {
+        // What is asked with every event is answered by the first look, as long as all is well.
+        let peer = self.peers.get(node);
+        if peer.is_some_and(|peer| !peer.granted.is_over(now))
+            || !self.horizon_passed(now)
+            || self.restart_left(node, now) > Micros::ZERO
+        {
             return false;
         }
         let three = Micros(timing.heartbeat.0.saturating_mul(3));
-        let Some(peer) = self.peers.get(node) else {
+        let Some(peer) = peer else {
             return now.waited_since(self.began) >= three;
         };
-        if !peer.granted.is_over(now) {
-            return false;
-        }
         if peer.is_deaf(now, timing) {
             return true;
         }

@@ -94,6 +94,12 @@ impl Outbox {
         self.installed.is_some() || self.batches.iter().any(|batch| batch.snapshot.is_some())
     }
 
+    /// Nothing in it can leave now.
+    fn is_empty(&self) -> bool {
+        let due = |(ticket, _): &(u64, _)| *ticket <= self.durable;
+        self.freed.is_empty() && self.installed.is_none() && !self.due.front().is_some_and(due)
+    }
+
     fn has_vote(&self) -> bool {
         self.batches.iter().any(|batch| batch.has_vote)
     }
@@ -112,6 +118,10 @@ impl Outbox {
 impl Consensus {
     /// What to do next; call until `None` after every other call that changes something.
     pub fn take_output(&mut self) -> Option<Output> {
+        if self.outbox.is_empty() && !self.node.has_ready() {
+            self.settle();
+            return None;
+        }
         let mut output = Output {
             messages: std::mem::take(&mut self.outbox.freed),
             ..Output::default()

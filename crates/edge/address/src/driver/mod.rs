@@ -167,7 +167,7 @@ impl AddressDriver {
     pub fn extend(&self, resource: &str, deadline_boot_ns: u64) -> Result<Extended, AddressError> {
         let (extended, follow) = lock(&self.leases).extend(resource, deadline_boot_ns)?;
         if follow {
-            self.watch.wake();
+            self.watch.follow();
         }
         Ok(extended)
     }
@@ -240,7 +240,7 @@ impl AddressDriver {
     /// An operation after which the watching thread has other things to wait for.
     fn changing<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
         let result = operation(&mut self.state());
-        self.watch.wake();
+        self.watch.look();
         result
     }
 

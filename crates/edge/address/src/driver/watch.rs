@@ -25,6 +25,8 @@ const NFTABLES_SUBSYSTEM: u16 = 10;
 /// Everything is looked at again after this long even if nothing was reported.
 const IDLE_NS: u64 = 10_000_000_000;
 const IDLE: Duration = Duration::from_nanos(IDLE_NS);
+/// What is added to the counter that wakes the thread, where it has to look at the links, too: more than it is ever woken for leases alone.
+const LOOK: u64 = 1 << 32;
 
 /// The running thread.
 #[derive(Debug)]
@@ -75,16 +77,26 @@ impl Watch {
         })
     }
 
-    pub(super) fn wake(&self) {
+    /// The lifetimes have to follow a lease.
+    pub(super) fn follow(&self) {
+        self.wake(1);
+    }
+
+    /// There are other things to watch.
+    pub(super) fn look(&self) {
+        self.wake(LOOK);
+    }
+
+    fn wake(&self, count: u64) {
         // Fails only when the counter is full, and then the thread is awake.
-        rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).ok();
+        rustix::io::write(&self.wake, &count.to_ne_bytes()).ok();
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         lock(&self.state).ending = true;
-        self.wake();
+        self.follow();
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }
@@ -152,7 +164,8 @@ impl Watcher {
         // An interrupted or failed wait ends in one more look at everything.
         poll(&mut descriptors, Some(&timeout)).ok();
         drop(descriptors);
-        rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
+        let mut counted = [0; 8];
+        rustix::io::read(&self.wake, &mut counted).is_ok() && u64::from_ne_bytes(counted) >= LOOK
     }
 
     fn on_ruleset(&mut self) {

@@ -12,7 +12,6 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     let Some(core) = &machine.core else {
         return;
     };
-    let feeding = core.feeding(machine.now(world.time));
     let of = &world.truth.nodes[node];
     let running = machine.units.iter().enumerate();
     let ends = running
@@ -26,6 +25,7 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     let Some((resource, end)) = first else {
         return;
     };
+    let feeding = core.feeding(machine.now(world.time));
     let name = &world.scenario.resources[resource];
     if feeding.idle || feeding.until_boot > end + CLOCKS {
         let text = format!(
