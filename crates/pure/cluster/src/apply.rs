@@ -4,7 +4,7 @@
 use crate::{
     authority,
     configure::{self, By, New, configure},
-    fences, orders,
+    fences, maintaining, orders,
     outages::{self, note},
     removal, upgrading,
 };
@@ -68,9 +68,10 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
             operate(state, &mut entry, &command.change)
         }
-        Change::Order { group, order, by } => {
-            orders::apply(state, &mut entry, group, (order, by))?;
-        }
+        change @ (Change::Order { .. }
+        | Change::Maintain { .. }
+        | Change::Standby { .. }
+        | Change::StandbyOver { .. }) => ordered(state, &mut entry, change)?,
         Change::RestartGrant { .. } | Change::RestartOver { .. } => {
             restart(state, &mut entry, &command.change)
         }
@@ -95,6 +96,14 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
     note(state, &mut entry, &command.change);
     authority::advance(state, &mut entry);
     Ok(())
+}
+
+/// What an operator orders that holds until it is over or taken back.
+fn ordered(state: &mut ClusterState, entry: &mut Entry, change: &Change) -> Result<(), Refusal> {
+    if let Change::Order { group, order, by } = change {
+        return orders::apply(state, entry, group, (order, by));
+    }
+    maintaining::apply(state, entry, change)
 }
 
 fn forget_failures(
@@ -132,7 +141,9 @@ fn operate(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
         entry.write(state, "switchover", text, Vec::new());
     }
     if let Change::Drain { node, drained, by } = change {
-        state.nodes.entry(node.clone()).or_default().drained = *drained;
+        let known = state.nodes.entry(node.clone()).or_default();
+        known.drained = *drained;
+        known.standby = None;
         let what = if *drained { "drained" } else { "resumed" };
         entry.write(
             state,
@@ -245,6 +256,7 @@ pub(crate) fn forget_removed_resources(state: &mut ClusterState) {
     let groups: BTreeSet<&GroupId> = state.config.groups.keys().collect();
     state.moves.retain(|group, _| groups.contains(group));
     orders::forget_removed(state);
+    maintaining::forget_removed(state);
 }
 
 fn decide(state: &mut ClusterState, entry: &mut Entry, decision: &Decision) {
@@ -491,6 +503,9 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::ForgetFailures { .. }
         | Change::Move { .. }
         | Change::Order { .. }
+        | Change::Maintain { .. }
+        | Change::Standby { .. }
+        | Change::StandbyOver { .. }
         | Change::Drain { .. }
         | Change::Leave { .. }
         | Change::AskRestart { .. }

@@ -45,6 +45,17 @@ impl Core {
         {
             return self.order(group, (order, author));
         }
+        if let Request::Maintain { what, on, author } = request {
+            return self.maintain(what, (*on, author));
+        }
+        if let Request::Standby {
+            node,
+            lifetime_ms,
+            author,
+        } = request
+        {
+            return self.standby(node, (*lifetime_ms, author));
+        }
         let text = "this cannot be asked for in that way";
         Err(Self::refusal(RefusalKind::Invalid, text))
     }

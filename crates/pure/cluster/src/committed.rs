@@ -131,7 +131,11 @@ impl Core {
         {
             self.previous.clone_from(&self.state.plan);
         }
+        let again = self.to_look_at(&command.change);
         let outcome = apply(&mut self.state, index, &command);
+        if outcome.is_ok() {
+            self.ask_drivers_again(&again);
+        }
         if let Change::RaiseLevel { .. } = command.change {
             self.check_fitness();
         }

@@ -7,6 +7,7 @@ use crate::{
     apply::assigned,
     core::Core,
     lead::Pending,
+    maintaining,
     observing::Observed,
     paired::barred,
     stages::{Stage, stage, told},
@@ -45,7 +46,7 @@ pub(crate) fn facts<'a>(
                 drained: known.is_some_and(|known| known.drained),
                 leaving: known.is_some_and(NodeState::is_leaving),
                 witness: settings.witness,
-                barred: barred(state, node),
+                barred: barred(state, node).or_else(|| maintaining::barred(state, node)),
                 sick_interfaces: known
                     .map(|known| known.report.sick_interfaces.clone())
                     .unwrap_or_default(),
@@ -228,6 +229,7 @@ impl Core {
             self.promote_learners(now);
             self.forget_failures(now);
             self.end_orders(now);
+            self.end_standbys(now);
             self.hand_over_leadership(now);
             self.raise_feature_level(now);
             self.tend_fences(now);
@@ -264,7 +266,7 @@ impl Core {
             let known = self.state.nodes.get(node).is_some_and(|known| known.online);
             (known && !expired.contains_key(node)) || returned.contains(node)
         };
-        let config = self.state.config.as_acted_on();
+        let config = self.state.acted(&self.state.config);
         let mut facts = facts(&self.state, &config, &online);
         self.bar_for_hand_over(&mut facts);
         let stage = stage(&self.state, &config, &online, place(&facts));

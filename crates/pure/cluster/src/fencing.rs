@@ -369,13 +369,16 @@ impl Core {
     /// A resource whose stop is not confirmed, and which is to be fenced for that.
     fn stuck_resource(&self, known: &NodeState) -> Option<String> {
         let config = &self.state.config;
-        if config.observes() || config.maintenance {
+        if config.observes() || self.state.all_in_maintenance() {
             return None;
         }
         let mut instances = known.report.instances.iter();
         let (resource, _) = instances.find(|(resource, instance)| {
             let settings = config.resources.get(resource);
-            matches!(instance.phase, Phase::StopFailed | Phase::Lapsed)
+            let group = config.group_of(resource);
+            let left_alone = group.is_some_and(|group| self.state.in_maintenance(group));
+            !left_alone
+                && matches!(instance.phase, Phase::StopFailed | Phase::Lapsed)
                 && settings.is_some_and(|settings| settings.failure.fence_on_stop_failure)
         })?;
         Some(resource.to_string())

@@ -33,6 +33,7 @@ mod leading;
 mod leaving;
 mod local;
 mod lost;
+mod maintaining;
 mod newcomers;
 mod observing;
 mod orders;

@@ -42,7 +42,7 @@ impl Core {
     pub(crate) fn fence_lost(&mut self, now: Now) {
         let config = &self.state.config;
         // A pair's own protocol fences the other one.
-        let spared = config.observes() || config.maintenance || self.paired.is_some();
+        let spared = config.observes() || self.state.all_in_maintenance() || self.paired.is_some();
         if config.fencing.manual || spared {
             return;
         }
@@ -50,7 +50,8 @@ impl Core {
         let due = self.fencing.lost.iter().find_map(|(node, (run, since))| {
             let known = self.state.nodes.get(node)?;
             let runs = self.may_run(node, known);
-            let due = now.waited_since(*since) >= patience && !runs.is_empty();
+            let left_alone = self.state.maintenance.nodes.contains_key(node);
+            let due = now.waited_since(*since) >= patience && !runs.is_empty() && !left_alone;
             (due && self.may_be_fenced(now, node, *run)).then(|| (node.clone(), *run, runs))
         });
         let Some((node, incarnation, runs)) = due else {

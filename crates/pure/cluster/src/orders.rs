@@ -59,7 +59,10 @@ fn exists(state: &ClusterState, group: &GroupId, order: &Order) -> Result<(), Re
         | Order::Enable
         | Order::Restart { .. }
         | Order::Clear { .. }
-        | Order::Over { .. } => None,
+        | Order::Over { .. }
+        | Order::Unmanage
+        | Order::Manage
+        | Order::Refresh => None,
     };
     let gone = if !config.groups.contains_key(group) {
         format!("group {group}")
@@ -111,6 +114,15 @@ fn take(orders: &mut Orders, group: &GroupId, order: &Order, given: Given) -> St
                 .map_or_else(String::new, |node| format!(" about {node}"));
             format!("{by} cleared what was asked for {group}{what}")
         }
+        Order::Unmanage => {
+            orders.unmanaged.get_or_insert(given);
+            format!("{by} ordered {group} to be left alone")
+        }
+        Order::Manage => {
+            orders.unmanaged = None;
+            format!("{by} ordered {group} to be looked after again")
+        }
+        Order::Refresh => format!("{by} asked for {group} to be looked at again"),
         Order::Over { .. } => String::new(),
     }
 }
@@ -218,6 +230,7 @@ impl Core {
         let given = self.state.plan.groups.get(group);
         let orders = self.state.orders.get(group);
         let disabled = orders.is_some_and(|orders| orders.disabled.is_some());
+        let unmanaged = orders.is_some_and(|orders| orders.unmanaged.is_some());
         let in_pair = self.state.config.pair.is_some();
         let acts = matches!(
             order,
@@ -260,7 +273,23 @@ impl Core {
                 let text = String::from("only the leader says that a time is over");
                 refuse(RefusalKind::Invalid, text)
             }
-            Order::Disable | Order::Enable | Order::Restart { .. } | Order::Clear { .. } => Ok(()),
+            Order::Unmanage if unmanaged => refuse(
+                RefusalKind::Exists,
+                format!("{group} is left alone already"),
+            ),
+            Order::Manage if !unmanaged => refuse(
+                RefusalKind::Exists,
+                format!(
+                    "nobody has ordered {group} to be left alone; `standfast status` says why it is in maintenance, if it is"
+                ),
+            ),
+            Order::Disable
+            | Order::Enable
+            | Order::Restart { .. }
+            | Order::Clear { .. }
+            | Order::Unmanage
+            | Order::Manage
+            | Order::Refresh => Ok(()),
         }
     }
 

@@ -100,6 +100,9 @@ fn begin(
         | Change::Move { .. }
         | Change::Drain { .. }
         | Change::Order { .. }
+        | Change::Maintain { .. }
+        | Change::Standby { .. }
+        | Change::StandbyOver { .. }
         | Change::Leave { .. }
         | Change::AskRestart { .. }
         | Change::RaiseLevel { .. }

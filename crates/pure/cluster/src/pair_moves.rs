@@ -52,7 +52,7 @@ impl Core {
 
     /// What would leave this node if everything were there and both might run it.
     fn driven_from(&self, node: &NodeId) -> Vec<GroupId> {
-        let mut config = self.state.config.as_acted_on().into_owned();
+        let mut config = self.state.acted(&self.state.config).into_owned();
         for group in config.groups.values_mut() {
             group.prefer.retain(|_, score| *score <= -INFINITY);
             group.stickiness = INFINITY;

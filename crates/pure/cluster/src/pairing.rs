@@ -99,7 +99,7 @@ impl Core {
 
     /// Nothing changes its place in maintenance.
     pub(crate) fn may_swap(&self) -> Result<(), Refusal> {
-        let config = self.state.config.as_acted_on();
+        let config = self.state.acted(&self.state.config);
         let group = config.groups.values().any(|group| group.maintenance);
         if config.maintenance || group {
             let text = "something is in maintenance, so it cannot be stopped here and started there: end the maintenance first";
@@ -128,10 +128,14 @@ impl Core {
             let text = "everything of a pair runs on its primary: `standfast pair swap` lets the two change places";
             return Err(Self::refusal(RefusalKind::Invalid, text));
         }
-        if let Request::Drain { node, drained, .. } = request
-            && *drained
-            && *node == self.node
-        {
+        let emptied = if let Request::Drain { node, drained, .. } = request {
+            drained.then_some(node)
+        } else if let Request::Standby { node, .. } = request {
+            Some(node)
+        } else {
+            None
+        };
+        if let Some(node) = emptied.filter(|node| **node == self.node) {
             let text = format!(
                 "{node} is the primary, and nothing can run on the secondary: `standfast pair swap` first, then drain {node}"
             );

@@ -26,7 +26,7 @@ use standfast_schedule::{
 impl Core {
     pub(crate) fn preview(&self, config: &ClusterConfig) -> PlanPreview {
         let online = |node: &NodeId| self.state.nodes.get(node).is_some_and(|known| known.online);
-        let acted = config.as_acted_on();
+        let acted = self.state.acted(config);
         let placements = place(&facts(&self.state, &acted, &online));
         let before = &self.state.plan;
         let after = plan_from(

@@ -107,6 +107,8 @@ impl Core {
             | Request::Switchover { .. }
             | Request::Drain { .. }
             | Request::Order { .. }
+            | Request::Maintain { .. }
+            | Request::Standby { .. }
             | Request::Cleanup { .. }
             | Request::PlainRestart
             | Request::Restart { .. }
@@ -287,7 +289,9 @@ impl Core {
             }
             request @ (Request::Switchover { .. }
             | Request::Drain { .. }
-            | Request::Order { .. }) => self.asked(&request)?,
+            | Request::Order { .. }
+            | Request::Maintain { .. }
+            | Request::Standby { .. }) => self.asked(&request)?,
             Request::Cleanup { group, author } => return self.cleanup(now, id, &group, &author),
             Request::Restart { author } => self.restart_grant(now, origin, author),
             Request::Keys {

@@ -20,7 +20,7 @@ use standfast_model::{
     command::{Change, Command, Decision},
     config::ClusterConfig,
     id::{GroupId, NodeId, ResourceId},
-    order::Order,
+    order::{Maintained, Order},
     plan::{Action, Assignment, INFINITY, Plan},
     request::{Refusal, RefusalKind, Request, Response, View},
     simulation::{Imagined, MOST_IMAGINED, Simulation, Stage},
@@ -130,7 +130,7 @@ impl World<'_> {
         let before = self.state.clone();
         let known = |node: &NodeId| before.nodes.get(node).is_some_and(|known| known.online);
         let online = |node: &NodeId| known(node) && !lost.contains(node);
-        let acted = before.config.as_acted_on();
+        let acted = before.acted(&before.config);
         let placements = place(&facts(&before, &acted, &online));
         let plan = plan_from(
             &before,
@@ -389,6 +389,16 @@ fn asked(request: &Request) -> String {
     if let Request::Order { group, order, .. } = request {
         return ordered(group, order);
     }
+    if let Request::Standby { node, .. } = request {
+        return format!("{node} is drained");
+    }
+    if let Request::Maintain { what, on, .. } = request {
+        let verb = if *on { "begins" } else { "ends" };
+        return match what {
+            Maintained::Cluster => format!("the maintenance of the cluster {verb}"),
+            Maintained::Node(node) => format!("the maintenance of {node} {verb}"),
+        };
+    }
     String::from("what was asked for is done")
 }
 
@@ -400,6 +410,9 @@ fn ordered(group: &GroupId, order: &Order) -> String {
         Order::Restart { from: Some(member) } => format!("{group} is restarted from {member} on"),
         Order::Keep { node, .. } => format!("{group} is kept on {node}"),
         Order::Ban { node, .. } => format!("{group} is kept away from {node}"),
+        Order::Unmanage => format!("{group} is left alone"),
+        Order::Manage => format!("{group} is looked after again"),
+        Order::Refresh => format!("{group} is looked at again"),
         Order::Clear { .. } | Order::Over { .. } => {
             format!("what operators asked for {group} is taken back")
         }

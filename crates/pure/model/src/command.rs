@@ -6,7 +6,7 @@ use crate::{
     config::ClusterConfig,
     fence_act::{FenceAct, FenceResult},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
-    order::Order,
+    order::{Maintained, Order},
     plan::Plan,
     state::{Member, NodeReport},
     time::Micros,
@@ -95,6 +95,31 @@ pub enum Change {
         order: Order,
         /// Who; empty when it is the cluster's own doing.
         by: String,
+    },
+    /// An operator begins or ends the maintenance of a node or of everything.
+    Maintain {
+        /// Of what.
+        what: Maintained,
+        /// Begins.
+        on: bool,
+        /// Who asks.
+        by: String,
+    },
+    /// An operator drains a node, perhaps for a time.
+    Standby {
+        /// Which.
+        node: NodeId,
+        /// For so long, milliseconds; none means until it is resumed.
+        lifetime_ms: Option<u64>,
+        /// Who asks.
+        by: String,
+    },
+    /// The time of a standby is over. From the leader only.
+    StandbyOver {
+        /// Which node.
+        node: NodeId,
+        /// Index of the command that began it: a later one is not over.
+        index: u64,
     },
     /// An operator drains a node or lets it work again.
     Drain {
@@ -263,7 +288,11 @@ impl Change {
             | Self::FenceResult { .. }
             | Self::FenceConfirm { .. }
             | Self::FenceVoid { .. } => 3,
-            Self::Order { .. } | Self::PairFenced { .. } => 4,
+            Self::Order { .. }
+            | Self::Maintain { .. }
+            | Self::Standby { .. }
+            | Self::StandbyOver { .. }
+            | Self::PairFenced { .. } => 4,
             Self::Decide(_)
             | Self::Report { .. }
             | Self::ForgetFailures { .. }

@@ -1,10 +1,12 @@
 //! What operators have ordered for groups and what holds until it is over or taken back: disabled, kept on a node, kept
-//! away from one. And a restart that is not decided yet.
+//! away from one, left alone. And a restart that is not decided yet. Also what they have ordered for nodes and for the whole
+//! cluster: maintenance, and standby for a time.
 //!
 //! Not for a switchover, which leaves nothing behind, and not for the configuration.
 
-use crate::id::{NodeId, ResourceId};
+use crate::id::{GroupId, NodeId, ResourceId};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An order about a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,12 @@ pub enum Order {
         /// Index of the command that gave it.
         index: u64,
     },
+    /// It is left alone, as in maintenance by its configuration.
+    Unmanage,
+    /// It is looked after again.
+    Manage,
+    /// Every node looks again at what it has of it.
+    Refresh,
 }
 
 /// The orders for a group that are in force.
@@ -57,6 +65,9 @@ pub struct Orders {
     /// Nodes that it is kept on or away from. At most one for each node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wishes: Vec<Wish>,
+    /// It is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmanaged: Option<Given>,
 }
 
 impl Orders {
@@ -97,5 +108,52 @@ pub struct Wish {
     /// Who wants it.
     pub given: Given,
     /// Until when, milliseconds since 1970, by the leader's wall clock; none means until it is cleared.
+    pub until_ms: Option<u64>,
+}
+
+/// What can be in maintenance by an order, besides a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Maintained {
+    /// Everything.
+    Cluster,
+    /// What a node runs. Nothing else comes to it.
+    Node(NodeId),
+}
+
+/// What operators have put into maintenance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Given>,
+    /// Nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<NodeId, NodeMaintenance>,
+}
+
+impl Maintenance {
+    /// Nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A node in maintenance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeMaintenance {
+    /// Who wants it.
+    pub given: Given,
+    /// The groups that were on it by the plan: they are left alone until it is over, even if the node is lost.
+    pub groups: BTreeSet<GroupId>,
+}
+
+/// A drain with a name to it, and perhaps an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// Who wants it.
+    pub given: Given,
+    /// Until when, milliseconds since 1970, by the leader's wall clock; none means until the node is resumed.
     pub until_ms: Option<u64>,
 }

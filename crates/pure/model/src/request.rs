@@ -6,7 +6,7 @@ use crate::{
     config::ClusterConfig,
     fence_act::FenceResult,
     id::{GroupId, MemberId, NodeId},
-    order::Order,
+    order::{Maintained, Order},
     pair::{PairOrder, PairView},
     plan::Action,
     query::{Answer, Query},
@@ -86,6 +86,24 @@ pub enum Request {
         group: GroupId,
         /// What.
         order: Order,
+        /// Who.
+        author: String,
+    },
+    /// Begin or end the maintenance of a node or of everything.
+    Maintain {
+        /// Of what.
+        what: Maintained,
+        /// Begin.
+        on: bool,
+        /// Who.
+        author: String,
+    },
+    /// Drain a node, perhaps for a time.
+    Standby {
+        /// Which.
+        node: NodeId,
+        /// For so long, milliseconds; none means until it is resumed.
+        lifetime_ms: Option<u64>,
         /// Who.
         author: String,
     },

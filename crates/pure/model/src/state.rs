@@ -8,12 +8,13 @@ use crate::{
     guards::GuardSupport,
     history::{ConfigRecord, Draft},
     id::{GroupId, Incarnation, MemberId, NodeId, ResourceId},
-    order::Orders,
+    order::{Maintenance, Orders, Standby},
     outage::Service,
     plan::{Plan, PlanNumber},
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Journal entries kept in the state; older ones are dropped.
@@ -80,6 +81,9 @@ pub struct ClusterState {
     /// What operators have ordered for groups, as long as it holds. A group without orders is not here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub orders: BTreeMap<GroupId, Orders>,
+    /// What operators have put into maintenance, besides groups and besides the configuration.
+    #[serde(default, skip_serializing_if = "Maintenance::is_empty")]
+    pub maintenance: Maintenance,
     /// Agents that announced a restart: their leases run on for a while without renewal.
     pub restart_grants: BTreeMap<NodeId, RestartGrant>,
     /// How each group has been served, measured.
@@ -100,6 +104,47 @@ impl ClusterState {
     #[must_use]
     pub fn level(&self) -> u32 {
         self.feature_level.max(1)
+    }
+
+    /// A configuration as it is acted on: observing is maintenance of everything, and operators may have ordered some.
+    #[must_use]
+    pub fn acted<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
+        let mut acted = config.as_acted_on();
+        if self.maintenance.cluster.is_some() {
+            acted.to_mut().maintenance = true;
+        }
+        let left_alone = self.orders.iter().filter(|(_, o)| o.unmanaged.is_some());
+        let on_nodes = self.maintenance.nodes.values();
+        let on_nodes = on_nodes.flat_map(|node| &node.groups);
+        for group in left_alone.map(|(group, _)| group).chain(on_nodes) {
+            if config.groups.contains_key(group)
+                && let Some(settings) = acted.to_mut().groups.get_mut(group)
+            {
+                settings.maintenance = true;
+            }
+        }
+        acted
+    }
+
+    /// Whether everything is in maintenance, by the configuration or by an order.
+    #[must_use]
+    pub const fn all_in_maintenance(&self) -> bool {
+        self.config.maintenance || self.maintenance.cluster.is_some()
+    }
+
+    /// Whether a group is in maintenance, alone or with others, by the configuration or by an order.
+    #[must_use]
+    pub fn in_maintenance(&self, group: &GroupId) -> bool {
+        let settings = self.config.groups.get(group);
+        let orders = self.orders.get(group);
+        self.all_in_maintenance()
+            || settings.is_some_and(|settings| settings.maintenance)
+            || orders.is_some_and(|orders| orders.unmanaged.is_some())
+            || self
+                .maintenance
+                .nodes
+                .values()
+                .any(|node| node.groups.contains(group))
     }
 
     /// Whether the end of a node's leases is not enough for a resource: it needs fencing, or no guard of that node ends it,
@@ -159,6 +204,9 @@ pub struct NodeState {
     pub offline_reason: String,
     /// Drained by an operator: runs nothing.
     pub drained: bool,
+    /// Who drained it, where that was said, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Standby>,
     /// The run of its agent that was told to end: runs nothing. Void as soon as another run reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Incarnation>,

@@ -31,19 +31,13 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
         },
         Request::Switchover { group, to, .. } => Request::Switchover { group, to, author },
         Request::Simulate { imagined } => simulated(imagined, who),
-        Request::Order { group, order, .. } => Request::Order {
-            group,
-            order,
-            author,
-        },
+        request @ (Request::Order { .. }
+        | Request::Maintain { .. }
+        | Request::Standby { .. }
+        | Request::Drain { .. }
+        | Request::Cleanup { .. }) => ordered(request, author),
         Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
         Request::AskRestart { node, .. } => Request::AskRestart { node, author },
-        Request::Drain { node, drained, .. } => Request::Drain {
-            node,
-            drained,
-            author,
-        },
-        Request::Cleanup { group, .. } => Request::Cleanup { group, author },
         Request::Remove { node, .. } => Request::Remove { node, author },
         Request::Fence {
             node,
@@ -79,6 +73,32 @@ fn simulated(imagined: Vec<Imagined>, who: &str) -> Request {
     let imagined = imagined.into_iter().map(|one| tried(one, who));
     Request::Simulate {
         imagined: imagined.collect(),
+    }
+}
+
+/// The same for what is ordered of groups and nodes.
+fn ordered(request: Request, author: String) -> Request {
+    match request {
+        Request::Order { group, order, .. } => Request::Order {
+            group,
+            order,
+            author,
+        },
+        Request::Maintain { what, on, .. } => Request::Maintain { what, on, author },
+        Request::Standby {
+            node, lifetime_ms, ..
+        } => Request::Standby {
+            node,
+            lifetime_ms,
+            author,
+        },
+        Request::Drain { node, drained, .. } => Request::Drain {
+            node,
+            drained,
+            author,
+        },
+        Request::Cleanup { group, .. } => Request::Cleanup { group, author },
+        other => other,
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     config_args::{ConfigCommand, HowArgs},
     defaults::NodeFile,
     fence::FenceArgs,
+    maintenance_args::{ClusterCommand, NodeMaintenanceArgs, StandbyArgs},
     member_args::{BackupArgs, CertCommand, DestroyArgs, RecoverArgs, RemoveArgs, RestoreArgs},
     pair_args::{InitPairArgs, PairCommand},
     resource_args::ResourceCommand,
@@ -80,6 +81,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: NodeCommand,
+    },
+    /// Leave the whole cluster alone, or look after it again
+    Cluster {
+        /// What.
+        #[command(subcommand)]
+        command: ClusterCommand,
     },
     /// Say why a group is where it is
     Explain(ExplainArgs),
@@ -232,8 +239,12 @@ pub struct SwitchoverArgs {
 pub enum NodeCommand {
     /// Move everything away from a node and keep it empty
     Drain(DrainArgs),
+    /// The same as drain; with --lifetime, for a time
+    Standby(StandbyArgs),
     /// Let a drained node work again
     Resume(ResumeArgs),
+    /// Leave alone what a node runs and let nothing new come to it, or look after it again
+    Maintenance(NodeMaintenanceArgs),
 }
 
 /// `node drain`

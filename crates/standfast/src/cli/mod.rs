@@ -22,6 +22,8 @@ mod import;
 mod local;
 mod logs;
 mod look;
+mod maintenance;
+mod maintenance_args;
 mod member_args;
 mod membership;
 mod nodes;
@@ -47,6 +49,10 @@ pub use args::{
 };
 
 pub use fence::{FenceArgs, FenceCommand, FenceConfirmArgs, FenceHistoryArgs, FenceTestArgs};
+pub use maintenance_args::{
+    ClusterCommand, ClusterMaintenanceArgs, MaintenanceHow, NodeMaintenanceArgs, StandbyArgs,
+    Switch,
+};
 pub use member_args::CertCommand;
 pub use resource_args::ResourceCommand;
 pub use simulate_args::{ReplayArgs, SimulateArgs};
@@ -132,7 +138,12 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Switchover(args) => operate::switchover(socket, args),
         Command::Node { command } => match command {
             NodeCommand::Drain(args) => operate::drain(socket, args),
+            NodeCommand::Standby(args) => operate::standby(socket, args),
             NodeCommand::Resume(args) => operate::resume(socket, args),
+            NodeCommand::Maintenance(args) => maintenance::node(socket, args),
+        },
+        Command::Cluster { command } => match command {
+            ClusterCommand::Maintenance(args) => maintenance::cluster(socket, args),
         },
         Command::Resource { command } => resource::dispatch(socket, command),
         Command::Fence(args) => fence::dispatch(socket, args),

@@ -3,7 +3,9 @@
 use super::{
     DrainArgs, ResumeArgs, SwitchoverArgs,
     ask::{look_at_state, no_such},
-    exit, print,
+    exit,
+    maintenance_args::StandbyArgs,
+    print,
     resource_args::CleanupArgs,
     simulate::dry_run,
     wait::until,
@@ -172,13 +174,26 @@ impl Target<'_> {
 }
 
 pub(super) fn drain(socket: &Path, args: &DrainArgs) -> Result<(), Failure> {
-    let (mut agent, view) = look_at_state(socket)?;
-    let node = NodeId::from(args.node.as_str());
     let request = Request::Drain {
-        node: node.clone(),
+        node: args.node.as_str().into(),
         drained: true,
         author: String::new(),
     };
+    empty(socket, args, request)
+}
+
+pub(super) fn standby(socket: &Path, args: &StandbyArgs) -> Result<(), Failure> {
+    let request = Request::Standby {
+        node: args.drain.node.as_str().into(),
+        lifetime_ms: args.lifetime,
+        author: String::new(),
+    };
+    empty(socket, &args.drain, request)
+}
+
+fn empty(socket: &Path, args: &DrainArgs, request: Request) -> Result<(), Failure> {
+    let (mut agent, view) = look_at_state(socket)?;
+    let node = NodeId::from(args.node.as_str());
     if args.dry_run {
         return dry_run(&mut agent, request, args.json);
     }

@@ -50,13 +50,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ),
     ("cluster status", "", "`standfast status`"),
     ("cluster health", "", "`standfast doctor`"),
-    ("cluster standby", "NODE", "`standfast node drain {}`"),
+    ("cluster standby", "NODE", "`standfast node standby {}`"),
     ("cluster unstandby", "NODE", "`standfast node resume {}`"),
-    (
-        "cluster maintenance",
-        "",
-        "`maintenance = true` under [cluster] with `standfast config edit`, or M in `standfast status -w`",
-    ),
     (
         "cluster node add",
         "NODE",
@@ -85,11 +80,6 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("cluster edit", "", "`standfast config edit`"),
     ("cluster verify", "FILE", "`standfast plan {}`"),
     ("cluster report", "", "`standfast report`"),
-    (
-        "cluster",
-        "",
-        "`standfast status`, `standfast node`, `standfast config` and `standfast init`",
-    ),
     (
         "resource show",
         "",
@@ -151,29 +141,14 @@ const NAMES: &[(&str, &str, &str)] = &[
         "`standfast status`, which counts failures; `standfast resource cleanup {}` forgets them",
     ),
     (
-        "resource refresh",
-        "GROUP",
-        "`standfast resource cleanup {}`; what runs is known without asking anew",
-    ),
-    (
         "resource reprobe",
         "GROUP",
-        "`standfast resource cleanup {}`; what runs is known without asking anew",
-    ),
-    (
-        "resource manage",
-        "NAME",
-        "`maintenance = false` under [groups.{}] with `standfast config edit`, or m in `standfast status -w`",
-    ),
-    (
-        "resource unmanage",
-        "NAME",
-        "`maintenance = true` under [groups.{}] with `standfast config edit`, or m in `standfast status -w`",
+        "`standfast resource refresh {}`",
     ),
     (
         "resource maintenance",
-        "NAME",
-        "`maintenance = true` under [groups.{}] with `standfast config edit`, or m in `standfast status -w`",
+        "GROUP",
+        "`standfast resource unmanage {}`, and `standfast resource manage {}`",
     ),
     ("resource start", "GROUP", "`standfast resource enable {}`"),
     ("resource stop", "GROUP", "`standfast resource disable {}`"),
@@ -197,24 +172,14 @@ const NAMES: &[(&str, &str, &str)] = &[
     ),
     ("resource debug-", "GROUP", "`standfast logs --group {}`"),
     ("resource trace", "GROUP", "`standfast logs --group {}`"),
-    ("node standby", "NODE", "`standfast node drain {}`"),
     ("node unstandby", "NODE", "`standfast node resume {}`"),
     ("node online", "NODE", "`standfast node resume {}`"),
     (
-        "node maintenance",
-        "NODE",
-        "`maintenance = true` under [cluster] or a group with `standfast config edit`; a single node is emptied with `standfast node drain {}`",
-    ),
-    (
         "node unmaintenance",
         "NODE",
-        "`maintenance = false` under [cluster] or a group with `standfast config edit`",
+        "`standfast node maintenance {} off`",
     ),
-    (
-        "node ready",
-        "NODE",
-        "`maintenance = false` under [cluster] or a group with `standfast config edit`",
-    ),
+    ("node ready", "NODE", "`standfast node maintenance {} off`"),
     ("node fence", "NODE", "`standfast fence {}`"),
     ("node delete", "NODE", "`standfast remove {}`"),
     ("node remove", "NODE", "`standfast remove {}`"),
@@ -310,25 +275,21 @@ const NAMES: &[(&str, &str, &str)] = &[
     ),
     ("cib", "", "`standfast config draft`"),
     ("corosync", "", "`standfast config show`"),
-    ("standby", "NODE", "`standfast node drain {}`"),
+    ("standby", "NODE", "`standfast node standby {}`"),
     ("unstandby", "NODE", "`standfast node resume {}`"),
     (
         "maintenance",
         "",
-        "`maintenance = true` under [cluster] with `standfast config edit`, or M in `standfast status -w`",
+        "`standfast cluster maintenance` with `on`",
     ),
     ("failover", "GROUP", "`standfast switchover {}`"),
     ("move", "GROUP", "`standfast resource move {}`"),
     ("migrate", "GROUP", "`standfast resource move {}`"),
-    (
-        "pause",
-        "",
-        "`maintenance = true` under [cluster] with `standfast config edit`",
-    ),
+    ("pause", "", "`standfast cluster maintenance` with `on`"),
     (
         "resume",
         "",
-        "`maintenance = false` under [cluster] with `standfast config edit`; after a drain `standfast node resume NODE`",
+        "`standfast cluster maintenance` with `off`; after a drain `standfast node resume NODE`",
     ),
     ("list", "", "`standfast status`"),
     ("show-config", "", "`standfast config show`"),
@@ -405,12 +366,12 @@ mod tests {
     fn habits_are_answered_with_the_name_here() {
         for (line, expected) in [
             (
-                "standfast node standby alpha",
-                "`node standby` is here `standfast node drain alpha`",
+                "standfast node unstandby alpha",
+                "`node unstandby` is here `standfast node resume alpha`",
             ),
             (
-                "standfast --socket /x node standby --all",
-                "`node standby` is here `standfast node drain NODE`",
+                "standfast --socket /x node unstandby --all",
+                "`node unstandby` is here `standfast node resume NODE`",
             ),
             (
                 "standfast resource debug-start web",

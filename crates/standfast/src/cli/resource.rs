@@ -1,4 +1,4 @@
-//! `resource move`, `ban`, `clear`, `disable`, `enable` and `restart`: orders of operators, what they are refused for
+//! `resource move`, `ban`, `clear`, `disable`, `enable`, `restart`, `unmanage`, `manage` and `refresh`: orders of operators, what they are refused for
 //! here already, and waiting until they are followed.
 
 use super::{
@@ -41,6 +41,9 @@ pub(super) fn dispatch(socket: &Path, command: &ResourceCommand) -> Result<(), F
         ResourceCommand::Disable(args) => disable(socket, args),
         ResourceCommand::Enable(args) => enable(socket, args),
         ResourceCommand::Restart(args) => restart(socket, args),
+        ResourceCommand::Unmanage(args) => unmanage(socket, args),
+        ResourceCommand::Manage(args) => manage(socket, args),
+        ResourceCommand::Refresh(args) => refresh(socket, args),
     }
 }
 
@@ -337,6 +340,74 @@ fn restart(socket: &Path, args: &RestartArgs) -> Result<(), Failure> {
         format!(
             "{} was restarted: {group} runs on {node} after {took}",
             args.group
+        )
+    })
+}
+
+/// Whether the plan says of the group what is ordered by now.
+fn left_alone(view: &View, group: &GroupId) -> bool {
+    let given = view.state.plan.groups.get(group);
+    given.is_some_and(|given| given.maintenance)
+}
+
+fn unmanage(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
+    let (_, view) = look_at_state(socket)?;
+    let group = group_named(&view, &args.group)?;
+    let wanted = Wanted {
+        group: &group,
+        order: Order::Unmanage,
+        how: &args.how,
+        touches: false,
+    };
+    let followed =
+        |view: &View, _| Ok(left_alone(view, &group).then(|| running_on(view, &group).cloned()));
+    wanted.carry_out(socket, &followed, &|_, took| {
+        format!(
+            "{group} is left alone after {took}: nothing of it is started, stopped, moved or restarted; `standfast resource manage {group}` ends that"
+        )
+    })
+}
+
+fn manage(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
+    let (_, view) = look_at_state(socket)?;
+    let group = group_named(&view, &args.group)?;
+    let wanted = Wanted {
+        group: &group,
+        order: Order::Manage,
+        how: &args.how,
+        touches: false,
+    };
+    let followed = |view: &View, _| {
+        let still = view.state.in_maintenance(&group) || view.state.config.observes();
+        let decided = left_alone(view, &group) == still;
+        Ok(decided.then(|| running_on(view, &group).cloned()))
+    };
+    wanted.carry_out(socket, &followed, &|_, took| {
+        format!(
+            "{group} is looked after again after {took}: what runs as it should goes on untouched"
+        )
+    })
+}
+
+fn refresh(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
+    let (mut agent, view) = look_at_state(socket)?;
+    let group = group_named(&view, &args.group)?;
+    if !args.how.dry_run {
+        agent.change(&Request::Cleanup {
+            group: group.clone(),
+            author: String::new(),
+        })?;
+    }
+    let wanted = Wanted {
+        group: &group,
+        order: Order::Refresh,
+        how: &args.how,
+        touches: false,
+    };
+    let followed = |view: &View, _| Ok(Some(running_on(view, &group).cloned()));
+    wanted.carry_out(socket, &followed, &|_, _| {
+        format!(
+            "failures of {group} are forgotten, and every node looks again at what it has of it"
         )
     })
 }

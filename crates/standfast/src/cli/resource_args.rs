@@ -22,6 +22,12 @@ pub enum ResourceCommand {
     Enable(SwitchArgs),
     /// Stop a group and start it where it is
     Restart(RestartArgs),
+    /// Leave a group alone: nothing of it is started, stopped, moved or restarted
+    Unmanage(SwitchArgs),
+    /// Look after a group again
+    Manage(SwitchArgs),
+    /// Forget the failures of a group, and have every node look again at what it has of it
+    Refresh(SwitchArgs),
 }
 
 /// `resource cleanup`
@@ -104,7 +110,7 @@ pub struct ClearArgs {
     pub json: bool,
 }
 
-/// `resource disable`, `resource enable`
+/// `resource disable`, `enable`, `unmanage`, `manage` and `refresh`
 #[derive(Debug, Args)]
 pub struct SwitchArgs {
     /// The group
@@ -127,7 +133,7 @@ pub struct RestartArgs {
 }
 
 /// A number with its unit, as milliseconds.
-fn lifetime(text: &str) -> Result<u64, String> {
+pub(super) fn lifetime(text: &str) -> Result<u64, String> {
     let wrong = || format!("give a number with its unit, 30s, 20m, 8h or 2d, up to {MOST_DAYS}d");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match text.get(digits.len()..) {

@@ -30,7 +30,11 @@ pub(crate) fn elsewhere(view: &View, group: &GroupId, nodes: &[Seen<'_>]) -> Vec
     let chosen = assignment.and_then(|assignment| assignment.node.as_ref());
     let here = nodes.iter().find(|seen| is(chosen, seen.node));
     let others = nodes.iter().filter(|seen| !is(chosen, seen.node));
-    let whole = whole(view, group);
+    let mut whole = whole(view, group);
+    if let Some(assignment) = assignment.filter(|_| here.is_none() && whole.is_empty()) {
+        let about = assignment.reasons.iter().filter(|r| r.node.is_none());
+        whole.extend(about.map(|reason| format!("{}: that has to end", reason.text)));
+    }
     others
         .map(|seen| {
             let mut changes = whole.clone();
@@ -61,8 +65,7 @@ fn whole(view: &View, group: &GroupId) -> Vec<String> {
     if config.observes() {
         all.push(String::from("the cluster has to act, and not only observe"));
     }
-    let settings = config.groups.get(group);
-    if config.maintenance || settings.is_some_and(|settings| settings.maintenance) {
+    if view.state.in_maintenance(group) {
         all.push(String::from("the maintenance has to end"));
     }
     let orders = view.state.orders.get(group);

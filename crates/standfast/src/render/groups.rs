@@ -42,8 +42,7 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
     let assignment = state.plan.groups.get(id);
     let running = running_on(view, id).is_some();
     let config = state.config.groups.get(id);
-    let all = state.config.maintenance || state.config.observes();
-    let maintenance = all || config.is_some_and(|g| g.maintenance);
+    let maintenance = state.config.observes() || state.in_maintenance(id);
     let rto = view.predicted_rto.get(id);
     let decided = assignment.and_then(|a| decision(view, a.since));
     let members = config.map(|g| g.members.as_slice()).unwrap_or_default();

@@ -218,7 +218,7 @@ fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String
     problems.extend(disabled.map(|group| format!("{} is disabled", group.name)));
     if view.state.config.observes() {
         // Said before everything else already.
-    } else if view.state.config.maintenance {
+    } else if view.state.all_in_maintenance() {
         problems.push(String::from("the cluster is in maintenance"));
     } else {
         let maintained = groups.iter().filter(|group| group.maintenance);

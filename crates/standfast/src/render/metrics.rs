@@ -117,7 +117,7 @@ fn numbers(out: &mut Exposition, view: &View, status: &Status) {
         (
             "standfast_maintenance",
             "Whether the whole cluster is in maintenance.",
-            u64::from(view.state.config.maintenance),
+            u64::from(view.state.all_in_maintenance()),
         ),
         (
             "standfast_storage_problem",

@@ -20,7 +20,7 @@ pub(crate) fn movers(view: &View, group: &GroupId) -> Vec<String> {
     let Some(settings) = state.config.groups.get(group) else {
         return Vec::new();
     };
-    if state.config.maintenance || settings.maintenance {
+    if state.in_maintenance(group) {
         return vec![String::from("nothing, as long as it is in maintenance")];
     }
     let mut sentences = vec![loss(view, group, node)];

@@ -7,6 +7,7 @@ use super::{
     text::{count, utc},
 };
 use standfast_model::{
+    id::GroupId,
     pair::PING_WARNING,
     request::View,
     state::{NodeState, Phase},
@@ -202,6 +203,34 @@ fn maintenance(view: &View, warnings: &mut Vec<String>) {
         ));
         return;
     }
+    let maintenance = &view.state.maintenance;
+    if let Some(given) = &maintenance.cluster {
+        let (by, since) = (&given.by, utc(given.wall_ms));
+        warnings.push(format!(
+            "the cluster is in maintenance by {by} since {since}: nothing is started, stopped, moved or restarted; \
+             `standfast cluster maintenance off` ends that"
+        ));
+    }
+    for (node, maintained) in &maintenance.nodes {
+        let (by, since) = (&maintained.given.by, utc(maintained.given.wall_ms));
+        let groups: Vec<&str> = maintained.groups.iter().map(GroupId::as_str).collect();
+        let groups = match groups.as_slice() {
+            [] => String::from("nothing"),
+            groups => groups.join(", "),
+        };
+        warnings.push(format!(
+            "{node} is in maintenance by {by} since {since}: {groups} on it is left alone, and nothing new comes to it; \
+             `standfast node maintenance {node} off` ends that"
+        ));
+    }
+    for (group, orders) in &view.state.orders {
+        if let Some(given) = &orders.unmanaged {
+            let (by, since) = (&given.by, utc(given.wall_ms));
+            warnings.push(format!(
+                "{group} is left alone by {by} since {since}; `standfast resource manage {group}` ends that"
+            ));
+        }
+    }
     if config.maintenance {
         warnings.push(String::from(
             "the cluster is in maintenance: nothing is started, stopped, moved or restarted until maintenance = false is applied",
@@ -221,8 +250,15 @@ fn of_node(node: &NodeLine, known: Option<&NodeState>, warnings: &mut Vec<String
         warnings.push(format!("{name} has not joined: run `standfast join` there"));
     }
     if node.drained {
+        let standby = known.and_then(|known| known.standby.as_ref());
+        let whose = standby.map_or_else(String::new, |standby| {
+            let (by, since) = (&standby.given.by, utc(standby.given.wall_ms));
+            let until = standby.until_ms;
+            let until = until.map_or_else(String::new, |until| format!(", until {}", utc(until)));
+            format!(" by {by} since {since}{until}")
+        });
         warnings.push(format!(
-            "{name} is drained; `standfast node resume {name}` lets it work again"
+            "{name} is drained{whose}; `standfast node resume {name}` lets it work again"
         ));
     }
     if known.is_some_and(|known| known.online && known.is_leaving()) {

@@ -3,7 +3,8 @@
 use super::{NOON, compare, explained, health, healthy, instance, place, reason, said, set};
 use crate::render::{Health, Status, json};
 use standfast_model::{
-    order::{Given, Orders, Wish},
+    id::NodeId,
+    order::{Given, Maintenance, NodeMaintenance, Orders, Standby, Wish},
     state::Phase,
 };
 
@@ -42,6 +43,39 @@ fn a_wish_is_shown_with_its_end_and_who_gave_it() {
     let wishes = &document["groups"][0]["wishes"];
     assert_eq!(wishes[0]["until_ms"], NOON + 28_800_000);
     assert_eq!(wishes[1]["ban"], true);
+}
+
+#[test]
+fn maintenance_by_an_order_is_shown_with_who_and_since_when() {
+    let mut view = healthy();
+    let maintained = NodeMaintenance {
+        given: given("ada@beta"),
+        groups: ["site".into()].into(),
+    };
+    view.state.maintenance = Maintenance {
+        cluster: Some(given("eva@alpha")),
+        nodes: [("alpha".into(), maintained)].into(),
+    };
+    let orders = Orders {
+        unmanaged: Some(given("bob@gamma")),
+        ..Orders::default()
+    };
+    view.state.orders.insert("site".into(), orders);
+    let beta = view
+        .state
+        .nodes
+        .get_mut(&NodeId::from("beta"))
+        .expect("beta");
+    beta.drained = true;
+    beta.standby = Some(Standby {
+        given: given("eva@alpha"),
+        until_ms: Some(NOON + 3_600_000),
+    });
+    compare("maintained", &said(&view));
+    view.state.maintenance = Maintenance::default();
+    view.state.orders.clear();
+    let status = Status::of(&view);
+    assert!(!status.groups[0].maintenance, "all of them are orders");
 }
 
 #[test]
