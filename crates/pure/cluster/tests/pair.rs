@@ -21,6 +21,7 @@ use standfast_model::{
     request::{RefusalKind, Request, Response},
     time::Micros,
 };
+use std::{cell::RefCell, rc::Rc};
 
 #[test]
 fn a_secondary_takes_over_when_the_primary_is_confirmed_off() {
@@ -265,14 +266,10 @@ fn an_agent_that_restarts_in_time_is_primary_again() {
     assert!(net.orders.is_empty());
 }
 
-#[test]
-fn nothing_is_confirmed_before_the_secondary_has_it() {
-    let mut net = pair(Arbiter::Fence);
-    net.lose = Some(Box::new(|from, _, message| {
-        from.as_str() == "alpha" && matches!(message.body, Some(Body::PairConsensus(_)))
-    }));
+/// Somebody wants that name of the cluster, and nobody waits for the answer.
+fn ask_alpha(net: &mut Net, id: u64, name: &str) {
     let mut config = net.core("alpha").inspect().state.config.clone();
-    config.name = "both".to_owned();
+    config.name = name.to_owned();
     let request = Request::Apply {
         config: Box::new(config),
         text: String::new(),
@@ -281,7 +278,16 @@ fn nothing_is_confirmed_before_the_secondary_has_it() {
         reason: String::new(),
         draft: None,
     };
-    net.deliver(&"alpha".into(), Event::Request { id: 900, request });
+    net.deliver(&"alpha".into(), Event::Request { id, request });
+}
+
+#[test]
+fn nothing_is_confirmed_before_the_secondary_has_it() {
+    let mut net = pair(Arbiter::Fence);
+    net.lose = Some(Box::new(|from, _, message| {
+        from.as_str() == "alpha" && matches!(message.body, Some(Body::PairConsensus(_)))
+    }));
+    ask_alpha(&mut net, 900, "both");
     net.run(3000);
     assert_eq!(name_of(&net, "alpha"), "both", "it is in the primary's log");
     assert!(!net.replies.contains_key(&900), "and nobody was told");
@@ -292,6 +298,77 @@ fn nothing_is_confirmed_before_the_secondary_has_it() {
         "{}",
         net.log.join("\n")
     );
+}
+
+/// What a primary adds while the generation in which it is alone is on its way to the disk is not sent under the one before. The
+/// secondary is back meanwhile: it has to ask for what it was not sent.
+#[test]
+fn what_was_not_sent_while_a_generation_began_is_asked_for() {
+    let mut net = pair(Arbiter::None);
+    let sent = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&sent);
+    net.lose = Some(Box::new(move |from, _, message| {
+        if let (Some(Body::PairConsensus(log)), "alpha") = (&message.body, from.as_str())
+            && let Some(last) = log.inner.entries.last()
+        {
+            seen.borrow_mut().push((log.generation, last.index));
+        }
+        false
+    }));
+    let generation = |net: &Net| {
+        let history = net.core("alpha").inspect().pair?.record().history.clone();
+        Some(history?.last()?.number)
+    };
+    let begins = |net: &Net| net.core("alpha").inspect().pair?.beginning();
+    let before = generation(&net).unwrap();
+    net.slow_disk = Some(("alpha".into(), 1_000_000));
+    net.cut.insert("beta".into());
+    for _ in 0..5_000 {
+        if begins(&net).is_some() {
+            break;
+        }
+        net.run(1);
+    }
+    let from = begins(&net).unwrap();
+    sent.borrow_mut().clear();
+    net.cut.clear();
+    let sees = |net: &Net| net.core("alpha").inspect().pair.unwrap().sees_peer();
+    for _ in 0..1_000 {
+        if sees(&net) {
+            break;
+        }
+        net.run(1);
+    }
+    ask_alpha(&mut net, 901, "meanwhile");
+    let length = |net: &Net| net.core("alpha").inspect().pair.unwrap().length();
+    for _ in 0..20_000 {
+        if length(&net) > from {
+            break;
+        }
+        net.run(1);
+    }
+    assert!(
+        begins(&net).is_some(),
+        "the record is on its way still:\n{}",
+        net.log.join("\n")
+    );
+    for _ in 0..20_000 {
+        if begins(&net).is_none() {
+            break;
+        }
+        net.run(1);
+    }
+    let early = sent.take();
+    let wrong = |(number, last): &&(u64, u64)| *number == before && *last > from;
+    assert_eq!(early.iter().find(wrong), None, "{early:?}");
+    // Its disk stays slow: writes end in their order.
+    net.run(20_000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_state(&mut net, "beta", "normal");
+    assert_eq!(name_of(&net, "beta"), "meanwhile");
+    let later = [early, sent.take()].concat();
+    let asked = |(number, last): &(u64, u64)| *number > before && *last > from;
+    assert!(later.iter().any(asked), "{later:?}");
 }
 
 #[test]

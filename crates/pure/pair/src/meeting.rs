@@ -404,8 +404,12 @@ impl Pair {
         self.step_down();
     }
 
-    /// Two primaries with histories of their own: the same one of them goes on in the eyes of both.
+    /// Two primaries with histories of their own: the same one of them goes on in the eyes of both. Whoever took over does: its log
+    /// is of a later term, and the other one could not lead beside that.
     fn yields_to(&self, word: &Word) -> bool {
+        if self.record.took_over != word.took_over {
+            return word.took_over;
+        }
         let number = |history: &Option<crate::history::History>| {
             history
                 .as_ref()

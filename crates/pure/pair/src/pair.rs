@@ -477,7 +477,8 @@ impl Pair {
                 leader,
                 expired: true,
             });
-            if self.bug(Planted::TargetsIgnored) && self.writing.is_none() {
+            let pings = self.settings.arbiter == Arbiter::Ping;
+            if pings && self.bug(Planted::TargetsIgnored) && self.writing.is_none() {
                 self.go_alone(Beginning::Alone);
             }
         }

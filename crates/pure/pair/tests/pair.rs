@@ -369,6 +369,35 @@ fn a_primary_that_went_on_alone_goes_on_asking_and_says_when_nobody_answers_any_
 }
 
 #[test]
+fn of_two_that_both_went_on_the_one_that_took_over_goes_on_when_they_meet() {
+    for first in 0..2 {
+        let mut bed = with_targets();
+        if first == 1 {
+            bed.give(0, Input::Event(Event::Operator(Order::Swap)));
+            bed.run(10);
+        }
+        bed.cut = true;
+        bed.run(60);
+        let mut both = [State::SecondaryDown, State::TookOver];
+        if first == 1 {
+            both.reverse();
+        }
+        assert_eq!(bed.states(), both, "what ping targets cannot promise");
+        bed.cut = false;
+        bed.run(10);
+        assert_eq!(bed.states(), [State::Diverged; 2]);
+        let acts = [0, 1].map(|side| {
+            let node = bed.nodes[side].as_ref().expect("it is there");
+            node.pair().acts()
+        });
+        assert_eq!(acts, [first == 1, first == 0]);
+        bed.give(first, Input::Event(Event::Operator(Order::Rebuild)));
+        bed.run(10);
+        assert_eq!(bed.states(), [State::Normal; 2]);
+    }
+}
+
+#[test]
 fn a_blip_that_half_a_lease_outlasts_moves_nothing() {
     let mut bed = with_targets();
     let start = bed.now;
