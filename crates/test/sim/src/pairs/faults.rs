@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     Swap(usize),
     /// An operator wants no primary, and one of them to be primary after so long.
     Demote(u64),
-    /// An operator switches the other one of a node that waits for that off for so long, and says so.
+    /// An operator stands by, and switches the other one of a node that waits for that off for so long, and says so.
     SeenOff(usize, u64),
     /// An operator makes a node primary, after having switched the other one off for so long.
     Force(usize, u64),

@@ -2,13 +2,15 @@
 
 use super::{
     cases::Case,
-    faults::{Fault, MS, SECOND},
+    faults::{Fault, MS, QUIET, SECOND},
     world::{Happening, Mend, World},
 };
 use standfast_model::{event::Event, pair::PairOrder, request::Request};
 
 /// An operator looks again after so long.
 const LOOKS: u64 = 2 * SECOND;
+/// An operator who stands by looks so many times, once a second.
+const STANDS_BY: u64 = 40;
 
 impl World {
     /// An operator asks a node for a change that has to be there later.
@@ -104,6 +106,20 @@ impl World {
         }
     }
 
+    /// An operator is there for a while, switches the other one of a node that waits for that off, and says so. This one is
+    /// looked at first.
+    pub(super) fn stand_by(&mut self, number: usize, down: u64, looks: u64) {
+        let nodes = [number, 1 - number];
+        if let Some(waits) = nodes.into_iter().find(|node| self.waits_for_off(*node)) {
+            self.power_off(1 - waits, down);
+            self.hit(Case::SeenOff);
+            self.order(waits, PairOrder::PeerIsOff);
+        } else if looks > 0 && self.time < QUIET {
+            let next = Happening::StandBy(number, down, looks - 1);
+            self.later(SECOND, next);
+        }
+    }
+
     fn operate(&mut self, fault: Fault) {
         match fault {
             Fault::Swap(number) => self.order(number, PairOrder::Swap),
@@ -114,14 +130,7 @@ impl World {
                     self.later(length, Happening::Heal(Mend::Demotion));
                 }
             }
-            Fault::SeenOff(number, down) => {
-                // The operator switches the other one off, and says so to whoever waits for that.
-                if self.waits_for_off(number) {
-                    self.power_off(1 - number, down);
-                    self.hit(Case::SeenOff);
-                    self.order(number, PairOrder::PeerIsOff);
-                }
-            }
+            Fault::SeenOff(number, down) => self.stand_by(number, down, STANDS_BY),
             Fault::Force(number, down) => {
                 // The operator looks first: whoever has no primary to speak of is made one.
                 if self.is_primary(number) || self.machines[number].core.is_none() {

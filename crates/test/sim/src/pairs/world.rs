@@ -49,6 +49,7 @@ pub(super) enum Happening {
     Heal(Mend),
     Ask,
     Burst(u64),
+    StandBy(usize, u64, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -339,6 +340,7 @@ impl World {
                 self.ask(number);
             }
             Happening::Burst(left) => self.burst(left),
+            Happening::StandBy(number, down, looks) => self.stand_by(number, down, looks),
         }
     }
 
