@@ -32,6 +32,9 @@ const PAIR_DELAY_MS: f64 = 2000.0;
 /// The same in a pair, whose new primary begins a log of its own in between.
 const PAIR_SWAP_MS: f64 = 1200.0;
 
+/// Of a pair with ping targets, for whom no power is cut: until its pings have failed, and the longest lease of the lost primary.
+const PINGED_MS: f64 = 7000.0;
+
 /// After a healed partition every client is answered within this time.
 const HEALED_MS: f64 = 1000.0;
 
@@ -176,12 +179,20 @@ pub fn problems(trial: &Trial) -> Vec<Problem> {
     let mut found = Found::default();
     let dual = trial.owners_healed.dual_owner_ms;
     let pair = is_pair(trial);
-    let expected = if pair {
+    let expected = if pings(trial) {
+        trial.fault.expected_with_ping_targets()
+    } else if pair {
         fenced(trial, &mut found);
         trial.fault.expected_of_a_pair()
     } else {
         trial.fault.expected()
     };
+    if expected == Expected::Measured {
+        if trial.owners_healed.answers == 0 {
+            found.firm("the watcher heard nobody: nothing is known of owners");
+        }
+        return found.0;
+    }
     if expected == Expected::TwoOwners {
         if dual <= 0.0 {
             found.firm("the watcher did not see the two owners that there were: its other results mean nothing");
@@ -196,14 +207,21 @@ pub fn problems(trial: &Trial) -> Vec<Problem> {
         Expected::Moves => moves(trial, &mut found),
         Expected::Returns => returns(trial, &mut found),
         Expected::Unaffected => unaffected(trial, &mut found),
+        Expected::Ends if pair => ends_in_a_pair(trial, &mut found),
         Expected::Ends => ends(trial, &mut found),
-        Expected::TwoOwners => {}
+        Expected::TwoOwners | Expected::Measured => {}
     }
     found.0
 }
 
 fn is_pair(trial: &Trial) -> bool {
     trial.system.starts_with("standfast pair")
+}
+
+/// Whether the arbiter of a pair are ping targets.
+#[must_use]
+pub fn pings(trial: &Trial) -> bool {
+    trial.system.starts_with("standfast pair ping")
 }
 
 /// In a pair a machine is fenced when it has to be, and never otherwise; and it gets its power back.
@@ -253,7 +271,12 @@ fn moves(trial: &Trial, found: &mut Found) {
     let fence = trial.fence.map_or(0.0, |seen| {
         seen.took_ms + if seen.already { 0.0 } else { PAIR_DELAY_MS }
     });
-    let most = fence + MOVES_MS;
+    let waited = if pings(trial) && trial.fault != Fault::Switchover {
+        PINGED_MS
+    } else {
+        fence
+    };
+    let most = waited + MOVES_MS;
     limit(found, "the new owner answered", client.rto_ms, most);
     if trial.fault == Fault::Switchover {
         limit(
@@ -293,8 +316,9 @@ fn unaffected(trial: &Trial, found: &mut Found) {
         );
         return;
     }
-    if trial.fault == Fault::AgentKilled && !trial.system.ends_with(" lan") {
-        // Its supervisor takes longer than a shorter lease.
+    let restarts = is_pair(trial) || !trial.system.ends_with(" lan");
+    if trial.fault == Fault::AgentKilled && restarts {
+        // Its supervisor takes longer than a shorter lease; and a primary whose agent is new begins anew.
         limit(found, "the service returned", client.rto_ms, MOVES_MS);
         return;
     }
@@ -320,6 +344,18 @@ fn ends(trial: &Trial, found: &mut Found) {
         found.firm("the service went on without a majority");
     }
     if !trial.status.contains("majority") && !trial.status.contains("quorum") {
+        found.push(format!("status does not say why: {:?}", trial.status));
+    }
+}
+
+/// A dead agent's machine answers pings: its services end with their leases, and nobody else starts them.
+fn ends_in_a_pair(trial: &Trial, found: &mut Found) {
+    let last = trial.client.old_last_answer_ms;
+    limit(found, "the last answer came", last, PINGED_MS);
+    if trial.client.new_node.is_some() || trial.client.steady_ms.is_some() {
+        found.firm("somebody took over from a machine that answers pings");
+    }
+    if !trial.status.contains("not failed over yet") {
         found.push(format!("status does not say why: {:?}", trial.status));
     }
 }
@@ -440,6 +476,30 @@ pub(crate) mod tests {
         assert_eq!(
             texts(problems(&trial))[0],
             "a machine was fenced for nothing"
+        );
+    }
+
+    #[test]
+    fn with_ping_targets_two_owners_are_measured_where_both_reach_one_and_firm_everywhere_else() {
+        let mut trial = good();
+        trial.system = "standfast pair ping lan".to_owned();
+        trial.owners_healed.dual_owner_ms = 5000.0;
+        trial.fault = Fault::SilentPartition;
+        assert_eq!(texts(problems(&trial)), Vec::<String>::new());
+        trial.fault = Fault::PowerLoss;
+        assert_eq!(
+            texts(problems(&trial)),
+            ["two nodes owned the address for 5000.0 ms"]
+        );
+        trial.owners_healed.dual_owner_ms = 0.0;
+        trial.client.rto_ms = Some(8000.0);
+        assert_eq!(texts(problems(&trial)), Vec::<String>::new());
+        trial.fault = Fault::AgentStopped;
+        trial.client.old_last_answer_ms = Some(5000.0);
+        trial.status = "beta is up, alpha is down: not failed over yet, until ...".to_owned();
+        assert_eq!(
+            texts(problems(&trial)),
+            ["somebody took over from a machine that answers pings"]
         );
     }
 

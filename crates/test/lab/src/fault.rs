@@ -93,6 +93,8 @@ pub enum Expected {
     Ends,
     /// Two nodes own the address: the proof that the watcher can see it.
     TwoOwners,
+    /// Nothing is promised: two owners are measured, and said.
+    Measured,
 }
 
 impl Fault {
@@ -148,6 +150,20 @@ impl Fault {
                 Expected::Unaffected
             }
             Self::GuardsRemoved => Expected::Moves,
+            other => other.expected(),
+        }
+    }
+
+    /// The same where ping targets are the arbiter. Both reach the gateway, and not each other: both go on, for as long as that is so.
+    /// A machine that answers pings is not taken over from, and what a dead agent ran ends.
+    #[must_use]
+    pub fn expected_with_ping_targets(self) -> Expected {
+        match self {
+            Self::SilentPartition | Self::OneWayOut | Self::OneWayIn | Self::HealedPartition => {
+                Expected::Measured
+            }
+            Self::AgentStopped | Self::AgentKeeperStopped => Expected::Ends,
+            Self::TwoLost => Expected::Unaffected,
             other => other.expected(),
         }
     }

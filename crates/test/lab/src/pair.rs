@@ -1,12 +1,13 @@
 //! A pair of Standfast as a system under test: two nodes and no third voter. Its arbiter are management boards that speak real IPMI, driven by
-//! `fence_ipmilan` on the nodes; they cut the power of a node and give it back. Not for clusters with voters (`standfast_system`).
+//! `fence_ipmilan` on the nodes; they cut the power of a node and give it back. Or a ping target: the gateway of the client network, which no cut
+//! between the nodes keeps from either. Not for clusters with voters (`standfast_system`).
 
 use crate::bmc::Boards;
 use crate::error::{LabError, Result};
 use crate::fault::{Expected, Fault};
 use crate::lab::Lab;
 use crate::processes::HostProcess;
-use crate::standfast_system::Standfast;
+use crate::standfast_system::{Arbiter, Standfast};
 use crate::system::{FenceSeen, Handicap, Role, System};
 
 /// What the agent that has the other one fenced logs, before and after the time that it took; and what one adds that found it off.
@@ -17,7 +18,8 @@ const ALREADY: &str = " is off already";
 #[derive(Debug)]
 pub struct Pair {
     inner: Standfast,
-    boards: Boards,
+    /// None where ping targets are the arbiter.
+    boards: Option<Boards>,
     /// How much every node had logged when the trial began.
     marks: Vec<usize>,
     /// Since then a board has given a machine its power back.
@@ -25,28 +27,45 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Makes the hosts of `lab` a pair with `profile`, gives each a board, and the pair the service.
+    /// Makes the hosts of `lab` a pair with `profile` and that arbiter, a board for each if it is one, and gives it the service.
     ///
     /// # Errors
     /// When the lab has not two nodes or no networks of its own, or a command of Standfast fails.
-    pub fn deploy(lab: Lab, profile: &str) -> Result<Self> {
+    pub fn deploy(lab: Lab, profile: &str, arbiter: Arbiter) -> Result<Self> {
         if lab.nodes.len() != 2 {
             let text = format!("a pair of {} nodes", lab.nodes.len());
             return Err(LabError::Unexpected(text));
         }
-        let inner = Standfast::deploy_pair(lab, profile)?;
-        let boards = Boards::start(inner.lab())?;
-        let mut text = inner.configuration();
-        text.push_str("[pair]\narbiter = \"fence\"\n");
-        text.push_str(&boards.configuration(inner.lab())?);
-        let file = inner.file_of(0, "pair.toml", &text)?;
-        inner.ask_anything(0, &["apply", &file])?;
+        let inner = Standfast::deploy_pair(lab, profile, arbiter)?;
+        let mut boards = None;
+        if arbiter == Arbiter::Fence {
+            let started = Boards::start(inner.lab())?;
+            let mut text = inner.configuration();
+            text.push_str("[pair]\narbiter = \"fence\"\n");
+            text.push_str(&started.configuration(inner.lab())?);
+            let file = inner.file_of(0, "pair.toml", &text)?;
+            inner.ask_anything(0, &["apply", &file])?;
+            boards = Some(started);
+        }
         Ok(Self {
             inner,
             boards,
             marks: Vec::new(),
             power_back: false,
         })
+    }
+
+    /// Where both went on alone and met again, an operator chooses: the copy of the one that clients do not reach is given up.
+    fn choose(&self, answering: usize) {
+        let differs = |index: usize| {
+            let view = self.view(index);
+            view.is_some_and(|view| view.get("state").is_some_and(|state| state == "diverged"))
+        };
+        let other = (0..self.lab().nodes.len()).find(|index| *index != answering);
+        if let Some(other) = other.filter(|index| differs(*index)) {
+            // It is refused as long as that one is primary, too.
+            drop(self.inner.ask_anything(other, &["pair", "rebuild"]));
+        }
     }
 
     /// The pair as the agent of node `index` knows it.
@@ -86,20 +105,29 @@ impl System for Pair {
     }
 
     fn expected(&self, fault: Fault) -> Expected {
-        fault.expected_of_a_pair()
+        if self.boards.is_some() {
+            fault.expected_of_a_pair()
+        } else {
+            fault.expected_with_ping_targets()
+        }
     }
 
     fn fences(&self) -> bool {
-        true
+        self.boards.is_some()
     }
 
     fn start(&mut self) -> Result<()> {
-        self.boards.note(self.inner.lab())?;
+        if let Some(boards) = &self.boards {
+            boards.note(self.inner.lab())?;
+        }
         self.inner.start()
     }
 
     fn tend(&mut self) -> Result<()> {
-        if self.boards.tend(self.inner.lab_mut())? {
+        let Some(boards) = &mut self.boards else {
+            return Ok(());
+        };
+        if boards.tend(self.inner.lab_mut())? {
             self.power_back = true;
             self.inner.start()?;
         }
@@ -150,6 +178,7 @@ impl System for Pair {
     }
 
     fn unsettled(&self, answering: usize) -> Option<String> {
+        self.choose(answering);
         let primary = self.lab().nodes.get(answering).map(|host| host.name());
         (0..self.lab().nodes.len()).find_map(|index| {
             let Some(view) = self.view(index) else {
@@ -170,8 +199,10 @@ impl System for Pair {
         self.inner.forget_failures();
     }
 
+    /// Of the one that is asked for when the service has ended: the other one's agent may be what was stopped.
     fn status(&self, node: usize) -> String {
-        self.inner.status(node)
+        let other = (0..self.lab().nodes.len()).find(|index| *index != node);
+        self.inner.status(other.unwrap_or(node))
     }
 }
 

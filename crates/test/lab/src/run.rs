@@ -9,10 +9,11 @@ use standfast_lab::attempts;
 use standfast_lab::check::{self, Verdict};
 use standfast_lab::enclosure::{self, Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
-use standfast_lab::fault::Fault;
+use standfast_lab::fault::{Expected, Fault};
 use standfast_lab::fencing as fences;
 use standfast_lab::report;
 use standfast_lab::session::{self, Broken, Next, Plan};
+use standfast_lab::standfast_system::Arbiter;
 use standfast_lab::system::System;
 use standfast_lab::trial::{self, Patience, Trial};
 use standfast_lab::usage::{self, Usage};
@@ -41,9 +42,27 @@ pub(crate) struct LabOptions {
     /// Systems to run: standfast[=PROFILE], pair[=PROFILE], keepalived[=ADVERT_INT], pacemaker[=VARIANT]. Of the others is checked only that they take over.
     #[arg(long, default_value = "standfast")]
     pub(crate) system: Vec<String>,
+    /// The arbiter of every pair among them.
+    #[arg(long)]
+    pub(crate) arbiter: Option<Arbiter>,
     /// Write every trial as JSON to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+}
+
+impl LabOptions {
+    /// The systems, with the arbiter that is asked for.
+    fn systems(&self) -> Vec<String> {
+        let pings = self.arbiter == Some(Arbiter::Ping);
+        let named = self.system.iter().map(|name| match name.as_str() {
+            "pair" if pings => "pair=lan,ping".to_owned(),
+            pair if pings && pair.starts_with("pair=") && !pair.contains(',') => {
+                format!("{pair},ping")
+            }
+            other => other.to_owned(),
+        });
+        named.collect()
+    }
 }
 
 /// What is compared when nothing else is asked for.
@@ -144,7 +163,7 @@ fn line(trial: &Trial) -> String {
     let cells = report::summary(&[trial]);
     let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
     format!(
-        "{:<32} {:<18} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}  {}{}",
+        "{:<32} {:<18} rto {:>7}  steady {:>7}  gap {:>7}  failed {:>10}  two owners {:>7}  {}{}{}",
         format!("{}{load}", trial.fault.name()),
         trial.system,
         cell(1),
@@ -154,7 +173,18 @@ fn line(trial: &Trial) -> String {
         cell(5),
         moved(trial),
         fenced(trial),
+        measured(trial),
     )
+}
+
+/// What is told and not judged.
+fn measured(trial: &Trial) -> &'static str {
+    let nothing = trial.fault.expected_with_ping_targets() == Expected::Measured;
+    if nothing && check::pings(trial) {
+        "  (ping targets promise nothing here: measured)"
+    } else {
+        ""
+    }
 }
 
 /// What was fenced meanwhile.
@@ -185,7 +215,7 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
     if std::env::var_os(enclosure::KEEP).is_some() {
         writeln!(out, "files stay in {}", enclosure.folder.display()).map_err(failed)?;
     }
-    let mut systems = deploy(&options.system, enclosure)?;
+    let mut systems = deploy(&options.systems(), enclosure)?;
     let plan = Plan {
         faults: faults(&options.fault),
         loads: vec![options.loaded],
@@ -227,6 +257,9 @@ pub(crate) fn lab(options: &LabOptions, enclosure: &Enclosure) -> Result<u8> {
     })?;
     if let Some(file) = &options.json {
         write_json(file, &trials)?;
+    }
+    if options.trials > 1 {
+        write!(out, "\n{}\n", report::markdown(&trials)).map_err(failed)?;
     }
     writeln!(out, "lab: {passed} passed, {bad} failed, {skipped} skipped").map_err(failed)?;
     Ok(u8::from(bad > 0))

@@ -11,6 +11,7 @@ use crate::lab::Lab;
 use crate::load::Load;
 use crate::pacemaker::{Pacemaker, Variant};
 use crate::pair::Pair;
+use crate::standfast_system::Arbiter;
 use crate::standfast_system::Standfast;
 use crate::system::System;
 use crate::trial::{self, Patience, Trial};
@@ -54,7 +55,7 @@ pub enum Next {
     Again,
 }
 
-/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `pair` (or `pair=PROFILE`), `keepalived` (or `keepalived=ADVERT_INT`),
+/// Deploys the system called `name`: `standfast` (or `standfast=PROFILE`), `pair` (or `pair=PROFILE`, or `pair=PROFILE,ping`), `keepalived` (or `keepalived=ADVERT_INT`),
 /// `pacemaker` (or `pacemaker=VARIANT`, see [`Variant::parse`]), in lab number `number`.
 ///
 /// # Errors
@@ -68,8 +69,12 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
             Ok(Box::new(Standfast::deploy(lab, or("lan"))?))
         }
         "pair" => {
+            let (profile, arbiter) = match variant.split_once(',') {
+                Some((profile, "ping")) => (profile, Arbiter::Ping),
+                _ => (or("lan"), Arbiter::Fence),
+            };
             let lab = Lab::create(enclosure, number, 2)?;
-            Ok(Box::new(Pair::deploy(lab, or("lan"))?))
+            Ok(Box::new(Pair::deploy(lab, profile, arbiter)?))
         }
         "keepalived" => {
             let mut system = Keepalived::new(Lab::create(enclosure, number, 2)?, or("1"));
@@ -82,7 +87,7 @@ pub fn deploy(name: &str, number: u8, enclosure: &Enclosure) -> Result<Box<dyn S
             Ok(Box::new(Pacemaker::deploy(lab, variant)?))
         }
         _ => Err(LabError::Unexpected(format!(
-            "no system {name}; known: standfast, standfast=PROFILE, pair, pair=PROFILE, keepalived, keepalived=ADVERT_INT, pacemaker, \
+            "no system {name}; known: standfast, standfast=PROFILE, pair, pair=PROFILE, pair=PROFILE,ping, keepalived, keepalived=ADVERT_INT, pacemaker, \
              pacemaker=VARIANT (2, 3, token:MILLISECONDS, fencing, with commas between)"
         ))),
     }

@@ -38,8 +38,17 @@ pub struct Standfast {
     handicap: Handicap,
     level: Option<u32>,
     /// The first node makes a pair with the second one, instead of a cluster of voters.
-    pair: bool,
+    pair: Option<Arbiter>,
     lab: Lab,
+}
+
+/// Who says which node of a pair goes on alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arbiter {
+    /// Management boards.
+    Fence,
+    /// The gateway of the client network.
+    Ping,
 }
 
 /// Which agents are on the hosts.
@@ -65,18 +74,18 @@ impl Standfast {
     /// # Errors
     /// When the program is missing or a command of it fails.
     pub fn deploy_as(lab: Lab, profile: &str, build: &Build) -> Result<Self> {
-        Self::deploy_some(lab, profile, build, false)
+        Self::deploy_some(lab, profile, build, None)
     }
 
-    /// A pair with a fence device as its arbiter, of the two hosts of `lab`; the device is not configured yet.
+    /// A pair of the two hosts of `lab`; a fence device is not configured yet.
     ///
     /// # Errors
     /// When the program is missing or a command of it fails.
-    pub(crate) fn deploy_pair(lab: Lab, profile: &str) -> Result<Self> {
-        Self::deploy_some(lab, profile, &Build::default(), true)
+    pub(crate) fn deploy_pair(lab: Lab, profile: &str, arbiter: Arbiter) -> Result<Self> {
+        Self::deploy_some(lab, profile, &Build::default(), Some(arbiter))
     }
 
-    fn deploy_some(lab: Lab, profile: &str, build: &Build, pair: bool) -> Result<Self> {
+    fn deploy_some(lab: Lab, profile: &str, build: &Build, pair: Option<Arbiter>) -> Result<Self> {
         let program = program_of(&lab, build);
         if !program.exists() {
             let text = format!(
@@ -86,7 +95,11 @@ impl Standfast {
             return Err(LabError::Unexpected(text));
         }
         let mut system = Self {
-            name: format!("standfast {}{profile}", if pair { "pair " } else { "" }),
+            name: match pair {
+                None => format!("standfast {profile}"),
+                Some(Arbiter::Fence) => format!("standfast pair {profile}"),
+                Some(Arbiter::Ping) => format!("standfast pair ping {profile}"),
+            },
             profile: profile.to_owned(),
             program,
             handicap: Handicap::default(),
@@ -247,9 +260,13 @@ impl Standfast {
             }
             if index == 0 {
                 let mut init = [&["init", "--cluster", "demo"], arguments.as_slice()].concat();
-                let other = self.lab.nodes.get(1).filter(|_| self.pair);
-                if let Some(other) = other {
-                    init.extend(["--pair", other.name(), "--arbiter", "fence"]);
+                let gateway = self.lab.gateway().to_string();
+                if let (Some(other), Some(arbiter)) = (self.lab.nodes.get(1), self.pair) {
+                    init.extend(["--pair", other.name(), "--arbiter"]);
+                    match arbiter {
+                        Arbiter::Fence => init.push("fence"),
+                        Arbiter::Ping => init.extend(["ping", "--gateway", &gateway]),
+                    }
                 }
                 self.standfast(index, &init)?;
             } else {
@@ -302,6 +319,12 @@ impl Standfast {
              health = {{ http = \"http://{health}/health\", interval_ms = 1000, timeout_ms = 1000, failures = 2 }}\n",
             self.lab.program.display()
         ));
+        if self.pair == Some(Arbiter::Ping) {
+            let gateway = self.lab.gateway();
+            text.push_str(&format!(
+                "[pair]\narbiter = \"ping\"\n[pair.ping]\ngateway = \"{gateway}\"\niterations = 3\ninterval_ms = 300\n"
+            ));
+        }
         text
     }
 

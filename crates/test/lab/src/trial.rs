@@ -15,6 +15,12 @@ use standfast_unrest::Unrest;
 /// How long the service has to be answered without a failure before a fault is injected.
 const CALM: Duration = Duration::from_millis(1000);
 
+/// Two owners that nothing is promised about are watched for so long: the second one begins when a pair's longest lease is over.
+const MEASURED: Duration = Duration::from_secs(12);
+
+/// What has to end is watched for so long: a pair's longest lease, and somebody who may not take over.
+const ENDED: Duration = Duration::from_secs(10);
+
 /// How long a fault is watched.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -249,11 +255,19 @@ fn watch(
     fault_ns: u64,
     (fault, patience): (Fault, Patience),
 ) -> Result<ClientView> {
-    let least = patience.least.unwrap_or_else(|| fault.shortest_watch());
     let expected = system.expected(fault);
+    let waits_for_leases = system.lab().nodes.len() == 2 && !system.fences();
+    let shortest = match expected {
+        Expected::Measured => MEASURED,
+        Expected::TwoOwners if waits_for_leases => MEASURED,
+        Expected::Ends => fault.shortest_watch().max(ENDED),
+        _ => fault.shortest_watch(),
+    };
+    let least = patience.least.unwrap_or(shortest);
     let pair = system.fences();
     let limit = match expected {
         _ if pair && fault.has_a_pair_fence() => 2 * patience.most,
+        Expected::Measured => least,
         Expected::Unaffected | Expected::Ends | Expected::TwoOwners
             if fault != Fault::HealedPartition =>
         {
@@ -277,7 +291,7 @@ fn watch(
                     && view.steady_ms.is_some()
             }
             Expected::Returns => view.new_node.is_some() && view.steady_ms.is_some(),
-            Expected::Unaffected | Expected::Ends => view.steady_ms.is_some(),
+            Expected::Unaffected | Expected::Ends | Expected::Measured => view.steady_ms.is_some(),
         };
         // Whoever was fenced is to come back by itself, too.
         let come = come && !(pair && fault.has_a_pair_fence() && !is_back(system));
