@@ -46,11 +46,11 @@ fn without_an_agent_each_command_says_so_in_its_own_way() {
 fn usage_files_and_mistakes_have_their_exit_codes() {
     assert_eq!(run(&[]).code, 2);
     assert_eq!(run(&["dance"]).code, 2);
-    let said = run(&["node", "standby", "alpha"]);
+    let said = run(&["node", "unstandby", "alpha"]);
     assert_eq!(said.code, 2);
     assert_eq!(
         said.err,
-        "standfast: `node standby` is here `standfast node drain alpha`\n"
+        "standfast: `node unstandby` is here `standfast node resume alpha`\n"
     );
     assert_eq!(run(&["status", "--watch=0"]).code, 2);
     assert_eq!(run(&["--help"]).code, 0);
@@ -239,6 +239,7 @@ fn orders(node: &Node) {
     assert!(document.contains("\"by\": \"root@alpha\""), "{document}");
     node.ok(&["resource", "clear", "site"]);
     assert!(!node.ok(&["status"]).contains("kept on"));
+    maintenance(node);
     let said = node.ask(&["resource", "ban", "site"]);
     assert_eq!(said.code, 107, "{said:?}");
     assert!(
@@ -250,8 +251,70 @@ fn orders(node: &Node) {
     assert_eq!(node.ask(&wrong).code, 2);
 }
 
+/// Of the group, of the node and of everything: what runs goes on throughout.
+fn maintenance(node: &Node) {
+    let before = services(node);
+    let switched = |end: bool| if end { "off" } else { "on" };
+    let group = |end: bool| vec!["resource", if end { "manage" } else { "unmanage" }, "site"];
+    let of_node = |end| vec!["node", "maintenance", "alpha", switched(end)];
+    let of_all = |end| vec!["cluster", "maintenance", switched(end)];
+    for (begin, end, shown) in [
+        (
+            group(false),
+            group(true),
+            "site is left alone by root@alpha",
+        ),
+        (
+            of_node(false),
+            of_node(true),
+            "alpha is in maintenance by root@alpha",
+        ),
+        (
+            of_all(false),
+            of_all(true),
+            "the cluster is in maintenance by root@alpha",
+        ),
+    ] {
+        let said = node.ok(&[&begin[..], &["--dry-run"]].concat());
+        assert!(
+            said.contains("nothing is started, stopped or moved"),
+            "{said}"
+        );
+        let said = node.ok(&[&begin[..], &["--wait", "60"]].concat());
+        assert!(said.contains(" after "), "{said}");
+        let status = node.ok(&["status"]);
+        assert!(status.contains(shown), "{status}");
+        assert_eq!(node.ask(&begin).code, 108);
+        let said = node.ok(&[&end[..], &["--wait", "60"]].concat());
+        assert!(said.contains("goes on untouched"), "{said}");
+        assert!(!node.ok(&["status"]).contains(shown));
+    }
+    let said = node.ok(&["resource", "refresh", "site", "--wait", "60"]);
+    assert!(said.contains("looks again"), "{said}");
+    let standby = ["node", "standby", "alpha", "--lifetime", "1h", "--dry-run"];
+    let said = node.ok(&standby);
+    assert!(said.contains("1. alpha is drained"), "{said}");
+    assert_eq!(services(node), before, "nothing was restarted");
+}
+
+/// What was kept is decided again without an agent.
+fn replays(node: &Node) {
+    let there = node.write("there.json", "");
+    let said = node.ask(&["simulate", "--save", &there]);
+    assert_eq!(said.code, 108, "{said:?}");
+    let file = format!("{there}.saved");
+    let kept = node.ok(&["simulate", "--save", &file, "--fail", "alpha"]);
+    assert!(kept.contains("no majority of the voters is left"), "{kept}");
+    let again = run(&["replay", &file, "--fail", "alpha"]);
+    assert_eq!((again.code, again.out), (0, kept));
+    let again = run(&["replay", &file]);
+    assert!(again.out.contains("1. it is decided again"), "{again:?}");
+    assert_eq!(run(&["replay", &there]).code, 65);
+}
+
 /// Nothing of it happens.
 fn simulations(node: &Node) {
+    replays(node);
     let said = node.ok(&["simulate", "--fail", "alpha"]);
     assert!(said.contains("no majority of the voters is left"), "{said}");
     assert!(said.contains("then: site nowhere"), "{said}");
@@ -316,9 +379,12 @@ fn failures_are_imagined_in_a_cib() {
             .contains("\"resource\":\"ip\",\"instance\":null,\"node\":\"n1\",\"role\":\"Started\""),
         "{said:?}"
     );
+    let said = ask(&["--explain", "web"]);
+    assert!(said.out.contains("What would have to change"), "{said:?}");
     for (flags, code) in [
         (&["--fail", "n4"][..], 105),
         (&["--fail-resource", "g"], 105),
+        (&["--explain", "nothing"], 105),
         (&["--fail-resource", "web"], 2),
         (&["--apply", "x.toml"], 2),
     ] {
