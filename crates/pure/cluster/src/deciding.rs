@@ -19,11 +19,15 @@ use standfast_model::{
     id::{GroupId, MemberId, NodeId, ResourceId},
     order::Restart,
     plan::{Assignment, Plan, PlanNumber},
+    planted::Planted,
     state::{ClusterState, NodeState},
     time::{Micros, Now},
 };
 use standfast_schedule::{Facts, NodeFacts, Placement, place};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Leadership moves to an idle node only after so much calm.
 const CALM: Micros = Micros::from_millis(3000);
@@ -269,6 +273,8 @@ impl Core {
         let config = self.state.acted(&self.state.config);
         let mut facts = facts(&self.state, &config, &online);
         self.bar_for_hand_over(&mut facts);
+        let config = self.constrained(&config);
+        facts.config = &config;
         let stage = stage(&self.state, &config, &online, place(&facts));
         let observed = self.observe(&online);
         let moves = self.state.moves.keys().cloned();
@@ -301,6 +307,20 @@ impl Core {
             evidence,
         };
         self.propose_decision(now, decision);
+    }
+
+    /// The constraints that a leader looks at: all of them, unless a bug is planted.
+    fn constrained<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
+        let order = self.planted(Planted::OrderIgnored);
+        let colocation = self.planted(Planted::ColocationIgnored);
+        let mut config = Cow::Borrowed(config);
+        if order {
+            config.to_mut().constraints.sequences.clear();
+        }
+        if colocation {
+            config.to_mut().constraints.colocations.clear();
+        }
+        config
     }
 
     /// Until it is applied, nothing is granted that it takes away.

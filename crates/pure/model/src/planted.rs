@@ -72,13 +72,17 @@ pub enum Planted {
     LevelRaisedEarly,
     /// The hardware watchdog is fed whatever has become of leases.
     FedOn,
+    /// A leader gives everybody their place at once, whatever comes first.
+    OrderIgnored,
+    /// A leader does not look at who is to be together or apart.
+    ColocationIgnored,
     /// One of those of a pair, which have runs of their own.
     Pair(PairPlanted),
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -113,6 +117,8 @@ impl Planted {
         Self::RemovedLetIn,
         Self::LevelRaisedEarly,
         Self::FedOn,
+        Self::OrderIgnored,
+        Self::ColocationIgnored,
         Self::Pair(PairPlanted::FailedFence),
         Self::Pair(PairPlanted::HandsRunning),
         Self::Pair(PairPlanted::AloneAfterRestart),
@@ -166,6 +172,8 @@ impl Planted {
             Self::RemovedLetIn => "removed-let-in",
             Self::LevelRaisedEarly => "level-raised-early",
             Self::FedOn => "fed-on",
+            Self::OrderIgnored => "order-ignored",
+            Self::ColocationIgnored => "colocation-ignored",
             Self::Pair(bug) => bug.name(),
         }
     }

@@ -16,7 +16,7 @@ use standfast_model::{
     id::{GroupId, NodeId},
     plan::{INFINITY, Reason},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Those that a group is placed with respect to.
 pub(crate) fn followed_by<'f>(
@@ -72,39 +72,37 @@ fn near_nothing(name: &str, colocation: &Colocation, candidates: &mut [Candidate
     }
 }
 
-/// What those would like that follow a group. What would leave no node for it is not heard.
+/// What those would like that follow a group, and those that follow them. What would leave no node for it is not heard.
 pub(crate) fn hear(
     facts: &Facts<'_>,
-    group: &GroupId,
+    (id, group): (&GroupId, &GroupConfig),
     candidates: &mut [Candidate<'_>],
     about_group: &mut Vec<Reason>,
 ) {
+    let liked = |candidate: &Candidate<'_>| {
+        let prefers = group.prefer.get(candidate.node).copied();
+        add(candidate.score(), prefers.unwrap_or(0))
+    };
+    let mut table = Table {
+        nodes: candidates.iter().map(|one| one.node.clone()).collect(),
+        scores: candidates.iter().map(liked).collect(),
+        wishes: vec![Vec::new(); candidates.len()],
+    };
     let colocations = facts.config.constraints.colocations.iter();
-    for (name, colocation) in colocations.filter(|(_, one)| one.with == *group) {
-        let follower = &colocation.group;
-        let mut seen = BTreeSet::from([group.clone()]);
-        let wishes = wishes(facts, follower, colocation.score, &mut seen);
-        let some = |wish: &Wish| wish.score != 0 || wish.target;
-        let heard: Vec<Option<Wish>> = candidates
-            .iter()
-            .map(|candidate| wishes.get(candidate.node).filter(|w| some(w)).cloned())
-            .collect();
-        let left = |(candidate, wish): (&Candidate<'_>, &Option<Wish>)| {
-            let more = wish.as_ref().map_or(0, |wish| wish.score);
-            add(candidate.score(), more) > -INFINITY
-        };
-        let able = candidates.iter().any(Candidate::eligible);
-        if able && !candidates.iter().zip(&heard).any(left) {
+    for (name, colocation) in colocations.filter(|(_, one)| one.with == *id) {
+        let mut seen = BTreeSet::from([id.clone()]);
+        if !table.gather(facts, (name, colocation), 1, &mut seen) {
+            let follower = &colocation.group;
             about_group.push(about(format!(
-                "colocation {name}: {follower} can be nowhere that {group} can be, and does not count"
+                "colocation {name}: {follower} can be nowhere that {id} can be, and does not count"
             )));
-            continue;
         }
-        for (candidate, wish) in candidates.iter_mut().zip(heard) {
-            if let Some(wish) = wish.filter(|_| candidate.eligible()) {
-                candidate.target |= wish.target && colocation.is_must();
-                let text = format!("colocation {name}: {}", wish.text);
-                candidate.reason(wish.score, text);
+    }
+    for (candidate, wishes) in candidates.iter_mut().zip(table.wishes) {
+        for wish in wishes {
+            candidate.target |= wish.target;
+            if candidate.eligible() || wish.score > 0 {
+                candidate.reason(wish.score, wish.text);
             }
         }
     }
@@ -115,48 +113,85 @@ pub(crate) fn hear(
 struct Wish {
     score: i64,
     text: String,
-    /// An operator asked for it to be there.
+    /// An operator asked for it to be there, and it can be nowhere else.
     target: bool,
 }
 
-/// What a follower, and those that follow it, make of each node, as far as it counts over that constraint.
-fn wishes<'f>(
-    facts: &'f Facts<'_>,
-    follower: &GroupId,
-    score: i64,
-    seen: &mut BTreeSet<GroupId>,
-) -> BTreeMap<&'f NodeId, Wish> {
-    let Some(settings) = facts.config.groups.get(follower) else {
-        return BTreeMap::new();
-    };
-    if !seen.insert(follower.clone()) || facts.disabled_by(follower).is_some() {
-        return BTreeMap::new();
-    }
-    let mut wishes = BTreeMap::new();
-    let own = own(facts, follower, settings);
-    for candidate in own {
-        let own = candidate.score();
-        let scaled = scaled(own, score);
-        let wish = Wish {
-            score: if score < 0 && own < 0 { 0 } else { scaled },
-            text: said(follower, &candidate),
-            target: candidate.target,
-        };
-        wishes.insert(candidate.node, wish);
-    }
-    let colocations = facts.config.constraints.colocations.values();
-    for colocation in colocations.filter(|colocation| colocation.with == *follower) {
-        // As in Pacemaker: over a chain, the sign of what is before counts, and not its size.
-        let further = colocation.score.saturating_mul(score.signum());
-        for (node, more) in self::wishes(facts, &colocation.group, further, seen) {
-            let known = wishes.entry(node).or_insert_with(|| more.clone());
-            if known.score == 0 {
-                known.text = more.text;
-            }
-            known.score = add(known.score, more.score);
+/// A group's nodes while wishes are added: the sum so far, and the wishes.
+#[derive(Clone)]
+struct Table {
+    nodes: Vec<NodeId>,
+    scores: Vec<i64>,
+    wishes: Vec<Vec<Wish>>,
+}
+
+impl Table {
+    /// Whether some node is left. As long as one is no bad place, a wish that would leave only bad ones leaves none.
+    fn has_left(&self, before: &Self) -> bool {
+        let best = |table: &Self| table.scores.iter().max().copied().unwrap_or(-INFINITY);
+        if best(before) >= 0 {
+            best(self) >= 0
+        } else {
+            best(self) > -INFINITY || best(before) <= -INFINITY
         }
     }
-    wishes
+
+    /// Adds what a follower would like, and then what those would like that follow it: each as far as it leaves a node.
+    /// `sign`: of what is between. Over a chain, as in Pacemaker, the sign of what is before counts, and not its size.
+    fn gather(
+        &mut self,
+        facts: &Facts<'_>,
+        (name, colocation): (&str, &Colocation),
+        sign: i64,
+        seen: &mut BTreeSet<GroupId>,
+    ) -> bool {
+        let follower = &colocation.group;
+        let Some(settings) = facts.config.groups.get(follower) else {
+            return true;
+        };
+        if !seen.insert(follower.clone()) || facts.disabled_by(follower).is_some() {
+            return true;
+        }
+        let score = colocation.score.saturating_mul(sign);
+        let own = own(facts, follower, settings);
+        let mut work = self.clone();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let Some(candidate) = own.iter().find(|candidate| candidate.node == node) else {
+                continue;
+            };
+            let likes = candidate.score();
+            let more = if score < 0 && likes < 0 {
+                0
+            } else {
+                scaled(likes, score)
+            };
+            let target = candidate.target && score >= INFINITY;
+            if more == 0 && !target {
+                continue;
+            }
+            let text = format!("colocation {name}: {}", said(follower, candidate));
+            if let Some(sum) = work.scores.get_mut(at) {
+                *sum = add(*sum, more);
+            }
+            if let Some(wishes) = work.wishes.get_mut(at) {
+                let score = more;
+                wishes.push(Wish {
+                    score,
+                    text,
+                    target,
+                });
+            }
+        }
+        if !work.has_left(self) {
+            return false;
+        }
+        let further = facts.config.constraints.colocations.iter();
+        for (name, one) in further.filter(|(_, one)| one.with == *follower) {
+            work.gather(facts, (name, one), score.signum(), seen);
+        }
+        *self = work;
+        true
+    }
 }
 
 /// What a group makes of the nodes by itself. One that is left alone stays where it is.

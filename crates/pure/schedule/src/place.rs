@@ -157,7 +157,7 @@ impl<'f> Placing<'f> {
         let mut about_group = Vec::new();
         if !facts.config.constraints.colocations.is_empty() {
             colocate::follow(self, id, &mut candidates);
-            colocate::hear(facts, id, &mut candidates, &mut about_group);
+            colocate::hear(facts, (id, group), &mut candidates, &mut about_group);
         }
         let moving = apply_move(facts, id, &mut candidates, &mut about_group);
         for candidate in &mut candidates {

@@ -141,6 +141,9 @@ cases! {
     FenceCalledOff = "19.fence-called-off",
     /// What needs fencing was started elsewhere after its machine had lost its power.
     StartAfterFence = "19.start-after-power-loss-of-what-needs-fencing",
+    StartedInTurn = "22.started-after-what-comes-before",
+    TogetherAtEnd = "22.together-at-the-end",
+    ApartAtEnd = "22.apart-at-the-end",
     Converged = "7.converged",
     ConvergedAfterMove = "7.converged-with-work-left",
     MemberRejoined = "7.member-came-back-under-new-number",
@@ -159,6 +162,8 @@ impl Default for Coverage {
 
 /// What only operators' acts bring about.
 const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
+/// What only runs with constraints bring about.
+const OF_CONSTRAINTS: &str = "22.";
 /// What only runs with fence devices bring about.
 const OF_FENCING: &str = "19.";
 
@@ -187,6 +192,7 @@ impl Coverage {
             .map(|case| case.name())
             .filter(|name| acts || !OF_ACTS.iter().any(|prefix| name.starts_with(prefix)))
             .filter(|name| fences || !name.starts_with(OF_FENCING))
+            .filter(|name| !name.starts_with(OF_CONSTRAINTS))
             .collect()
     }
 

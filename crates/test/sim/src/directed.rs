@@ -3,6 +3,7 @@
 //! Leaning only: the right code has to pass every one of them.
 
 use crate::{
+    constraints,
     fault::Fault,
     fencing,
     rng::{Rng, Stream},
@@ -58,6 +59,9 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::RemovedLetIn => &[Family::Process, Family::Partition],
         Planted::ObserverActs => &[Family::Resource, Family::Operator],
         Planted::FedOn => &[Family::Driver, Family::Partition],
+        Planted::OrderIgnored | Planted::ColocationIgnored => {
+            &[Family::Resource, Family::Power, Family::Operator]
+        }
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -69,6 +73,9 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut scenario = Scenario::new(seed);
     if fencing::is_about(planted) {
         fencing::add(&mut scenario, true);
+    }
+    if constraints::is_about(planted) {
+        constraints::add(&mut scenario, true);
     }
     scenario.acts = matches!(planted, Planted::RemovedLetIn | Planted::LevelRaisedEarly);
     if planted == Planted::LevelRaisedEarly {
@@ -101,6 +108,9 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
             let soon = at + rng.spread(MS, SECOND);
             faults.push(of_family(&mut rng, &scenario, family, soon));
         }
+    }
+    if constraints::are_in(&scenario) {
+        faults.retain(|fault| !constraints::excuses(fault));
     }
     faults.sort_by_key(|fault| fault.at);
     Case {

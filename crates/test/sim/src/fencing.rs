@@ -3,6 +3,7 @@
 //! lost nodes by itself, and some resources need it. Everything from a stream of random numbers of its own.
 
 use crate::{
+    constraints::SEEDS_WITH_CONSTRAINTS,
     rng::{Rng, Stream},
     scenario::Scenario,
 };
@@ -81,12 +82,13 @@ pub(crate) const fn is_about(planted: Planted) -> bool {
     )
 }
 
-/// Seeds from here on have devices in every run; those below have none.
+/// Seeds from here on have devices in every run, up to those with constraints; those below have none.
 pub(crate) const SEEDS_WITH_DEVICES: u64 = 1_000_000;
 
 /// Gives a run of three nodes or more devices, if its seed is one of those, or `always`.
 pub(crate) fn add(scenario: &mut Scenario, always: bool) {
-    if scenario.founders < 3 || !(always || scenario.seed >= SEEDS_WITH_DEVICES) {
+    let seeds = SEEDS_WITH_DEVICES..SEEDS_WITH_CONSTRAINTS;
+    if scenario.founders < 3 || !(always || seeds.contains(&scenario.seed)) {
         return;
     }
     let mut rng = Rng::new(scenario.seed, Stream::Fencing);

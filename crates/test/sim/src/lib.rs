@@ -9,6 +9,7 @@
 mod acts;
 mod clock;
 mod command;
+mod constraints;
 mod coverage;
 mod directed;
 mod disk;

@@ -56,6 +56,8 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],
         Planted::FedOn => &[20],
+        Planted::OrderIgnored => &[22],
+        Planted::ColocationIgnored => &[7],
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) enum Stream {
     Acts,
     Levels,
     Targets,
+    Constraints,
 }
 
 impl Rng {
@@ -41,6 +42,7 @@ impl Rng {
             Stream::Acts => 7,
             Stream::Levels => 8,
             Stream::Targets => 12,
+            Stream::Constraints => 13,
         });
         Self(inner)
     }

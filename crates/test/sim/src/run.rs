@@ -1,7 +1,7 @@
 //! One run: a scenario, its faults, and what came of it.
 
 use crate::{
-    coverage::Coverage, fault::Fault, invariants::Violation, scenario::Scenario,
+    constraints, coverage::Coverage, fault::Fault, invariants::Violation, scenario::Scenario,
     timeline::Timeline, world::World,
 };
 use standfast_model::planted::Planted;
@@ -38,7 +38,10 @@ impl Case {
     /// The case of a seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
         let scenario = Scenario::new(seed);
-        let faults = crate::schedule::draw(&scenario);
+        let mut faults = crate::schedule::draw(&scenario);
+        if constraints::are_in(&scenario) {
+            faults.retain(|fault| !constraints::excuses(fault));
+        }
         Self {
             scenario,
             faults,
@@ -53,6 +56,9 @@ impl Case {
         scenario.first_level = crate::acts::first_level(seed);
         let mut faults = crate::schedule::draw(&scenario);
         faults.extend(crate::acts::draw(&scenario));
+        if constraints::are_in(&scenario) {
+            faults.retain(|fault| !constraints::excuses(fault));
+        }
         faults.sort_by_key(|fault| fault.at);
         Self {
             scenario,

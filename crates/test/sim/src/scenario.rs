@@ -2,6 +2,7 @@
 //! are to run, and with which time budget. Everything from the seed.
 
 use crate::{
+    constraints,
     fencing::{self, Devices},
     network::Quality,
     rng::{Rng, Stream},
@@ -66,6 +67,7 @@ impl Scenario {
         let joiners = if rng.chance(200_000) { 1 } else { 0 };
         let mut scenario = Self::sized(seed, founders, joiners, &mut rng);
         fencing::add(&mut scenario, false);
+        constraints::add(&mut scenario, false);
         scenario
     }
 

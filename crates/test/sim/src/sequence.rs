@@ -77,6 +77,8 @@ pub(crate) fn sequence(
         | Planted::ExpiredIsEnough
         | Planted::FenceAssumed
         | Planted::OldOrderAgain
+        | Planted::OrderIgnored
+        | Planted::ColocationIgnored
         | Planted::Pair(_) => Vec::new(),
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Truth {
     pub(crate) nodes: Vec<OfNode>,
     /// For each resource: the machine on which it last ran, and until when.
     pub(crate) last_ran: Vec<Option<usize>>,
+    /// When each group was seen last to be all active, where something is in order.
+    pub(crate) all_active: BTreeMap<GroupId, u64>,
     /// True time of its last start there.
     pub(crate) ran_at: Vec<u64>,
     /// The instance that was started there.

@@ -2,6 +2,7 @@
 //! time (`world::settle::BOUND`).
 
 use crate::{
+    invariants::turns,
     node::{Agent, Machine},
     scenario::MOST_VOTERS,
     world::World,
@@ -93,7 +94,7 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
             }
         }
     }
-    None
+    turns::misplaced(world)
 }
 
 /// The leader's plan.

@@ -12,6 +12,7 @@ pub(crate) mod one_active;
 pub(crate) mod removed;
 pub(crate) mod stale;
 pub(crate) mod stand_still;
+pub(crate) mod turns;
 pub(crate) mod watchdog;
 
 use crate::world::World;
@@ -56,6 +57,7 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         20 => {
             "a hardware watchdog is not fed beyond the end of anything that may be running on its machine"
         }
+        22 => "nothing starts before what it is to start after has run",
         8 => "a primary has every change that a client was told is done (pairs)",
         21 => {
             "in a pair only the primary starts anything, and whoever hands over has stopped everything first"
@@ -80,6 +82,7 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     stale::on_start(world, node, resource, since);
     fencing::on_start(world, node, resource, since);
     removed::on_start(world, node, resource);
+    turns::on_start(world, node, resource);
 }
 
 impl World {

@@ -292,6 +292,7 @@ impl World {
         let change = match outcome {
             Outcome::Ready => {
                 self.nodes[number].units[resource].work = Work::None;
+                invariants::turns::look(self, resource);
                 self.next_exit(number, resource);
                 InstanceChange::Started
             }
@@ -336,6 +337,9 @@ impl World {
 
     pub(super) fn unit_ends(&mut self, number: usize, resource: usize) {
         let time = self.time;
+        if self.nodes[number].units[resource].active {
+            invariants::turns::look(self, resource);
+        }
         let unit = &mut self.nodes[number].units[resource];
         if unit.active {
             unit.end(time);

@@ -115,6 +115,7 @@ impl World {
         match self.settling.since {
             Some((since, known)) if known == plan => {
                 if self.time >= since + STABLE && self.settling.took.is_none() {
+                    invariants::turns::count(self);
                     if let Some(text) = invariants::fencing::left_over(self) {
                         self.broken(19, text);
                         return;

@@ -1,0 +1,117 @@
+//! Invariants 22 and 7: nothing starts before what it is to start after has run, judged by what really runs; and once faults
+//! have stopped, groups are together and apart as they have to be.
+//!
+//! What starts acts on what was known a while ago: the one before may have ended since, and nobody could know. So it has to
+//! have been all active at some moment not long before.
+
+use crate::{coverage::Case, kernel::Work, world::World};
+use standfast_model::{id::GroupId, plan::INFINITY};
+
+const SECOND: u64 = 1_000_000;
+
+/// How long what was all active may be believed to be: leases one after the other, and an agent that restarts.
+fn believed(world: &World) -> u64 {
+    let timing = world.scenario.config.timing;
+    4 * timing.lease.0 + timing.restart_grant.0 + 2 * SECOND
+}
+
+/// Something of a resource begins to run on a node.
+pub(crate) fn on_start(world: &mut World, node: usize, resource: usize) {
+    let name = &world.scenario.resources[resource];
+    let Some(then) = world.scenario.config.group_of(name).cloned() else {
+        return;
+    };
+    let sequences = world.scenario.config.constraints.sequences.clone();
+    for (order, sequence) in sequences {
+        if sequence.then != then || !sequence.is_strict() {
+            continue;
+        }
+        let first = &sequence.first;
+        let seen = match is_active(world, first) {
+            true => Some(world.time),
+            false => world.truth.all_active.get(first).copied(),
+        };
+        if seen.is_some_and(|at| world.time - at <= believed(world)) {
+            world.hit(Case::StartedInTurn);
+            continue;
+        }
+        let when = seen.map_or_else(
+            || "never was".to_owned(),
+            |at| format!("was not for {} us", world.time - at),
+        );
+        let text = format!(
+            "{} starts on n{} although {first} is not active, and {when} (order {order})",
+            world.scenario.resources[resource],
+            node + 1
+        );
+        world.broken(22, text);
+        return;
+    }
+}
+
+/// Whether all of a group runs on one node, and is ready.
+fn is_active(world: &World, group: &GroupId) -> bool {
+    let Some(settings) = world.scenario.config.groups.get(group) else {
+        return false;
+    };
+    let members: Vec<usize> = settings
+        .members
+        .iter()
+        .filter_map(|member| world.resource_number(member))
+        .collect();
+    world.nodes.iter().any(|node| {
+        let ready = |member: &usize| {
+            let unit = node.units.get(*member);
+            unit.is_some_and(|unit| unit.active && unit.work != Work::Starting)
+        };
+        members.iter().all(ready)
+    })
+}
+
+/// Something of a resource is about to stop, or has become ready: its group is all active, or was until now.
+pub(crate) fn look(world: &mut World, resource: usize) {
+    let constraints = &world.scenario.config.constraints;
+    if constraints.sequences.is_empty() {
+        return;
+    }
+    let name = &world.scenario.resources[resource];
+    let group = world.scenario.config.group_of(name).cloned();
+    if let Some(group) = group.filter(|group| is_active(world, group)) {
+        world.truth.all_active.insert(group, world.time);
+    }
+}
+
+/// Two groups that are not together, or apart, as they have to be.
+pub(crate) fn misplaced(world: &World) -> Option<String> {
+    let runs_on = |group: &GroupId| {
+        let settings = world.scenario.config.groups.get(group)?;
+        let first = settings.members.first()?;
+        world.runner(world.resource_number(first)?)
+    };
+    let colocations = world.scenario.config.constraints.colocations.iter();
+    for (name, colocation) in colocations {
+        let together = runs_on(&colocation.group) == runs_on(&colocation.with);
+        let wrong =
+            (colocation.is_must() && !together) || (colocation.score <= -INFINITY && together);
+        if wrong {
+            return Some(format!(
+                "{} and {} are not where they have to be (colocation {name})",
+                colocation.group, colocation.with
+            ));
+        }
+    }
+    None
+}
+
+/// Counts what held in the end.
+pub(crate) fn count(world: &mut World) {
+    let colocations = world.scenario.config.constraints.colocations.values();
+    let scores: Vec<i64> = colocations.map(|colocation| colocation.score).collect();
+    for score in scores {
+        if score >= INFINITY {
+            world.hit(Case::TogetherAtEnd);
+        } else if score <= -INFINITY {
+            world.hit(Case::ApartAtEnd);
+        }
+    }
+}
