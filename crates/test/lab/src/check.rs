@@ -33,7 +33,7 @@ const PAIR_DELAY_MS: f64 = 2000.0;
 const PAIR_SWAP_MS: f64 = 1200.0;
 
 /// Of a pair with ping targets, for whom no power is cut: until its pings have failed, and the longest lease of the lost primary.
-const PINGED_MS: f64 = 7000.0;
+const PINGED_MS: f64 = 8500.0;
 
 /// After a healed partition every client is answered within this time.
 const HEALED_MS: f64 = 1000.0;
@@ -492,7 +492,7 @@ pub(crate) mod tests {
             ["two nodes owned the address for 5000.0 ms"]
         );
         trial.owners_healed.dual_owner_ms = 0.0;
-        trial.client.rto_ms = Some(8000.0);
+        trial.client.rto_ms = Some(10_000.0);
         assert_eq!(texts(problems(&trial)), Vec::<String>::new());
         trial.fault = Fault::AgentStopped;
         trial.client.old_last_answer_ms = Some(5000.0);

@@ -2,6 +2,8 @@
 //! `fence_ipmilan` on the nodes; they cut the power of a node and give it back. Or a ping target: the gateway of the client network, which no cut
 //! between the nodes keeps from either. Not for clusters with voters (`standfast_system`).
 
+use std::time::{Duration, Instant};
+
 use crate::bmc::Boards;
 use crate::error::{LabError, Result};
 use crate::fault::{Expected, Fault};
@@ -24,7 +26,14 @@ pub struct Pair {
     marks: Vec<usize>,
     /// Since then a board has given a machine its power back.
     power_back: bool,
+    /// A fault is being watched.
+    watched: bool,
+    /// When an operator looked last whether there is something to choose.
+    looked: Instant,
 }
+
+/// An operator looks so often.
+const LOOKS: Duration = Duration::from_secs(1);
 
 impl Pair {
     /// Makes the hosts of `lab` a pair with `profile` and that arbiter, a board for each if it is one, and gives it the service.
@@ -52,19 +61,29 @@ impl Pair {
             boards,
             marks: Vec::new(),
             power_back: false,
+            watched: false,
+            looked: Instant::now(),
         })
     }
 
-    /// Where both went on alone and met again, an operator chooses: the copy of the one that clients do not reach is given up.
-    fn choose(&self, answering: usize) {
-        let differs = |index: usize| {
-            let view = self.view(index);
-            view.is_some_and(|view| view.get("state").is_some_and(|state| state == "diverged"))
+    /// Where both went on alone and met again, an operator chooses: the copy of the one that is primary no more is given up. Not while
+    /// a fault is watched.
+    fn choose(&mut self) {
+        if self.boards.is_some() || self.watched || self.looked.elapsed() < LOOKS {
+            return;
+        }
+        self.looked = Instant::now();
+        let says = |view: &serde_json::Value, key: &str, what: &str| {
+            view.get(key).and_then(serde_json::Value::as_str) == Some(what)
         };
-        let other = (0..self.lab().nodes.len()).find(|index| *index != answering);
-        if let Some(other) = other.filter(|index| differs(*index)) {
-            // It is refused as long as that one is primary, too.
-            drop(self.inner.ask_anything(other, &["pair", "rebuild"]));
+        let given_up = (0..self.lab().nodes.len()).find(|index| {
+            let view = self.view(*index);
+            view.is_some_and(|view| {
+                says(&view, "state", "diverged") && !says(&view, "role", "primary")
+            })
+        });
+        if let Some(index) = given_up {
+            drop(self.inner.ask_anything(index, &["pair", "rebuild"]));
         }
     }
 
@@ -120,10 +139,12 @@ impl System for Pair {
         if let Some(boards) = &self.boards {
             boards.note(self.inner.lab())?;
         }
+        self.watched = false;
         self.inner.start()
     }
 
     fn tend(&mut self) -> Result<()> {
+        self.choose();
         let Some(boards) = &mut self.boards else {
             return Ok(());
         };
@@ -136,6 +157,7 @@ impl System for Pair {
 
     fn mark(&mut self) {
         self.power_back = false;
+        self.watched = true;
         let logged = |index| self.inner.agent_log(index).map_or(0, |log| log.len());
         self.marks = (0..self.lab().nodes.len()).map(logged).collect();
     }
@@ -178,7 +200,6 @@ impl System for Pair {
     }
 
     fn unsettled(&self, answering: usize) -> Option<String> {
-        self.choose(answering);
         let primary = self.lab().nodes.get(answering).map(|host| host.name());
         (0..self.lab().nodes.len()).find_map(|index| {
             let Some(view) = self.view(index) else {

@@ -322,7 +322,7 @@ impl Standfast {
         if self.pair == Some(Arbiter::Ping) {
             let gateway = self.lab.gateway();
             text.push_str(&format!(
-                "[pair]\narbiter = \"ping\"\n[pair.ping]\ngateway = \"{gateway}\"\niterations = 3\ninterval_ms = 300\n"
+                "[pair]\narbiter = \"ping\"\ndowntime_ms = 2000\n[pair.ping]\ngateway = \"{gateway}\"\niterations = 3\ninterval_ms = 300\n"
             ));
         }
         text
