@@ -141,6 +141,9 @@ fn decided(
         let silent = decision.silent_ms.get(from).copied().unwrap_or(0);
         return (Cause::Failover, silent);
     }
+    if waits_for_one_that_failed(state, group, decision) {
+        return (Cause::Failure, 0);
+    }
     let wanted = decision.moves_done.contains(group)
         || decision.restarts_done.contains(group)
         || state
@@ -161,6 +164,18 @@ fn decided(
     } else {
         (Cause::Planned, 0)
     }
+}
+
+/// Whether a group stops because what it is to start after has failed, or was lost with its node.
+fn waits_for_one_that_failed(state: &ClusterState, group: &GroupId, decision: &Decision) -> bool {
+    let given = state.plan.groups.get(group);
+    let waiting = given.and_then(|given| given.waiting.as_ref());
+    let Some(service) = waiting.and_then(|waiting| state.service.get(&waiting.on)) else {
+        return false;
+    };
+    let lost = |node: &NodeId| decision.expired.contains_key(node);
+    let open = service.open.as_ref().map(|outage| outage.cause);
+    service.on.as_ref().is_some_and(lost) || matches!(open, Some(Cause::Failover | Cause::Failure))
 }
 
 /// A change of the configuration restarts what it concerns without a failure.

@@ -15,6 +15,7 @@ use standfast_model::{
     event::InstanceChange,
     id::{GroupId, NodeId, ResourceId},
     order::Order,
+    outage::Cause,
     plan::INFINITY,
     request::{RefusalKind, Request, Response},
     simulation::Imagined,
@@ -283,6 +284,9 @@ fn a_failure_that_is_mended_where_it_happened_restarts_what_comes_after() {
     let seen = watch(&mut net, 2000);
     let expected = ["+db on alpha", "-web on beta", "+web on beta"];
     assert_eq!(seen, expected, "{}", net.log.join("\n"));
+    let state = net.core("alpha").inspect().state;
+    let outage = state.service[&GroupId::from("web")].last.back().unwrap();
+    assert_eq!(outage.cause, Cause::Failure, "it was not planned");
     // Once for each failure, and not for one that was before.
     net.run(3000);
     assert_eq!(watch(&mut net, 1000), [""; 0]);
