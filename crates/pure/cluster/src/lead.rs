@@ -64,7 +64,7 @@ pub(crate) struct Lead {
     pub(crate) reporting: BTreeMap<NodeId, (Incarnation, u64)>,
     /// The order whose time this leader has said last to be over, and when.
     pub(crate) order_ended: Option<(u64, Now)>,
-    pub(crate) failures_since: BTreeMap<(ResourceId, NodeId), (u32, Now)>,
+    pub(crate) failures_since: BTreeMap<(ResourceId, NodeId), ((Incarnation, u32), Now)>,
     pub(crate) last_change: Now,
     /// Something has changed that a decision may depend on.
     pub(crate) look: bool,
@@ -466,14 +466,16 @@ pub(crate) fn restart_wait(
 
 /// The instances that a node may hold, of those it asks for: assigned to it by the plan in force,
 /// with nobody else who may still be running them, and untouched by a decision on its way. Or given
-/// to it before and not yet released: a stop may take longer than a lease.
+/// to it before and not yet released: a stop may take longer than a lease. A node that counts as lost gets nothing before its
+/// return is applied: that it was fenced may be on its way into the log, and releases what the run before it still held.
 pub(crate) fn grantable(
     state: &ClusterState,
     pending: Option<&Pending>,
     node: &NodeId,
     wants: &[Instance],
 ) -> Vec<Instance> {
-    if pending.is_some_and(|pending| pending.expired.contains(node)) {
+    let lost = state.nodes.get(node).is_some_and(|known| !known.online);
+    if lost || pending.is_some_and(|pending| pending.expired.contains(node)) {
         return Vec::new();
     }
     wants
