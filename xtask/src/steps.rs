@@ -122,7 +122,18 @@ pub(crate) const STEPS: &[Step] = &[
             own(&[
                 "target/release/standfast-sim",
                 "--seeds",
+                "0..60",
+                "--orders",
+            ]),
+            own(&[
+                "target/release/standfast-sim",
+                "--seeds",
                 "1000000..1000040",
+            ]),
+            own(&[
+                "target/release/standfast-sim",
+                "--seeds",
+                "2000000..2000040",
             ]),
             own(&[
                 "target/release/standfast-sim",

@@ -62,9 +62,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         }
         Change::Decide(decision) => decide(state, &mut entry, decision),
         Change::Report { node, report } => accept_report(state, &mut entry, node, report),
-        Change::ForgetFailures { resource, node, by } => {
-            forget_failures(state, &mut entry, (resource, node), by.as_deref());
-        }
+        Change::ForgetFailures { .. } => forget_failures(state, &mut entry, &command.change),
         Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
             operate(state, &mut entry, &command.change)
         }
@@ -106,18 +104,26 @@ fn ordered(state: &mut ClusterState, entry: &mut Entry, change: &Change) -> Resu
     maintaining::apply(state, entry, change)
 }
 
-fn forget_failures(
-    state: &mut ClusterState,
-    entry: &mut Entry,
-    (resource, node): (&ResourceId, &NodeId),
-    by: Option<&str>,
-) {
+fn forget_failures(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
+    let Change::ForgetFailures {
+        resource,
+        node,
+        by,
+        counted,
+    } = change
+    else {
+        return;
+    };
     let records = state.failures.get_mut(resource);
     let Some(record) = records.and_then(|records| records.get_mut(node)) else {
         return;
     };
+    if counted.is_some_and(|counted| counted != (record.incarnation, record.seen)) {
+        // Another one has come while this was on its way.
+        return;
+    }
     record.count = 0;
-    let by = by.map_or_else(
+    let by = by.as_ref().map_or_else(
         || String::from(", being old enough"),
         |by| format!(": cleaned up by {by}"),
     );

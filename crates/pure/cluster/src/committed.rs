@@ -142,6 +142,7 @@ impl Core {
         self.release_as_planted(&command.change);
         if let Change::ForgetFailures { resource, node, .. } = &command.change
             && *node == self.node
+            && !self.state.counts_failures(resource, node)
             && let Some(local) = self.locals.get_mut(resource)
         {
             local.forget_failures();

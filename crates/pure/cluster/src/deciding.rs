@@ -270,8 +270,11 @@ impl Core {
             let known = self.state.nodes.get(node).is_some_and(|known| known.online);
             (known && !expired.contains_key(node)) || returned.contains(node)
         };
-        let config = self.state.acted(&self.state.config);
+        let config = self.config_acted_on();
         let mut facts = facts(&self.state, &config, &online);
+        if self.forgets(Planted::OrderForgotten) {
+            facts.orders.clear();
+        }
         self.bar_for_hand_over(&mut facts);
         let config = self.constrained(&config);
         facts.config = &config;
@@ -480,46 +483,17 @@ impl Core {
         }
     }
 
-    /// Failures that are old enough no longer count.
-    fn forget_failures(&mut self, now: Now) {
-        let mut old: Vec<(ResourceId, NodeId)> = Vec::new();
-        let Some(lead) = &mut self.lead else { return };
-        let counted = self.state.failures.iter().flat_map(|(resource, records)| {
-            records
-                .iter()
-                .filter(|(_, record)| record.count > 0)
-                .map(move |(node, record)| (resource, node, record))
-        });
-        for (resource, node, record) in counted {
-            let window = self
-                .state
-                .config
-                .resources
-                .get(resource)
-                .map(|resource| resource.failure.window);
-            let key = (resource.clone(), node.clone());
-            let seen = lead
-                .failures_since
-                .entry(key.clone())
-                .or_insert((record.count, now));
-            if seen.0 != record.count {
-                *seen = (record.count, now);
-            } else if window.is_none_or(|window| now.waited_since(seen.1) > window) {
-                seen.1 = now;
-                old.push(key);
-            }
+    /// The configuration as it is acted on, with what operators have ordered.
+    fn config_acted_on(&self) -> Cow<'_, ClusterConfig> {
+        if self.forgets(Planted::MaintenanceForgotten) {
+            return self.state.config.as_acted_on();
         }
-        for (resource, node) in old {
-            self.propose(
-                now,
-                None,
-                Change::ForgetFailures {
-                    resource,
-                    node,
-                    by: None,
-                },
-            );
-        }
+        self.state.acted(&self.state.config)
+    }
+
+    /// A planted bug that a leader has which took over from another one.
+    pub(crate) fn forgets(&self, bug: Planted) -> bool {
+        self.planted(bug) && self.lead.as_ref().is_some_and(|lead| lead.before.is_some())
     }
 
     /// Losing a primary that also leads costs an election on top; so an idle voter leads, if there is one.

@@ -25,6 +25,7 @@ mod disk;
 mod fences;
 mod fencing;
 mod foresight;
+mod forgetting;
 mod hold;
 mod holding;
 mod joining;

@@ -430,6 +430,7 @@ impl Core {
                         resource: resource.clone(),
                         node: node.clone(),
                         by: Some(author.to_owned()),
+                        counted: None,
                     }),
             );
         }

@@ -77,6 +77,9 @@ pub enum Change {
         /// Who asked; none when they are old enough.
         #[serde(default)]
         by: Option<String>,
+        /// Only when none has come since: the incarnation of the last one, and how many of it had been counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        counted: Option<(Incarnation, u32)>,
     },
     /// An operator asks for a group to move.
     Move {
@@ -292,10 +295,13 @@ impl Change {
             | Self::Maintain { .. }
             | Self::Standby { .. }
             | Self::StandbyOver { .. }
-            | Self::PairFenced { .. } => 4,
+            | Self::PairFenced { .. }
+            | Self::ForgetFailures {
+                counted: Some(_), ..
+            } => 4,
             Self::Decide(_)
             | Self::Report { .. }
-            | Self::ForgetFailures { .. }
+            | Self::ForgetFailures { counted: None, .. }
             | Self::Move { .. }
             | Self::Drain { .. }
             | Self::RestartGrant { .. }

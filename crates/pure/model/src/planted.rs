@@ -76,13 +76,19 @@ pub enum Planted {
     OrderIgnored,
     /// A leader does not look at who is to be together or apart.
     ColocationIgnored,
+    /// What was ordered before it led is nothing to a leader.
+    OrderForgotten,
+    /// The same of a maintenance.
+    MaintenanceForgotten,
+    /// A new leader takes failures that it has not seen itself for old.
+    FailuresForgotten,
     /// One of those of a pair, which have runs of their own.
     Pair(PairPlanted),
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -119,6 +125,9 @@ impl Planted {
         Self::FedOn,
         Self::OrderIgnored,
         Self::ColocationIgnored,
+        Self::OrderForgotten,
+        Self::MaintenanceForgotten,
+        Self::FailuresForgotten,
         Self::Pair(PairPlanted::FailedFence),
         Self::Pair(PairPlanted::HandsRunning),
         Self::Pair(PairPlanted::AloneAfterRestart),
@@ -174,6 +183,9 @@ impl Planted {
             Self::FedOn => "fed-on",
             Self::OrderIgnored => "order-ignored",
             Self::ColocationIgnored => "colocation-ignored",
+            Self::OrderForgotten => "order-forgotten",
+            Self::MaintenanceForgotten => "maintenance-forgotten",
+            Self::FailuresForgotten => "failures-forgotten",
             Self::Pair(bug) => bug.name(),
         }
     }

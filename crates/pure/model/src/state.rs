@@ -106,6 +106,15 @@ impl ClusterState {
         self.feature_level.max(1)
     }
 
+    /// Whether failures of a resource on a node count at present.
+    #[must_use]
+    pub fn counts_failures(&self, resource: &ResourceId, node: &NodeId) -> bool {
+        let records = self.failures.get(resource);
+        records
+            .and_then(|records| records.get(node))
+            .is_some_and(|record| record.count > 0)
+    }
+
     /// A configuration as it is acted on: observing is maintenance of everything, and operators may have ordered some.
     #[must_use]
     pub fn acted<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {

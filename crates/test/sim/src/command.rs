@@ -36,8 +36,11 @@ pub struct Options {
     /// Let operators act meanwhile: restarts, shutdowns, removals, upgrades, other configurations.
     #[arg(long)]
     acts: bool,
+    /// Let operators give orders meanwhile: move and ban for a time, disable, restart, maintenance, standby.
+    #[arg(long, conflicts_with = "acts")]
+    orders: bool,
     /// Runs of pairs: two nodes with one arbiter, in a world of their own.
-    #[arg(long, conflicts_with_all = ["acts", "messages"])]
+    #[arg(long, conflicts_with_all = ["acts", "orders", "messages"])]
     pairs: bool,
     /// Print one JSON object.
     #[arg(long)]
@@ -84,7 +87,7 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
         return hunt(name, options, jobs, out);
     }
     let (from, to) = options.seeds.unwrap_or((0, ENOUGH_SEEDS));
-    let case_of = case_of(options.acts);
+    let case_of = case_of(options);
     let began = std::time::Instant::now();
     let outcomes = seeds::run_all((from, to), jobs, GIVE_UP_AFTER, case_of);
     let summary = Summary::of(
@@ -103,8 +106,14 @@ pub fn start(options: &Options, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// The runs of seeds, with what operators do or without it.
-const fn case_of(acts: bool) -> fn(u64) -> Case {
-    if acts { Case::with_acts } else { Case::of_seed }
+const fn case_of(options: &Options) -> fn(u64) -> Case {
+    if options.acts {
+        Case::with_acts
+    } else if options.orders {
+        Case::with_orders
+    } else {
+        Case::of_seed
+    }
 }
 
 fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> {
@@ -116,7 +125,7 @@ fn trace(seed: u64, options: &Options, out: &mut dyn Write) -> io::Result<bool> 
             planted: bug,
             ..directed::case(planted, seed)
         },
-        None => case_of(options.acts)(seed),
+        None => case_of(options)(seed),
     };
     let (outcome, lines) = case.explain(usize::MAX);
     for line in lines {

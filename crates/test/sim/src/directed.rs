@@ -62,6 +62,8 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::OrderIgnored | Planted::ColocationIgnored => {
             &[Family::Resource, Family::Power, Family::Operator]
         }
+        Planted::OrderForgotten | Planted::MaintenanceForgotten => &[Family::Operator],
+        Planted::FailuresForgotten => &[Family::Resource],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -78,6 +80,10 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
         constraints::add(&mut scenario, true);
     }
     scenario.acts = matches!(planted, Planted::RemovedLetIn | Planted::LevelRaisedEarly);
+    scenario.orders = matches!(
+        planted,
+        Planted::OrderForgotten | Planted::MaintenanceForgotten | Planted::FailuresForgotten
+    );
     if planted == Planted::LevelRaisedEarly {
         scenario.first_level = FEATURE_LEVEL - 1;
     }

@@ -113,6 +113,8 @@ pub(crate) enum Kind {
     Apply(Edit),
     /// An operator forgets the failures of a group.
     Cleanup(usize),
+    /// An operator gives an order about the group of this number, or about the target.
+    Order(Ordered, usize),
     /// A new machine joins.
     Join,
     /// An operator installs the present program on all machines, one after the other.
@@ -127,6 +129,35 @@ pub(crate) enum Kind {
     Reinstall,
     /// Effects are carried out twice, so many in a million.
     Repeats(u64),
+}
+
+/// Orders that hold until they are taken back or over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ordered {
+    /// Kept on the target, for `duration`.
+    Keep,
+    /// Kept away from the target, for `duration`.
+    Ban,
+    /// Neither any more.
+    Clear,
+    /// It is to run nowhere.
+    Disable,
+    /// It runs again.
+    Enable,
+    /// Stopped and started.
+    Restart,
+    /// Left alone.
+    Unmanage,
+    /// Looked after again.
+    Manage,
+    /// Looked at again.
+    Refresh,
+    /// Everything is left alone, or looked after again.
+    Cluster(bool),
+    /// The target is left alone, or looked after again.
+    Node(bool),
+    /// The target is emptied for `duration`.
+    Standby,
 }
 
 /// Changes of a configuration.

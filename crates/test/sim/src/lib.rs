@@ -20,6 +20,7 @@ mod kernel;
 mod measure;
 mod network;
 mod node;
+mod orders;
 mod pairs;
 mod planted;
 mod rng;

@@ -58,6 +58,8 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::FedOn => &[20],
         Planted::OrderIgnored => &[22],
         Planted::ColocationIgnored => &[7],
+        Planted::OrderForgotten | Planted::MaintenanceForgotten => &[23, 16],
+        Planted::FailuresForgotten => &[24],
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 14] = [
+const FOUND: [(u64, &str); 15] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -54,6 +54,10 @@ const FOUND: [(u64, &str); 14] = [
     ),
     (1_000_007, "the same as 2042, after three lost disks"),
     (
+        1_000_257,
+        "that a machine was fenced was on its way into the log when it had booted again: it was granted what the run before it still held, and then that was released",
+    ),
+    (
         1_000_022,
         "what was in no group for a while is released by the promise of the plan without it: the simulator asked for more",
     ),
@@ -77,6 +81,26 @@ const FOUND_WITH_ACTS: [(u64, &str); 1] = [(
 fn seeds_with_acts_that_failed_once_pass() {
     for (seed, found) in FOUND_WITH_ACTS {
         let outcome = Case::with_acts(seed).run();
+        assert_eq!(outcome.violation, None, "seed {seed}: {found}");
+    }
+}
+
+/// The same for runs with orders.
+const FOUND_WITH_ORDERS: [(u64, &str); 2] = [
+    (
+        32,
+        "a failure came while it was on its way into the log that the ones before it are old enough: it was forgotten with them",
+    ),
+    (
+        40,
+        "an operator had failures forgotten, and as many came again: they were as old as the first ones",
+    ),
+];
+
+#[test]
+fn seeds_with_orders_that_failed_once_pass() {
+    for (seed, found) in FOUND_WITH_ORDERS {
+        let outcome = Case::with_orders(seed).run();
         assert_eq!(outcome.violation, None, "seed {seed}: {found}");
     }
 }

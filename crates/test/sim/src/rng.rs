@@ -26,6 +26,7 @@ pub(crate) enum Stream {
     Levels,
     Targets,
     Constraints,
+    Orders,
 }
 
 impl Rng {
@@ -43,6 +44,7 @@ impl Rng {
             Stream::Levels => 8,
             Stream::Targets => 12,
             Stream::Constraints => 13,
+            Stream::Orders => 14,
         });
         Self(inner)
     }

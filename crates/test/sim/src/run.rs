@@ -67,6 +67,20 @@ impl Case {
         }
     }
 
+    /// The same without acts, and operators give orders meanwhile (`orders`).
+    pub(crate) fn with_orders(seed: u64) -> Self {
+        let mut scenario = Scenario::new(seed);
+        scenario.orders = true;
+        let mut faults = crate::schedule::draw(&scenario);
+        faults.extend(crate::orders::draw(&scenario));
+        faults.sort_by_key(|fault| fault.at);
+        Self {
+            scenario,
+            faults,
+            planted: None,
+        }
+    }
+
     /// Runs it.
     pub(crate) fn run(&self) -> Outcome {
         let mut world = World::new(self.scenario.clone(), self.faults.clone(), self.planted);

@@ -27,6 +27,8 @@ pub(crate) struct Scenario {
     pub(crate) seed: u64,
     /// Operators act (`acts`), and agents are told of links. False as runs were before that.
     pub(crate) acts: bool,
+    /// Operators give orders (`orders`).
+    pub(crate) orders: bool,
     /// Feature level of the programs that the machines begin with.
     pub(crate) first_level: u32,
     /// Machines, later joiners included.
@@ -95,6 +97,7 @@ impl Scenario {
         Self {
             seed,
             acts: false,
+            orders: false,
             first_level: FEATURE_LEVEL,
             nodes,
             founders,

@@ -3,7 +3,7 @@
 //! Not for single faults that do so by themselves (`directed`, `schedule`).
 
 use crate::{
-    fault::{Edit, Fault, Kind, Target, Way},
+    fault::{Edit, Fault, Kind, Ordered, Target, Way},
     rng::Rng,
     scenario::Scenario,
 };
@@ -54,6 +54,11 @@ pub(crate) fn sequence(
         Planted::RemovedLetIn => scene.removed(),
         Planted::LevelRaisedEarly => scene.upgraded(),
         Planted::ObserverActs => scene.something_fails_while_observing(),
+        Planted::OrderForgotten => scene.leader_lost_after(Ordered::Disable, Ordered::Enable),
+        Planted::MaintenanceForgotten => {
+            scene.leader_lost_after(Ordered::Cluster(true), Ordered::Cluster(false))
+        }
+        Planted::FailuresForgotten => scene.leader_lost_after_a_failure(),
         Planted::FencedUnmet => scene.one_is_late_after_an_outage(),
         Planted::GrantExceedsPlan
         | Planted::LeaseFromReceipt
@@ -211,6 +216,30 @@ impl Scene<'_> {
             self.fault(0, 1, self.first, Kind::Apply(what)),
             self.fault(after, 1, self.first, exit),
             self.fault(after + 4 * SECOND, 1, self.first, Kind::Apply(what)),
+        ]
+    }
+
+    /// Somebody orders something, and another node leads from then on.
+    fn leader_lost_after(&mut self, begin: Ordered, end: Ordered) -> Vec<Fault> {
+        let group = self.rng.index(6);
+        let after = self.rng.spread(SECOND, 4 * SECOND);
+        let order = |ordered| Kind::Order(ordered, group);
+        let exit = Kind::Exit(self.resource, 1);
+        vec![
+            self.fault(0, 1, self.first, order(begin)),
+            self.fault(after, 5 * SECOND, Target::Leader, Kind::PowerLoss),
+            self.fault(after + 6 * SECOND, 1, self.first, exit),
+            self.fault(after + 12 * SECOND, 1, self.first, order(end)),
+        ]
+    }
+
+    /// Something fails, and another node leads from then on.
+    fn leader_lost_after_a_failure(&mut self) -> Vec<Fault> {
+        let after = self.rng.spread(SECOND, 4 * SECOND);
+        let exit = Kind::Exit(self.resource, 1);
+        vec![
+            self.fault(0, 1, self.first, exit),
+            self.fault(after, 5 * SECOND, Target::Leader, Kind::PowerLoss),
         ]
     }
 

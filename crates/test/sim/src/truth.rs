@@ -1,7 +1,10 @@
 //! What really happened, as nobody inside the cluster can see it: who runs what, which leases were
 //! really given, what was really committed. The invariants are judged against this.
 
-use crate::timeline::hash_bytes;
+use crate::{
+    invariants::ordered::{Failures, Known},
+    timeline::hash_bytes,
+};
 use standfast_model::{
     command::{Change, Command},
     event::InstanceChange,
@@ -85,6 +88,8 @@ pub(crate) struct OfNode {
     pub(crate) lets_in: Option<Vec<u64>>,
     /// Order of its runs.
     pub(crate) runs: BTreeMap<Incarnation, u64>,
+    /// What operators have ordered, as its core knows it.
+    pub(crate) ordered: Known,
 }
 
 /// The truth.
@@ -117,6 +122,8 @@ pub(crate) struct Truth {
     /// Committed requests: request number to index.
     pub(crate) requests: BTreeMap<u64, u64>,
     pub(crate) leaders: BTreeMap<u64, (usize, Incarnation)>,
+    /// Failures that count, and since when.
+    pub(crate) failures: Failures,
 }
 
 /// Requests remembered for each node; more are never waiting for an answer.
@@ -138,6 +145,7 @@ impl OfNode {
         self.restart_asked = None;
         self.restart_until = 0;
         self.untouchable.clear();
+        self.ordered = Known::default();
         self.decided.clear();
         self.lets_in = None;
     }

@@ -54,8 +54,12 @@ impl World<'_> {
         }
         for (resource, node) in self.failures_over(wall_ms) {
             over.push(format!("failures of {resource} on {node} are forgotten"));
-            let by = None;
-            self.apply(Change::ForgetFailures { resource, node, by })?;
+            self.apply(Change::ForgetFailures {
+                resource,
+                node,
+                by: None,
+                counted: None,
+            })?;
         }
         let before = self.decide(&[])?;
         let old = before.config.clone();

@@ -153,6 +153,9 @@ fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogE
         return;
     }
     world.truth.committed_at = world.time;
+    if world.scenario.orders {
+        super::ordered::on_entry(world, node, &entry.data);
+    }
     let news = world.truth.commit(entry);
     match news {
         News::Nothing => {}

@@ -66,6 +66,9 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
     if let Some((name, _)) = head.state.nodes.iter().find(|(_, known)| known.drained) {
         return Some(format!("{name} is drained"));
     }
+    if !head.state.orders.is_empty() || !head.state.maintenance.is_empty() {
+        return Some("something is ordered".to_owned());
+    }
     if !world.is_original(&head.state.config) {
         return Some("the configuration is not the one from the beginning".to_owned());
     }

@@ -9,6 +9,7 @@ pub(crate) mod fitness;
 pub(crate) mod idempotent;
 pub(crate) mod lease_end;
 pub(crate) mod one_active;
+pub(crate) mod ordered;
 pub(crate) mod removed;
 pub(crate) mod stale;
 pub(crate) mod stand_still;
@@ -62,6 +63,8 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         21 => {
             "in a pair only the primary starts anything, and whoever hands over has stopped everything first"
         }
+        23 => "what an operator has ordered holds as long as it is in force, whoever leads",
+        24 => "failures are forgotten when they are old enough, or when an operator says so",
         _ => "",
     }
 }
@@ -73,6 +76,9 @@ pub(crate) fn after_step(world: &mut World, node: usize) {
     removed::after_step(world, node);
     watchdog::after_step(world, node);
     world.look_at_acts(node);
+    if world.scenario.orders {
+        ordered::after_step(world, node);
+    }
 }
 
 /// When something of a resource begins to run on a node.

@@ -203,6 +203,7 @@ impl World {
             Kind::Switchover(group) => self.ask_switchover(target, group),
             Kind::Apply(edit) => self.ask_apply(target, edit),
             Kind::Cleanup(group) => self.ask_cleanup(group),
+            Kind::Order(what, group) => self.ask_order((target, group), what, down),
             Kind::Join => self.install_new(),
             Kind::Reinstall => self.reinstall(target, down),
             // The rest lasts.
@@ -495,6 +496,7 @@ fn is_structural(kind: Kind) -> bool {
         | Kind::Drain
         | Kind::Apply(_)
         | Kind::Draft
+        | Kind::Order(..)
         | Kind::Cleanup(_) => false,
     }
 }
@@ -555,6 +557,7 @@ fn case_of(kind: Kind) -> Option<Case> {
         Kind::AskRestart => Case::AskRestart,
         Kind::Leave => Case::Leave,
         Kind::Cleanup(_) => Case::Cleanup,
+        Kind::Order(..) => return None,
         Kind::Join => Case::Join,
         Kind::Remove => Case::Remove,
         Kind::Upgrade => Case::Upgrade,

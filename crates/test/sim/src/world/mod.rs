@@ -9,6 +9,7 @@ mod effects;
 mod fencing;
 mod inject;
 mod operator;
+mod ordering;
 mod settle;
 mod storage;
 mod transport;

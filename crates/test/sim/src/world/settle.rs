@@ -134,6 +134,11 @@ impl World {
         if self.scenario.acts {
             self.find_removed();
         }
+        if self.scenario.orders
+            && let Some(leader) = self.leader()
+        {
+            self.take_orders_back(leader);
+        }
         if self.restore_config() {
             return;
         }
