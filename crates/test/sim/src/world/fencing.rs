@@ -11,7 +11,7 @@ use crate::{
 use standfast_model::{
     event::Event,
     fence::FenceDevice,
-    fence_act::{FenceOrder, FenceResult},
+    fence_act::{FenceOrder, FenceOutcome, FenceResult},
     id::{DeviceId, NodeId},
     request::Request,
     time::Micros,
@@ -109,6 +109,10 @@ impl World {
             .get(&order.node)
             .is_some_and(|known| known.online);
         let act = state.fences.iter().find(|act| act.id == order.id);
+        // What was called off did nothing to that run.
+        let called_off = state.fences.iter();
+        let called_off = called_off.filter(|act| act.outcome == FenceOutcome::CalledOff);
+        let called_off: Vec<u64> = called_off.map(|act| act.id).collect();
         let run = act.filter(|act| act.by == "the cluster");
         let run = run.map(|act| act.incarnation);
         if order.lost && back {
@@ -124,11 +128,10 @@ impl World {
             self.hit(Case::FenceLost);
         }
         let Some(run) = run else { return false };
-        let first = *self
-            .fenced
-            .by_cluster
-            .entry((target, run))
-            .or_insert(order.id);
+        let known = self.fenced.by_cluster.get(&(target, run)).copied();
+        let first = known.filter(|id| !called_off.contains(id));
+        let first = first.unwrap_or(order.id);
+        self.fenced.by_cluster.insert((target, run), first);
         if first != order.id {
             let text = format!(
                 "{} is fenced by the cluster once more, and has not been back since act {first}",
