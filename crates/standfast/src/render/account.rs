@@ -2,11 +2,13 @@
 //!
 //! Not for the groups of a cluster of our own: see `explain`.
 
-use super::style::{Style, Tone};
+use super::{
+    explain::score,
+    style::{Style, Tone},
+};
 use serde::Serialize;
 use standfast_scheduler::{
     Elsewhere, InstanceAccount, NodeAccount, account as instances, elsewhere, input::Cluster,
-    score::INFINITY,
 };
 
 /// `standfast/account/1`.
@@ -75,7 +77,7 @@ fn told(instance: &InstanceAccount, style: Style) -> String {
     if let Some(promotion) = instance.promotion {
         text.push_str(&format!(
             "  its score for being promoted is {}\n",
-            written(promotion)
+            score(promotion.into())
         ));
     }
     for node in &instance.nodes {
@@ -90,6 +92,7 @@ fn told(instance: &InstanceAccount, style: Style) -> String {
 
 fn line(node: &NodeAccount, chosen: bool, style: Style) -> String {
     let mark = if chosen { "*" } else { " " };
+    let written = |score: i32| self::score(score.into());
     let score = node.score.map_or_else(|| String::from("none"), written);
     let head = format!("{mark} {:<12} {score:>10}", node.node);
     let tone = if chosen { Tone::Good } else { Tone::Plain };
@@ -114,15 +117,5 @@ fn needed(there: &Elsewhere) -> String {
         _ if there.there => String::from("it ends up there as things are"),
         Some(changes) => changes.join(", and "),
         None => String::from("nothing was found that would bring it there"),
-    }
-}
-
-fn written(score: i32) -> String {
-    if score >= INFINITY {
-        String::from("INFINITY")
-    } else if score <= -INFINITY {
-        String::from("-INFINITY")
-    } else {
-        score.to_string()
     }
 }

@@ -244,7 +244,8 @@ fn elsewhere_lines(nodes: &[There]) -> String {
     text
 }
 
-fn score(score: i64) -> String {
+/// A score as operators write it.
+pub(super) fn score(score: i64) -> String {
     if score >= INFINITY {
         String::from("INFINITY")
     } else if score <= -INFINITY {
