@@ -137,10 +137,60 @@ fn an_agent_that_is_not_installed_is_named_before_anything_starts() {
     let finding = "web cannot run here: ocf:sf-ours:none is not installed here";
     assert!(doctor.contains(finding), "{doctor}");
     node.wait_for("the reason", |node| {
-        node.ask(&["history"])
-            .out
-            .contains("ocf:sf-ours:none is not installed here")
+        let status = node.ask(&["status"]).out;
+        status.contains("ocf:sf-ours:none is not installed here")
+            && status.contains("another try would not help, so it may not run there until `standfast resource cleanup web`")
     });
+    assert_eq!(failures(&node), 1, "{}", node.ok(&["history"]));
+}
+
+/// How often its history says that the resource failed.
+fn failures(node: &Node) -> usize {
+    let history = node.ok(&["history"]);
+    history.matches("web failed on alpha: ").count()
+}
+
+/// Debian's nginx agent says that its file is missing, and is believed: it is called once, and every command says why
+/// nothing runs and what to do. A cleanup once the file is there is all that it takes, and so is another configuration.
+#[test]
+fn what_an_agent_says_that_another_try_does_not_end_is_tried_once() {
+    let mut node = Node::new("ocf-fatal");
+    let nginx = nginx(&node);
+    let good = fs::read(&nginx.config).expect("file");
+    fs::remove_file(&nginx.config).expect("removed");
+    node.start();
+    node.ok(&["apply", &node.write("good.toml", &nginx.resource)]);
+    let why = format!(
+        "ocf:heartbeat:nginx start: not configured (6): Cannot parse config file [{}]",
+        nginx.config
+    );
+    let told = format!("web cannot run anywhere as it is configured (found on alpha): {why}");
+    node.wait_for("the end of all tries", |node| {
+        node.ask(&["status"]).out.contains(&told)
+    });
+    let status = node.ask(&["status"]).out;
+    let help = "until `standfast resource cleanup site` once the cause is mended";
+    assert!(status.contains(help), "{status}");
+    let explained = node.ok(&["explain", "site"]);
+    let remedy = format!("{told}: `standfast resource cleanup site`, once the cause is mended");
+    assert!(explained.contains(&remedy), "{explained}");
+    let history = node.ok(&["history"]);
+    let line = format!("web failed on alpha: {why}");
+    assert!(history.contains(&line), "{history}");
+    assert_eq!(failures(&node), 1, "{history}");
+
+    fs::write(&nginx.config, good).expect("file");
+    node.ok(&["resource", "cleanup", "site"]);
+    node.wait_for("nginx", |_| nginx.answers());
+    assert_eq!(failures(&node), 1);
+
+    // What was wrong with another configuration says nothing of this one.
+    let wrong = nginx.resource.replace("nginx.conf", "none.conf");
+    node.ok(&["apply", &node.write("wrong.toml", &wrong)]);
+    node.wait_for("the second failure", |node| failures(node) == 2);
+    node.wait_for("nothing", |_| !nginx.answers());
+    node.ok(&["apply", &node.write("good.toml", &nginx.resource)]);
+    node.wait_for("nginx again", |_| nginx.answers());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use crate::{REASON, SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{ErrorKind, Read as _},
@@ -65,11 +66,20 @@ fn wait(runner: &UnixStream, until: Instant) {
     let _ready = poll(&mut [PollFd::new(runner, PollFlags::IN)], Some(&look));
 }
 
+/// Why a runner ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// As a sentence.
+    pub why: String,
+    /// What its agent's action ended with, if it came to an end.
+    pub code: Option<i32>,
+}
+
 /// Why a runner ended by itself, if it has said it.
 #[must_use]
-pub fn reason(run_dir: &Path) -> Option<String> {
+pub fn reason(run_dir: &Path) -> Option<Reason> {
     let mut text = String::new();
     let file = File::open(run_dir.join(REASON)).ok()?;
     file.take(LONGEST).read_to_string(&mut text).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    serde_json::from_str(&text).ok()
 }

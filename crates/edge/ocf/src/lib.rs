@@ -22,7 +22,7 @@ mod output;
 mod runner;
 mod spawn;
 
-pub use ask::{ask, reason};
+pub use ask::{Reason, ask, reason};
 pub use check::{Problem, problems, repeated};
 pub use environment::{PREFIX, environment};
 pub use find::{ROOT, find};

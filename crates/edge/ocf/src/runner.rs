@@ -4,7 +4,7 @@
 //! and restarts nothing. One thread, which waits for one thing only: [`Runner::turn`].
 
 use crate::{
-    REASON, SOCKET, code,
+    REASON, Reason, SOCKET, code,
     enclose::enclose,
     output::Output,
     spawn::{Action, Group},
@@ -14,6 +14,7 @@ use rustix::{
     process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, test_kill_process, wait},
 };
 use serde::{Deserialize, Serialize};
+use standfast_model::agent::severity;
 use std::{
     collections::BTreeSet,
     fs,
@@ -72,6 +73,20 @@ enum Ended {
 struct Finished {
     ended: Ended,
     said: String,
+}
+
+impl Finished {
+    fn code(&self) -> Option<i32> {
+        match self.ended {
+            Ended::Code(code) => Some(code),
+            Ended::Signal(_) | Ended::TimedOut | Ended::Interrupted | Ended::NotStarted(_) => None,
+        }
+    }
+
+    /// Whether waiting for another answer is of no use.
+    fn lasts(&self) -> bool {
+        self.code().is_some_and(|code| !severity(code).is_soft())
+    }
 }
 
 /// Runs an agent until its resource is to be stopped or has failed; returns the exit code. `group` is the control group
@@ -154,7 +169,7 @@ impl Runner {
     fn live(mut self) -> u8 {
         skip_old_numbers();
         if let Err(why) = enclose() {
-            self.give_reason(&why);
+            self.give_reason(why, None);
             return 1;
         }
         make_temporary_folder();
@@ -162,8 +177,7 @@ impl Runner {
         if !self.ending {
             let start = self.act("start");
             if !self.ending && start.ended != Ended::Code(code::SUCCESS) {
-                let why = self.describe("start", &start);
-                return self.fail(&why);
+                return self.fail("start", &start);
             }
         }
         self.serve()
@@ -212,6 +226,9 @@ impl Runner {
             if self.ending {
                 break;
             }
+            if !known && found.lasts() {
+                return self.fail("monitor", &found);
+            }
             if healthy && !known {
                 known = true;
                 self.daemons = children();
@@ -219,7 +236,7 @@ impl Runner {
             if look {
                 if !healthy {
                     // The keeper ends what is left, and the next start cleans up first.
-                    self.give_reason(&format!("{why}, after a process of it ended"));
+                    self.give_reason(format!("{why}, after a process of it ended"), found.code());
                     return 1;
                 }
                 (suspicious, next_look) = (false, Instant::now() + BETWEEN_LOOKS);
@@ -234,9 +251,9 @@ impl Runner {
     }
 
     /// Stops what may be left, and says why it ends.
-    fn fail(&mut self, why: &str) -> u8 {
+    fn fail(&mut self, action: &str, failed: &Finished) -> u8 {
         // Before the stop, which may take until somebody's patience is over.
-        self.give_reason(why);
+        self.give_reason(self.describe(action, failed), failed.code());
         let stop = self.act("stop");
         if stop.ended != Ended::Code(code::SUCCESS) {
             say(&self.describe("stop", &stop));
@@ -244,9 +261,11 @@ impl Runner {
         1
     }
 
-    fn give_reason(&self, why: &str) {
-        say(why);
-        if let Err(error) = fs::write(self.order.run_dir.join(REASON), why) {
+    fn give_reason(&self, why: String, code: Option<i32>) {
+        say(&why);
+        let reason = serde_json::to_vec(&Reason { why, code }).map_err(io::Error::other);
+        let kept = reason.and_then(|text| fs::write(self.order.run_dir.join(REASON), text));
+        if let Err(error) = kept {
             say(&format!("the reason cannot be kept: {error}"));
         }
     }

@@ -134,16 +134,19 @@ impl Running {
             Stage::Stopping(_) | Stage::Probing(_) | Stage::Unconfirmed => {
                 return InstanceChange::Stopped;
             }
-            Stage::Failing(_) => return InstanceChange::StartFailed(self.with_output(&self.why)),
+            // Nobody's patience is over for anything but the stop of what has failed by itself.
+            Stage::Failing(_) => {
+                let failed = || InstanceChange::StartFailed(self.with_output(&self.why));
+                return self.said_by_agent(true).unwrap_or_else(failed);
+            }
             Stage::Starting(_) => true,
             Stage::Active => false,
         };
         let why = match reason {
             Reason::LeaseExpired if !starting => return InstanceChange::LeaseEnded,
             Reason::LeaseExpired => "its lease ended before it was ready".to_owned(),
-            Reason::Exited if self.config.agent.is_some() => match self.reason_of_runner() {
-                Some(why) if starting => return InstanceChange::StartFailed(why),
-                Some(why) => return InstanceChange::Exited(why),
+            Reason::Exited if self.config.agent.is_some() => match self.said_by_agent(starting) {
+                Some(change) => return change,
                 None => "the runner of its agent ended".to_owned(),
             },
             Reason::Exited => match exit {
@@ -165,9 +168,14 @@ impl Running {
     }
 
     /// What an agent's runner said before it ended by itself.
-    fn reason_of_runner(&self) -> Option<String> {
-        let why = standfast_ocf::reason(&self.handle.spec().run_dir)?;
-        Some(secret::hide(self, &why))
+    fn said_by_agent(&self, starting: bool) -> Option<InstanceChange> {
+        let said = standfast_ocf::reason(&self.handle.spec().run_dir)?;
+        let why = secret::hide(self, &said.why);
+        Some(match said.code {
+            Some(code) => InstanceChange::AgentFailed { code, why },
+            None if starting => InstanceChange::StartFailed(why),
+            None => InstanceChange::Exited(why),
+        })
     }
 
     /// Whether its guards let it run at this instant.

@@ -19,19 +19,19 @@ const SINCE: &str = "STANDFAST_SINCE";
 /// What the keeper is asked to run.
 ///
 /// # Errors
-/// A secret file that cannot be read, or an agent that is not installed.
+/// A secret file that cannot be read.
 pub(crate) fn keeper_spec(
     settings: &ProcessSettings,
     resource: &ResourceId,
     config: &ProcessConfig,
     since: PlanNumber,
+    program: Option<PathBuf>,
 ) -> Result<KeeperSpec, String> {
     let mut environment = environment(settings, resource, config);
     environment.extend(secret::read(config)?);
     environment.insert(SINCE.to_owned(), since.to_string());
-    let command = match &config.agent {
-        None => config.command.clone(),
-        Some(agent) => {
+    let command = match (&config.agent, program) {
+        (Some(agent), Some(program)) => {
             let given = standfast_ocf::environment(
                 &settings.agents,
                 &settings.node,
@@ -39,8 +39,9 @@ pub(crate) fn keeper_spec(
                 agent,
             );
             environment.extend(given);
-            runner(settings, resource, config, &agent.name)?
+            runner(settings, resource, config, (&agent.name, program))?
         }
+        _ => config.command.clone(),
     };
     Ok(KeeperSpec {
         name: resource.to_string(),
@@ -65,17 +66,31 @@ pub(crate) fn keeper_spec(
     })
 }
 
+/// The program of a resource's agent, if it has one.
+///
+/// # Errors
+/// It is not installed here, as a sentence.
+pub(crate) fn program(
+    settings: &ProcessSettings,
+    config: &ProcessConfig,
+) -> Result<Option<PathBuf>, String> {
+    let agent = config.agent.as_ref();
+    agent
+        .map(|agent| standfast_ocf::find(&settings.agents, &agent.name))
+        .transpose()
+}
+
 /// The command line of an agent's runner.
 fn runner(
     settings: &ProcessSettings,
     resource: &ResourceId,
     config: &ProcessConfig,
-    agent: &str,
+    (agent, program): (&str, PathBuf),
 ) -> Result<Vec<String>, String> {
     let health = config.health.as_ref();
     let order = Order {
         name: agent.to_owned(),
-        program: standfast_ocf::find(&settings.agents, agent)?,
+        program,
         run_dir: run_dir(settings, resource),
         start_ms: millis(config.start_timeout),
         stop_ms: millis(config.stop_timeout),

@@ -10,7 +10,8 @@ use crate::{
 };
 use standfast_guard::{KeeperError, KeeperEvent, Keepers, StopRequest};
 use standfast_model::{
-    config::ProcessConfig, event::InstanceChange, id::ResourceId, plan::PlanNumber,
+    agent::NOT_INSTALLED, config::ProcessConfig, event::InstanceChange, id::ResourceId,
+    plan::PlanNumber,
 };
 use std::{
     collections::BTreeMap,
@@ -141,7 +142,15 @@ impl Worker {
         }
         let now = (Instant::now(), SystemTime::now());
         let until = now.0 + Duration::from_micros(config.start_timeout.0) + CHECKER_LATE;
-        let spec = match spec::keeper_spec(&self.settings, resource, &config, since) {
+        let program = match spec::program(&self.settings, &config) {
+            Ok(program) => program,
+            Err(why) => {
+                self.leases.release(resource);
+                let code = NOT_INSTALLED;
+                return self.tell(resource, InstanceChange::AgentFailed { code, why });
+            }
+        };
+        let spec = match spec::keeper_spec(&self.settings, resource, &config, since, program) {
             Ok(spec) => spec,
             Err(why) => return self.on_no_start(resource, &KeeperError::Invalid(why)),
         };

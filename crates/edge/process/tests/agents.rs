@@ -90,6 +90,13 @@ fn start_failed(change: InstanceChange) -> String {
     }
 }
 
+fn agent_failed(change: InstanceChange) -> (i32, String) {
+    match change {
+        InstanceChange::AgentFailed { code, why } => (code, why),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn unhealthy(world: &World) -> String {
     match world.next() {
         InstanceChange::Unhealthy(why) => why,
@@ -169,10 +176,8 @@ fn each_code_of_a_failed_start_is_told_by_name() {
         script(&world, "start", &text);
         fs::remove_file(world.path("agent/actions")).ok();
         world.start(&of_test(&world), LONG_MS);
-        assert_eq!(
-            start_failed(world.next()),
-            format!("ocf:test:ours start: {name}: no /etc/x")
-        );
+        let expected = format!("ocf:test:ours start: {name}: no /etc/x");
+        assert_eq!(agent_failed(world.next()), (code, expected));
         assert_eq!(actions(&world), ["monitor", "start", "stop"]);
         world.wait_clean();
     }
@@ -182,17 +187,49 @@ fn each_code_of_a_failed_start_is_told_by_name() {
 fn what_is_not_installed_is_said_before_anything_starts() {
     let world = ours("absent");
     world.start(&agent("ocf:heartbeat:sf-none", &[]), LONG_MS);
-    let why = start_failed(world.next());
-    assert!(
-        why.contains("ocf:heartbeat:sf-none is not installed here"),
-        "{why}"
-    );
+    let (code, why) = agent_failed(world.next());
+    let expected = "ocf:heartbeat:sf-none is not installed here";
+    assert!(code == 5 && why.contains(expected), "{code} {why}");
     assert!(!world.run_dir().exists());
     let program = world.path("ocf/resource.d/test/ours");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
     world.start(&of_test(&world), LONG_MS);
-    let why = start_failed(world.next());
-    assert!(why.contains("can be changed by others than root"), "{why}");
+    let (code, why) = agent_failed(world.next());
+    let expected = "can be changed by others than root";
+    assert!(code == 5 && why.contains(expected), "{code} {why}");
+}
+
+/// A first monitor that says why it will never run is believed, and one that says "not yet" is asked again. So is the
+/// code when the stop after it hangs for longer than a start may take.
+#[test]
+fn a_code_that_lasts_is_told_at_once_and_not_lost() {
+    let world = ours("lasting");
+    let config = of_test(&world);
+    let later = "[ -e \"$d/running\" ] || exit 7\nn=$(grep -c monitor \"$d/actions\")\n";
+    script(&world, "monitor", &format!("{later}[ $n -gt 3 ] || exit 1"));
+    world.start_ready(&config);
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    world.wait_clean();
+
+    fs::remove_file(world.path("agent/actions")).unwrap();
+    script(&world, "monitor", &format!("{later}exit 5"));
+    world.start(&config, LONG_MS);
+    let (code, why) = agent_failed(world.next());
+    assert_eq!(
+        (code, why.as_str()),
+        (5, "ocf:test:ours monitor: not installed (5)")
+    );
+    assert_eq!(actions(&world), ["monitor", "start", "monitor", "stop"]);
+    world.wait_clean();
+
+    script(&world, "start", "exit 6");
+    script(&world, "stop", "sleep 1000");
+    let mut config = config;
+    config.start_timeout = Micros::from_millis(700);
+    world.start(&config, LONG_MS);
+    assert_eq!(agent_failed(world.next()).0, 6);
+    world.wait_clean();
 }
 
 #[test]
@@ -342,9 +379,10 @@ fn the_end_of_its_process_is_noticed_at_once() {
     send(service, Signal::KILL);
     assert_eq!(
         world.next(),
-        InstanceChange::Exited(
-            "ocf:test:ours monitor: not running (7), after a process of it ended".to_owned()
-        )
+        InstanceChange::AgentFailed {
+            code: 7,
+            why: "ocf:test:ours monitor: not running (7), after a process of it ended".to_owned()
+        }
     );
     assert!(killed.elapsed() < Duration::from_secs(10));
     world.wait_clean();
@@ -379,10 +417,8 @@ fn a_secret_reaches_the_agent_and_nobody_else() {
         "echo \"ocf-exit-reason:token $OCF_RESKEY_token is wrong\" >&2; exit 6",
     );
     world.start(&config, LONG_MS);
-    assert_eq!(
-        start_failed(world.next()),
-        "ocf:test:ours start: not configured (6): token (hidden) is wrong"
-    );
+    let expected = "ocf:test:ours start: not configured (6): token (hidden) is wrong";
+    assert_eq!(agent_failed(world.next()), (6, expected.to_owned()));
 }
 
 #[test]

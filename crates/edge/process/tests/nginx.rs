@@ -103,7 +103,7 @@ fn a_real_nginx_that_crashes_is_noticed_and_one_that_is_stopped_is_gone() {
     world.start_ready(&config);
     send(master(&world), Signal::KILL);
     match world.next() {
-        InstanceChange::Exited(why) => {
+        InstanceChange::AgentFailed { code: 7, why } => {
             assert!(why.contains("ocf:heartbeat:nginx monitor"), "{why}")
         }
         other => panic!("{other:?}"),
@@ -140,7 +140,7 @@ fn what_nginx_itself_says_of_a_wrong_file_is_told() {
     config.start_timeout = Micros::from_millis(15_000);
     world.start(&config, 60_000);
     match world.next() {
-        InstanceChange::StartFailed(why) => {
+        InstanceChange::AgentFailed { why, .. } => {
             assert!(why.starts_with("ocf:heartbeat:nginx start: "), "{why}")
         }
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@
 use crate::{
     authority,
     configure::{self, By, New, configure},
-    fences, maintaining, orders,
+    failures, fences, maintaining, orders,
     outages::{self, note},
     removal, upgrading,
 };
@@ -14,11 +14,11 @@ use standfast_model::{
     plan::{Plan, PlanNumber},
     request::{Refusal, RefusalKind},
     state::{
-        ClusterState, FailureRecord, JOURNAL_LIMIT, JournalEntry, MoveRequest, NodeReport,
-        NodeState, Phase, RestartGrant,
+        ClusterState, JOURNAL_LIMIT, JournalEntry, MoveRequest, NodeReport, NodeState, Phase,
+        RestartGrant,
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Feature level from which lapses are in the journal: an older program would write another one.
 const LAPSES: u32 = 3;
@@ -62,7 +62,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
         }
         Change::Decide(decision) => decide(state, &mut entry, decision),
         Change::Report { node, report } => accept_report(state, &mut entry, node, report),
-        Change::ForgetFailures { .. } => forget_failures(state, &mut entry, &command.change),
+        Change::ForgetFailures { .. } => failures::forget(state, &mut entry, &command.change),
         Change::Move { .. } | Change::Drain { .. } | Change::Leave { .. } => {
             operate(state, &mut entry, &command.change)
         }
@@ -102,33 +102,6 @@ fn ordered(state: &mut ClusterState, entry: &mut Entry, change: &Change) -> Resu
         return orders::apply(state, entry, group, (order, by));
     }
     maintaining::apply(state, entry, change)
-}
-
-fn forget_failures(state: &mut ClusterState, entry: &mut Entry, change: &Change) {
-    let Change::ForgetFailures {
-        resource,
-        node,
-        by,
-        counted,
-    } = change
-    else {
-        return;
-    };
-    let records = state.failures.get_mut(resource);
-    let Some(record) = records.and_then(|records| records.get_mut(node)) else {
-        return;
-    };
-    if counted.is_some_and(|counted| counted != (record.incarnation, record.seen)) {
-        // Another one has come while this was on its way.
-        return;
-    }
-    record.count = 0;
-    let by = by.as_ref().map_or_else(
-        || String::from(", being old enough"),
-        |by| format!(": cleaned up by {by}"),
-    );
-    let text = format!("failures of {resource} on {node} no longer count{by}");
-    entry.write(state, "failure", text, Vec::new());
 }
 
 /// What an operator asked for.
@@ -394,7 +367,7 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
     if lapsed && state.level() >= LAPSES {
         outages::note_lapse(state, entry, node, report.lapsed_ms);
     }
-    count_failures(state, entry, node, report);
+    failures::count(state, entry, node, report);
 }
 
 /// Who is granted leases: a holder stays it until it is gone; then whoever is left alone. A node that
@@ -427,36 +400,6 @@ fn is_released(report: &NodeReport, resource: &ResourceId, needs: PlanNumber) ->
         .get(resource)
         .map_or(Phase::Inactive, |instance| instance.phase);
     !phase.may_run() && report.promise >= needs
-}
-
-fn count_failures(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, report: &NodeReport) {
-    let mut lines = Vec::new();
-    for (resource, instance) in &report.instances {
-        if instance.failures == 0 || !state.config.resources.contains_key(resource) {
-            continue;
-        }
-        let records: &mut BTreeMap<NodeId, FailureRecord> =
-            state.failures.entry(resource.clone()).or_default();
-        let record = records.entry(node.clone()).or_default();
-        if record.incarnation != report.incarnation {
-            record.incarnation = report.incarnation;
-            record.seen = 0;
-        }
-        let new = instance.failures.saturating_sub(record.seen);
-        if new > 0 {
-            record.seen = instance.failures;
-            record.count = record.count.saturating_add(new);
-            record.last.clone_from(&instance.last_failure);
-            record.wall_ms = entry.wall_ms;
-            lines.push(format!(
-                "{resource} failed on {node}: {}",
-                instance.last_failure
-            ));
-        }
-    }
-    for line in lines {
-        entry.write(state, "failure", line, Vec::new());
-    }
 }
 
 fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) {

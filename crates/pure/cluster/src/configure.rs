@@ -1,7 +1,10 @@
 //! How commands change the configuration, its history and the drafts. Part of `apply`: pure, the same on
 //! every node, bounded.
 
-use crate::apply::{Entry, forget_removed_resources, refuse};
+use crate::{
+    apply::{Entry, forget_removed_resources, refuse},
+    failures,
+};
 use standfast_model::{
     config::ClusterConfig,
     history::{
@@ -65,6 +68,7 @@ pub(crate) fn configure(
     }
     watch_from(state, new.config);
     remember_removed(state, new.config);
+    failures::reconfigured(state, entry, new.config);
     state.config = new.config.clone();
     state.config_version += 1;
     state.config_history.push_back(ConfigRecord {

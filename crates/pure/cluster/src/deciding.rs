@@ -82,6 +82,11 @@ pub(crate) fn facts<'a>(
             (resource.clone(), counts)
         })
         .collect();
+    let errors = state.failures.iter().map(|(resource, records)| {
+        let lasting = records.iter().filter(|(_, r)| !r.severity.is_soft());
+        let lasting = lasting.map(|(node, r)| (node.clone(), (r.severity, r.last.clone())));
+        (resource.clone(), lasting.collect())
+    });
     let moves = state
         .moves
         .iter()
@@ -93,6 +98,7 @@ pub(crate) fn facts<'a>(
         current,
         blocked: BTreeMap::new(),
         failures,
+        errors: errors.collect(),
         moves,
         orders: state.orders.clone(),
         waiting,

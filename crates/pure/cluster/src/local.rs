@@ -5,6 +5,7 @@
 //! no harm. Not for leases (`hold`) and not for carrying anything out.
 
 use standfast_model::{
+    agent::{self, Severity},
     config::{FailurePolicy, ResourceKind},
     event::InstanceChange,
     id::ResourceId,
@@ -25,6 +26,8 @@ pub(crate) struct Local {
     pub(crate) kind: Option<ResourceKind>,
     pub(crate) failures: u32,
     pub(crate) last_failure: String,
+    /// How far that one reaches.
+    pub(crate) severity: Severity,
     pub(crate) began: Now,
     pub(crate) start_took: Micros,
     /// When its stop was first ordered.
@@ -67,6 +70,7 @@ impl Local {
             kind: None,
             failures: 0,
             last_failure: String::new(),
+            severity: Severity::Soft,
             began: now,
             start_took: Micros::ZERO,
             stopping: None,
@@ -107,15 +111,10 @@ impl Local {
             }
             InstanceChange::Stopped => self.on_stopped(now),
             InstanceChange::StopFailed(why) => self.on_stop_failed(now, why),
-            InstanceChange::Exited(why) => match self.phase {
-                Phase::Active | Phase::Starting => {
-                    self.fail(now, why, policy);
-                    self.phase = Phase::Failed;
-                    Changed::Yes
-                }
-                Phase::Stopping | Phase::StopFailed | Phase::Lapsed => self.on_stopped(now),
-                Phase::Inactive | Phase::Failed => Changed::No,
-            },
+            InstanceChange::Exited(why) => self.on_exited(now, why, policy, Severity::Soft),
+            InstanceChange::AgentFailed { code, why } => {
+                self.on_exited(now, why, policy, agent::severity(*code))
+            }
             InstanceChange::Unhealthy(why) => {
                 if self.phase != Phase::Active {
                     return Changed::No;
@@ -148,6 +147,25 @@ impl Local {
                     Changed::No
                 }
             }
+        }
+    }
+
+    fn on_exited(
+        &mut self,
+        now: Now,
+        why: &str,
+        policy: &FailurePolicy,
+        severity: Severity,
+    ) -> Changed {
+        match self.phase {
+            Phase::Active | Phase::Starting => {
+                self.fail(now, why, policy);
+                self.severity = severity;
+                self.phase = Phase::Failed;
+                Changed::Yes
+            }
+            Phase::Stopping | Phase::StopFailed | Phase::Lapsed => self.on_stopped(now),
+            Phase::Inactive | Phase::Failed => Changed::No,
         }
     }
 
@@ -186,6 +204,7 @@ impl Local {
     fn fail(&mut self, now: Now, why: &str, policy: &FailurePolicy) {
         why.clone_into(&mut self.last_failure);
         self.failures = self.failures.saturating_add(1);
+        self.severity = Severity::Soft;
         let quiet = self
             .recent_at
             .is_none_or(|at| now.waited_since(at) > policy.window);
@@ -206,8 +225,17 @@ impl Local {
         });
     }
 
-    /// Whether so many failures have come that only the leader may decide what is next.
-    pub(crate) fn is_exhausted(&self, now: Now, policy: &FailurePolicy) -> bool {
+    /// Whether so many failures have come, or such a one, that only the leader may decide what is next. `kind` is what would be
+    /// started.
+    pub(crate) fn is_exhausted(
+        &self,
+        now: Now,
+        policy: &FailurePolicy,
+        kind: Option<&ResourceKind>,
+    ) -> bool {
+        if !self.severity.is_soft() && self.kind.as_ref() == kind {
+            return true;
+        }
         self.recent >= policy.threshold
             && self
                 .recent_at
@@ -232,6 +260,7 @@ impl Local {
     /// Failures in a row no longer count: an operator or the leader said so.
     pub(crate) fn forget_failures(&mut self) {
         self.recent = 0;
+        self.severity = Severity::Soft;
     }
 
     /// For the report.
@@ -241,6 +270,7 @@ impl Local {
             since: self.since,
             failures: self.failures,
             last_failure: self.last_failure.clone(),
+            severity: self.severity,
             start_took: in_steps(self.start_took),
             stop_took: in_steps(self.stop_took),
         }

@@ -250,6 +250,7 @@ fn describe(group: &GroupId, over: &Outage) -> (String, Vec<String>) {
 mod tests {
     use super::*;
     use standfast_model::{
+        agent::Severity,
         command::Command,
         config::{ClusterConfig, GroupConfig},
         id::{Incarnation, ResourceId},
@@ -288,6 +289,7 @@ mod tests {
             since: number(since),
             failures,
             last_failure: String::from("exit 1"),
+            severity: Severity::Soft,
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
         };

@@ -122,13 +122,9 @@ impl Core {
         resource: &ResourceId,
         assignment: Option<&Assignment>,
     ) -> MemberFacts {
-        let policy = self
-            .state
-            .config
-            .resources
-            .get(resource)
-            .map(|config| config.failure)
-            .unwrap_or_default();
+        let config = self.state.config.resources.get(resource);
+        let policy = config.map(|config| config.failure).unwrap_or_default();
+        let kind = config.map(|config| &config.kind);
         let Some(local) = self.locals.get(resource) else {
             return MemberFacts {
                 resource: resource.clone(),
@@ -155,7 +151,7 @@ impl Core {
             may_start: leased
                 && promised
                 && local.waits(now) == Micros::ZERO
-                && !local.is_exhausted(now, &policy),
+                && !local.is_exhausted(now, &policy, kind),
             may_stop: !local.probing && local.waits(now) == Micros::ZERO,
             to_stop: local.lease_ending || local.to_restart,
         }

@@ -17,6 +17,7 @@ use crate::{
     stages::settled,
 };
 use standfast_model::{
+    agent::Severity,
     command::{Change, Command, Decision},
     config::ClusterConfig,
     id::{GroupId, NodeId, ResourceId},
@@ -340,6 +341,7 @@ impl World<'_> {
             since: self.state.plan.number,
             failures: 0,
             last_failure: String::from("imagined"),
+            severity: Severity::Soft,
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
         }));

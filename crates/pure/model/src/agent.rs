@@ -4,6 +4,44 @@
 //! cannot run a resource here, and one that is on no list needs the administrator's word. Not for what an agent
 //! says of itself: the crate `ocf` asks it.
 
+use serde::{Deserialize, Serialize};
+
+/// The exit code of an agent, or of what calls it, that is not there.
+pub const NOT_INSTALLED: i32 = 5;
+
+/// How far a failure reaches, in the words of Pacemaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The next try may succeed.
+    #[default]
+    Soft,
+    /// The same would come of every try on this node.
+    Hard,
+    /// The same would come of every try on every node.
+    Fatal,
+}
+
+impl Severity {
+    /// Whether it counts like any other failure.
+    #[must_use]
+    pub const fn is_soft(&self) -> bool {
+        matches!(self, Self::Soft)
+    }
+}
+
+/// How far a failure reaches that an agent reports with this exit code of OCF.
+#[must_use]
+pub const fn severity(code: i32) -> Severity {
+    match code {
+        // Arguments that do not fit the machine, not implemented, insufficient privileges, not installed.
+        2..=NOT_INSTALLED => Severity::Hard,
+        // The configuration is wrong in itself.
+        6 => Severity::Fatal,
+        _ => Severity::Soft,
+    }
+}
+
 /// What ending all processes of a resource ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effects {
@@ -232,6 +270,16 @@ mod tests {
         }
         let both = |kind: &&str| OUTLIVING.iter().any(|(names, _)| names.contains(kind));
         assert_eq!(PROCESSES.iter().find(|kind| both(kind)), None);
+    }
+
+    #[test]
+    fn codes_reach_as_far_as_with_pacemaker() {
+        let of = |wanted| -> Vec<i32> {
+            let all = -1..256;
+            all.filter(|code| severity(*code) == wanted).collect()
+        };
+        assert_eq!(of(Severity::Hard), [2, 3, 4, 5]);
+        assert_eq!(of(Severity::Fatal), [6]);
     }
 
     #[test]

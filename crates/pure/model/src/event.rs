@@ -110,6 +110,14 @@ pub enum InstanceChange {
     StopFailed(String),
     /// It ended by itself; nothing of it is left running.
     Exited(String),
+    /// Its agent said with this exit code of OCF that it could not be started, or that it runs no more; nothing of it is
+    /// left running.
+    AgentFailed {
+        /// What the agent's action ended with.
+        code: i32,
+        /// The same for an operator.
+        why: String,
+    },
     /// So many health checks failed in a row, with the last reason.
     Unhealthy(String),
     /// A health check succeeded after failures.

@@ -2,6 +2,7 @@
 //! (crate `cluster`, module `apply`).
 
 use crate::{
+    agent::Severity,
     authority::Authorities,
     config::{ClusterConfig, ResourceKind},
     fence_act::{FenceAct, FenceOutcome},
@@ -321,6 +322,9 @@ pub struct InstanceReport {
     pub failures: u32,
     /// The last failure, as an operator would say it.
     pub last_failure: String,
+    /// How far the last failure reaches.
+    #[serde(default, skip_serializing_if = "Severity::is_soft")]
+    pub severity: Severity,
     /// How long its last start took.
     pub start_took: Micros,
     /// How long its last stop took; zero when none was seen in this incarnation.
@@ -373,6 +377,10 @@ pub struct FailureRecord {
     pub incarnation: Incarnation,
     /// The last one.
     pub last: String,
+    /// How far the worst one reaches. What is not soft holds until an operator has it forgotten, or configures the resource
+    /// anew.
+    #[serde(default, skip_serializing_if = "Severity::is_soft")]
+    pub severity: Severity,
     /// Wall clock of the last one, milliseconds since 1970, for display only.
     pub wall_ms: u64,
 }

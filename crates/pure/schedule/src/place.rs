@@ -4,7 +4,7 @@
 //! 1. A group whose stop failed is pinned to where it may still run. Nothing else is looked at.
 //! 2. A group in maintenance stays where it is while that node is heard, and is started nowhere.
 //! 3. A group that an operator has disabled runs nowhere.
-//! 4. Exclusions (minus infinity): unheard, witness, drained, banned, too many failures, client network sick.
+//! 4. Exclusions (minus infinity): unheard, witness, drained, banned, too many failures or an error that another try does not end, client network sick.
 //! 5. Where those are that it is to be with, or apart from; and what those would like that are to be with it (`colocate`).
 //! 6. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
 //! 7. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
@@ -13,6 +13,7 @@
 
 use crate::{colocate, score::add};
 use standfast_model::{
+    agent::Severity,
     config::{ClusterConfig, GroupConfig},
     id::{GroupId, NodeId, ResourceId},
     order::Orders,
@@ -36,6 +37,8 @@ pub struct Facts<'a> {
     pub blocked: BTreeMap<GroupId, (NodeId, String)>,
     /// Failures that count, of each resource on each node.
     pub failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
+    /// Hard and fatal errors, of each resource on each node, with what was said.
+    pub errors: BTreeMap<ResourceId, BTreeMap<NodeId, (Severity, String)>>,
     /// Switchovers that operators asked for; none means anywhere else.
     pub moves: BTreeMap<GroupId, Option<NodeId>>,
     /// What operators have ordered for groups.
@@ -232,6 +235,7 @@ impl<'a> Candidate<'a> {
             candidate.exclude(why);
         }
         for member in &group.members {
+            candidate.exclude_errors(facts, member);
             candidate.exclude_failures(facts, member);
         }
         candidate
@@ -246,6 +250,24 @@ impl<'a> Candidate<'a> {
             } else {
                 self.target = true;
                 self.reason(INFINITY, format!("{by} keeps it on {}", self.node));
+            }
+        }
+    }
+
+    /// One of this node, or one of any node that every node would come to.
+    fn exclude_errors(&mut self, facts: &Facts<'_>, member: &ResourceId) {
+        let Some(errors) = facts.errors.get(member) else {
+            return;
+        };
+        for (node, (severity, why)) in errors {
+            match severity {
+                Severity::Fatal => self.exclude(format!(
+                    "{member} cannot run anywhere as it is configured (found on {node}): {why}"
+                )),
+                Severity::Hard if node == self.node => {
+                    self.exclude(format!("{member} cannot run on {node}: {why}"));
+                }
+                Severity::Hard | Severity::Soft => {}
             }
         }
     }

@@ -6,7 +6,7 @@
 //! Lines of a scenario: `node NAME online|offline [drained] [witness]`, `unknown-node NAME`,
 //! `group NAME [priority=N] [stickiness=N] [prefer=NODE:N,…] [members=A,B] [maintenance]`,
 //! `colocation NAME GROUP with OTHER SCORE`, `waiting GROUP NODE`,
-//! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`,
+//! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`, `error hard|fatal RESOURCE NODE why…`,
 //! `move GROUP NODE|*`, `disabled GROUP`, `keep GROUP NODE`, `ban GROUP NODE`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
 #![allow(
     clippy::expect_used,
@@ -16,6 +16,7 @@
 )]
 
 use standfast_model::{
+    agent::Severity,
     config::{
         ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ResourceConfig, ResourceKind,
         VipConfig,
@@ -37,6 +38,7 @@ struct Scenario {
     current: BTreeMap<GroupId, NodeId>,
     blocked: BTreeMap<GroupId, (NodeId, String)>,
     failures: BTreeMap<ResourceId, BTreeMap<NodeId, u32>>,
+    errors: BTreeMap<ResourceId, BTreeMap<NodeId, (Severity, String)>>,
     moves: BTreeMap<GroupId, Option<NodeId>>,
     orders: BTreeMap<GroupId, Orders>,
     waiting: BTreeMap<GroupId, NodeId>,
@@ -81,6 +83,22 @@ fn read(text: &str) -> Scenario {
     s
 }
 
+fn score(text: &str) -> i64 {
+    match text {
+        "inf" => INFINITY,
+        "-inf" => -INFINITY,
+        points => points.parse().expect("score"),
+    }
+}
+
+fn severity(reach: &str) -> Severity {
+    match reach {
+        "hard" => Severity::Hard,
+        "fatal" => Severity::Fatal,
+        other => panic!("{other:?} is no error that lasts"),
+    }
+}
+
 fn read_line(s: &mut Scenario, words: &[&str]) {
     match *words {
         ["node", name, online, ref flags @ ..] => {
@@ -103,15 +121,11 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         ["waiting", group, node] => {
             s.waiting.insert(group.into(), node.into());
         }
-        ["colocation", name, group, "with", with, score] => {
+        ["colocation", name, group, "with", with, points] => {
             let colocation = Colocation {
                 group: group.into(),
                 with: with.into(),
-                score: match score {
-                    "inf" => INFINITY,
-                    "-inf" => -INFINITY,
-                    score => score.parse().expect("score"),
-                },
+                score: score(points),
             };
             let constraints = &mut s.config.constraints;
             constraints.colocations.insert(name.into(), colocation);
@@ -122,6 +136,10 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         ["failures", resource, node, count] => {
             let by = s.failures.entry(resource.into()).or_default();
             by.insert(node.into(), count.parse().expect("count"));
+        }
+        ["error", reach, resource, node, ref why @ ..] => {
+            let by = s.errors.entry(resource.into()).or_default();
+            by.insert(node.into(), (severity(reach), why.join(" ")));
         }
         ["move", group, node] => {
             let to = (node != "*").then(|| NodeId::from(node));
@@ -201,6 +219,7 @@ fn outcome(s: &Scenario) -> String {
         current: s.current.clone(),
         blocked: s.blocked.clone(),
         failures: s.failures.clone(),
+        errors: s.errors.clone(),
         moves: s.moves.clone(),
         orders: s.orders.clone(),
         waiting: s.waiting.clone(),

@@ -77,7 +77,12 @@ fn whole(view: &View, group: &GroupId) -> Vec<String> {
 
 /// How an exclusion ends.
 fn remedy(group: &GroupId, node: &str, text: &str) -> String {
-    let end = if text.ends_with("is drained") {
+    let lasting = text.contains(" cannot run on ") || text.contains(" cannot run anywhere as ");
+    let end = if lasting {
+        format!(
+            "`standfast resource cleanup {group}`, once the cause is mended, or another configuration"
+        )
+    } else if text.ends_with("is drained") {
         format!("`standfast node resume {node}`")
     } else if text.ends_with("is not online") || text.ends_with("is shutting down") {
         String::from("it has to come back")

@@ -2,6 +2,7 @@
 //! line, and where it says something, explain and history. `UPDATE=1` writes what is said at present.
 
 mod authority;
+mod errors;
 mod metrics;
 mod orders;
 mod pair;
@@ -12,6 +13,7 @@ use super::{
     Explanation, Health, Status, Style, check, explain, history, history_json, json, status,
 };
 use standfast_model::{
+    agent::Severity,
     config::Mode,
     guards::{GuardSupport, Watchdog},
     id::{Incarnation, MemberId, NodeId},
@@ -96,6 +98,7 @@ fn instance(phase: Phase) -> InstanceReport {
         since: FIRST,
         failures: 0,
         last_failure: String::new(),
+        severity: Severity::Soft,
         start_took: Micros::from_millis(60),
         stop_took: Micros::ZERO,
     }

@@ -7,10 +7,13 @@ use super::{
     text::{count, length},
 };
 use standfast_model::{
+    agent::Severity,
+    config::ResourceConfig,
     id::{GroupId, NodeId},
     request::View,
-    state::Phase,
+    state::{FailureRecord, Phase},
 };
+use std::collections::BTreeMap;
 
 /// Groups that one sentence names.
 const MOST_PLACES: usize = 5;
@@ -281,6 +284,12 @@ fn survives(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> usize {
     places.map_or(by_votes, |places| places.min(by_votes))
 }
 
+/// Whether a failure keeps a resource from every node.
+fn has_fatal(records: &BTreeMap<NodeId, FailureRecord>) -> bool {
+    let mut records = records.values();
+    records.any(|record| record.severity == Severity::Fatal)
+}
+
 /// Nodes besides its own that could run a group now.
 #[must_use]
 pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
@@ -296,7 +305,11 @@ pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
         let failed = members.iter().any(|member| {
             let count = state.failures.get(member).and_then(|by| by.get(node));
             let limit = state.config.resources.get(member);
-            limit.is_some_and(|r| count.is_some_and(|c| c.count >= r.failure.threshold))
+            let fatal = state.failures.get(member).is_some_and(has_fatal);
+            let counted = |r: &ResourceConfig| {
+                count.is_some_and(|c| c.count >= r.failure.threshold || !c.severity.is_soft())
+            };
+            fatal || limit.is_some_and(counted)
         });
         let sick = members.iter().any(|member| {
             let interface = report.interfaces.get(member);

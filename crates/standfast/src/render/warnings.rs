@@ -7,6 +7,7 @@ use super::{
     text::{count, utc},
 };
 use standfast_model::{
+    agent::Severity,
     id::GroupId,
     pair::PING_WARNING,
     request::View,
@@ -118,10 +119,19 @@ fn failures(view: &View, warnings: &mut Vec<String>) {
         for (node, record) in by_node.iter().filter(|(_, record)| record.count > 0) {
             let times = count(usize::try_from(record.count).unwrap_or(usize::MAX), "time");
             let last = in_brackets(&record.last);
-            let moved = if record.count >= limit {
-                format!(": it may not run there until `standfast resource cleanup {group}`")
-            } else {
-                format!("; at {limit} it moves away")
+            let cleanup = format!("`standfast resource cleanup {group}`");
+            let moved = match record.severity {
+                Severity::Fatal => format!(
+                    ": it may not run anywhere until its configuration has changed, or until {cleanup} once the cause is mended"
+                ),
+                Severity::Hard => format!(
+                    ": another try would not help, so it may not run there until {cleanup} once the cause is mended, or until \
+                     its configuration has changed"
+                ),
+                Severity::Soft if record.count >= limit => {
+                    format!(": it may not run there until {cleanup}")
+                }
+                Severity::Soft => format!("; at {limit} it moves away"),
             };
             warnings.push(format!("{resource} failed {times} on {node}{last}{moved}"));
         }

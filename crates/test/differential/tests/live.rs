@@ -238,6 +238,7 @@ fn here(made: &Made) -> BTreeMap<GroupId, Option<NodeId>> {
         current: made.current.clone(),
         blocked: BTreeMap::new(),
         failures: BTreeMap::new(),
+        errors: BTreeMap::new(),
         moves: BTreeMap::new(),
         orders: made.orders.clone(),
         waiting: BTreeMap::new(),

@@ -195,6 +195,7 @@ impl OfNode {
             InstanceChange::StartFailed(_)
             | InstanceChange::Stopped
             | InstanceChange::Exited(_)
+            | InstanceChange::AgentFailed { .. }
             | InstanceChange::LeaseEnded => {
                 self.running.remove(&resource);
             }

@@ -93,7 +93,9 @@ impl World<'_> {
             let window = settings.map(|settings| settings.failure.window.as_millis_ceil());
             let Some(window) = window else { continue };
             let old = records.iter().filter(|(_, record)| {
-                record.count > 0 && record.wall_ms.saturating_add(window) <= wall_ms
+                record.count > 0
+                    && record.severity.is_soft()
+                    && record.wall_ms.saturating_add(window) <= wall_ms
             });
             over.extend(old.map(|(node, _)| (resource.clone(), node.clone())));
         }

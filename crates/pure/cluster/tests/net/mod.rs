@@ -508,7 +508,10 @@ impl Net {
     }
 
     pub(crate) fn report(&mut self, name: &str, resource: &str, change: InstanceChange) {
-        if matches!(change, InstanceChange::Exited(_)) {
+        if matches!(
+            change,
+            InstanceChange::Exited(_) | InstanceChange::AgentFailed { .. }
+        ) {
             self.end(&NodeId::from(name), &ResourceId::from(resource));
         }
         self.instance(&NodeId::from(name), ResourceId::from(resource), change);
