@@ -4,6 +4,7 @@
 
 mod support;
 
+use rustix::mount::{MountPropagationFlags, mount_change};
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -207,4 +208,89 @@ fn what_cannot_be_ended_is_refused_with_what_to_do_instead() {
         "{said:?}"
     );
     assert!(said.err.contains("kind = \"vip\""), "{said:?}");
+}
+
+/// Mounts of this thread's own, and of all that it starts, which are shared as systemd has them.
+fn own_mounts() {
+    #[allow(unsafe_code, reason = "only the mounts of this thread are unshared")]
+    // SAFETY: this flag changes only which mounts this thread sees; no memory or descriptor is affected.
+    let unshared = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    assert_eq!(unshared, 0, "a mount namespace");
+    for how in [
+        MountPropagationFlags::PRIVATE,
+        MountPropagationFlags::SHARED,
+    ] {
+        mount_change("/", how | MountPropagationFlags::REC).expect("propagation");
+    }
+}
+
+/// Whether something is mounted there, where this thread is.
+fn is_mounted(point: &str) -> bool {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+    let point = format!(" {point} ");
+    mounts.lines().any(|line| line.contains(&point))
+}
+
+/// Debian's Filesystem agent mounts on the machine itself. It is refused without fencing and without a device. What is in use
+/// is not stopped, whatever was ordered, and `status` has the agent's words; nor does the agent's own death end it.
+#[test]
+fn a_mount_of_debians_agent_is_released_when_it_is_unmounted() {
+    own_mounts();
+    let mut node = Node::new("ocf-mount");
+    node.start();
+    let (disk, point) = (node.path("disk"), node.path("data"));
+    for folder in [&disk, &point] {
+        fs::create_dir(folder).expect("folder");
+    }
+    fs::write(format!("{disk}/file"), "here").expect("file");
+    let resource = format!(
+        "[resources.data]\nkind = \"ocf\"\nagent = \"ocf:heartbeat:Filesystem\"\nstop_timeout_ms = 3000\n\
+         parameters = {{ device = \"{disk}\", directory = \"{point}\", fstype = \"none\", options = \"bind\", \
+         force_unmount = \"false\" }}\n"
+    );
+    let said = node.ask(&["apply", &node.write("without.toml", &resource)]);
+    assert_eq!(said.code, 78, "{said:?}");
+    let expected = "requires = \"fencing\" beside it, with a fence device";
+    assert!(said.err.contains(expected), "{said:?}");
+    let fenced = format!("{resource}requires = \"fencing\"\n");
+    let said = node.ask(&["apply", &node.write("no-device.toml", &fenced)]);
+    assert_eq!(said.code, 107, "{said:?}");
+    assert!(said.err.contains("nothing can fence alpha"), "{said:?}");
+
+    let device = format!(
+        "[fence.power]\nagent = \"fence_dummy\"\nnodes = [\"alpha\"]\n\
+         parameters = {{ type = \"file\", status_file = \"{}\" }}\n",
+        node.path("power")
+    );
+    let good = node.write("good.toml", &format!("{device}{fenced}"));
+    node.ok(&["apply", &good]);
+    let active = |node: &Node| node.ask(&["status"]).out.contains("alpha  active");
+    node.wait_for("the mount", |node| active(node) && is_mounted(&point));
+
+    let in_use = fs::File::open(format!("{point}/file")).expect("file");
+    let off = node.write("off.toml", &device);
+    node.ok(&["apply", &off]);
+    node.wait_for("the agent's words", |node| {
+        let status = node.ask(&["status"]).out;
+        status.contains("ocf:heartbeat:Filesystem stop: ")
+    });
+    assert!(is_mounted(&point));
+    // Its successor knows it too: what nobody keeps is asked for.
+    let mut agent = node.agent.take().expect("agent");
+    agent.kill().expect("killed");
+    agent.wait().expect("ended");
+    node.start();
+    node.wait_for("the same words", |node| {
+        node.ask(&["status"])
+            .out
+            .contains("ocf:heartbeat:Filesystem ")
+    });
+    assert!(is_mounted(&point));
+    drop(in_use);
+    node.wait_for("its end", |_| !is_mounted(&point));
+
+    node.ok(&["apply", &good]);
+    node.wait_for("the mount again", |node| active(node) && is_mounted(&point));
+    node.ok(&["apply", &off]);
+    node.wait_for("its end", |_| !is_mounted(&point));
 }

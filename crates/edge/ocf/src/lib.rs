@@ -17,7 +17,9 @@ mod code;
 mod enclose;
 mod environment;
 mod find;
+mod machine;
 mod metadata;
+mod order;
 mod output;
 mod runner;
 mod spawn;
@@ -27,7 +29,8 @@ pub use check::{Problem, problems, repeated};
 pub use environment::{PREFIX, environment};
 pub use find::{ROOT, find};
 pub use metadata::{Kind, Metadata, Parameter, metadata};
-pub use runner::{Order, run};
+pub use order::{Order, Task};
+pub use runner::run;
 
 /// The runner's socket in its run folder.
 const SOCKET: &str = "agent";

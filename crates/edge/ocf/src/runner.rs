@@ -6,6 +6,8 @@
 use crate::{
     REASON, Reason, SOCKET, code,
     enclose::enclose,
+    machine::{make_temporary_folder, mounts_are_shared, skip_old_numbers},
+    order::{Order, Task},
     output::Output,
     spawn::{Action, Group},
 };
@@ -13,17 +15,13 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, test_kill_process, wait},
 };
-use serde::{Deserialize, Serialize};
-use standfast_model::agent::severity;
+use standfast_model::agent::{Effects, NOT_INSTALLED, effects, severity};
 use std::{
     collections::BTreeSet,
     fs,
     io::{self, ErrorKind, Read as _, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        net::{UnixListener, UnixStream},
-    },
-    path::{Path, PathBuf},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -35,27 +33,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const MAX_ASKING: usize = 16;
 /// Ended processes of nobody's that are remembered.
 const MAX_GONE: usize = 256;
-/// Numbers below are given out again too soon, and by the kernel to its own.
-const FIRST_PID: u32 = 1000;
-
-/// What a runner is told, in its one argument.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// `ocf:PROVIDER:TYPE`.
-    pub name: String,
-    /// The agent's program.
-    pub program: PathBuf,
-    /// The keeper's run folder, where the runner is asked.
-    pub run_dir: PathBuf,
-    /// How long a start may take, milliseconds; whoever ordered it sees to that.
-    pub start_ms: u64,
-    /// The same for a stop; the keeper sees to that.
-    pub stop_ms: u64,
-    /// A `monitor` that takes longer is killed, milliseconds.
-    pub monitor_ms: u64,
-    /// Between two of them, milliseconds.
-    pub interval_ms: u64,
-}
+/// The exit code of a runner that cannot say that it has ended what it began.
+const UNCONFIRMED: u8 = 3;
 
 /// How an action ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,12 +68,18 @@ impl Finished {
     }
 }
 
-/// Runs an agent until its resource is to be stopped or has failed; returns the exit code. `group` is the control group
+/// Runs an agent until its resource is to be stopped or has failed; returns the exit code: neither 0 nor 1 where
+/// what it did on the machine may be there still. `group` is the control group
 /// of this process, if there is one.
 #[must_use]
 pub fn run(order: Order, group: Option<&Path>) -> u8 {
+    // An earlier run's control group is gone, and the caller's is not for killing.
+    let group = group.filter(|_| order.task == Task::Run);
     match Runner::new(order, group) {
-        Ok(runner) => runner.live(),
+        Ok(mut runner) => match runner.order.task {
+            Task::Run => runner.live(),
+            Task::End | Task::Look => runner.confirm(),
+        },
         Err(error) => {
             say(&format!("the agent's runner cannot begin: {error}"));
             1
@@ -126,6 +111,10 @@ struct Runner {
     outputs: Vec<Output>,
     /// A `monitor` that was killed and is not gone.
     stuck: Option<Pid>,
+    /// The last stop has succeeded, and what was stopped says so.
+    stopped: bool,
+    /// The start has found that it is not installed.
+    absent: bool,
 }
 
 impl Runner {
@@ -163,12 +152,29 @@ impl Runner {
             daemons: BTreeSet::new(),
             outputs: Vec::new(),
             stuck: None,
+            stopped: false,
+            absent: false,
         })
     }
 
     fn live(mut self) -> u8 {
+        let code = self.run();
+        if self.order.outlives && !self.stopped {
+            return UNCONFIRMED;
+        }
+        code
+    }
+
+    fn run(&mut self) -> u8 {
         skip_old_numbers();
-        if let Err(why) = enclose() {
+        let ready = match effects(&self.order.name) {
+            _ if !self.order.outlives => enclose(),
+            Effects::Outlive(left) if !left.mounts => Ok(()),
+            Effects::Outlive(_) | Effects::Processes | Effects::Unknown => mounts_are_shared(),
+        };
+        if let Err(why) = ready {
+            // Nothing was started.
+            self.stopped = true;
             self.give_reason(why, None);
             return 1;
         }
@@ -177,10 +183,54 @@ impl Runner {
         if !self.ending {
             let start = self.act("start");
             if !self.ending && start.ended != Ended::Code(code::SUCCESS) {
+                self.absent = start.code() == Some(NOT_INSTALLED);
                 return self.fail("start", &start);
             }
         }
         self.serve()
+    }
+
+    /// Sees that what an earlier runner has done is over.
+    fn confirm(&mut self) -> u8 {
+        make_temporary_folder();
+        let ends = self.order.task == Task::End;
+        if ends {
+            let stop = self.act("stop");
+            if stop.ended != Ended::Code(code::SUCCESS) {
+                self.give_reason(self.describe("stop", &stop), stop.code());
+                return UNCONFIRMED;
+            }
+        }
+        let found = self.act("confirm");
+        match found.ended {
+            Ended::Code(code::NOT_RUNNING) => return 0,
+            // Where it is not installed nobody has started it.
+            Ended::Code(NOT_INSTALLED) if !ends => return 0,
+            _ => {}
+        }
+        self.give_reason(self.describe("monitor", &found), found.code());
+        UNCONFIRMED
+    }
+
+    /// Stops it. What outlives its processes has to say afterwards that it is stopped.
+    fn stop(&mut self) -> bool {
+        let stop = self.act("stop");
+        let done = stop.ended == Ended::Code(code::SUCCESS);
+        if !done {
+            say(&self.describe("stop", &stop));
+        }
+        if self.order.outlives {
+            let found = self.act("confirm");
+            self.stopped = match found.ended {
+                Ended::Code(code::NOT_RUNNING) => done || self.absent,
+                Ended::Code(NOT_INSTALLED) => self.absent,
+                _ => false,
+            };
+            if !self.stopped {
+                say(&self.describe("monitor after the stop", &found));
+            }
+        }
+        done
     }
 
     /// Asks whether it is cleanly stopped, and stops it if it is anything else: remains of an earlier run.
@@ -198,7 +248,7 @@ impl Runner {
     }
 
     /// Answers until a stop is asked for, or until the service has ended.
-    fn serve(mut self) -> u8 {
+    fn serve(&mut self) -> u8 {
         let mut known = false;
         let (mut suspicious, mut next_look) = (false, Instant::now());
         while !self.ending {
@@ -235,6 +285,9 @@ impl Runner {
             }
             if look {
                 if !healthy {
+                    if self.order.outlives {
+                        return self.fail("monitor", &found);
+                    }
                     // The keeper ends what is left, and the next start cleans up first.
                     self.give_reason(format!("{why}, after a process of it ended"), found.code());
                     return 1;
@@ -242,22 +295,14 @@ impl Runner {
                 (suspicious, next_look) = (false, Instant::now() + BETWEEN_LOOKS);
             }
         }
-        let stop = self.act("stop");
-        if stop.ended == Ended::Code(code::SUCCESS) {
-            return 0;
-        }
-        say(&self.describe("stop", &stop));
-        1
+        if self.stop() { 0 } else { 1 }
     }
 
     /// Stops what may be left, and says why it ends.
     fn fail(&mut self, action: &str, failed: &Finished) -> u8 {
         // Before the stop, which may take until somebody's patience is over.
         self.give_reason(self.describe(action, failed), failed.code());
-        let stop = self.act("stop");
-        if stop.ended != Ended::Code(code::SUCCESS) {
-            say(&self.describe("stop", &stop));
-        }
+        self.stop();
         1
     }
 
@@ -279,10 +324,13 @@ impl Runner {
         })
     }
 
-    /// Runs one action to its end. `probe` is a `monitor` that does not recur. Starts and monitors are interrupted by a
+    /// Runs one action to its end. `probe` is a `monitor` that does not recur, `confirm` one after a stop. Starts and monitors are interrupted by a
     /// stop, and monitors have an end in time.
     fn act(&mut self, task: &'static str) -> Finished {
-        let action = if task == "probe" { "monitor" } else { task };
+        let action = match task {
+            "probe" | "confirm" => "monitor",
+            task => task,
+        };
         let monitors = action == "monitor";
         if let Some(why) = self.is_stuck().filter(|_| monitors) {
             return Finished {
@@ -306,13 +354,19 @@ impl Runner {
                 };
             }
         };
-        let until = monitors.then(|| Instant::now() + Duration::from_millis(self.order.monitor_ms));
+        let limit = match self.order.task {
+            _ if monitors => Some(self.order.monitor_ms),
+            // Nobody else ends it.
+            Task::End => Some(self.order.stop_ms),
+            Task::Run | Task::Look => None,
+        };
+        let until = limit.map(|limit| Instant::now() + Duration::from_millis(limit));
         let ended = loop {
             self.turn_with(&mut action, until);
             if let Some(ended) = self.end_of(action.pid) {
                 break ended;
             }
-            if self.ending && task != "stop" {
+            if self.ending && !matches!(task, "stop" | "confirm") {
                 break self.end(&mut action, Ended::Interrupted);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -442,7 +496,13 @@ impl Runner {
         let how = match &finished.ended {
             Ended::Code(code) => format!("{} ({code})", code::name(*code)),
             Ended::Signal(signal) => format!("killed by signal {signal}"),
-            Ended::TimedOut => format!("no end within {} ms; killed", self.order.monitor_ms),
+            Ended::TimedOut => {
+                let limit = match action {
+                    "stop" => self.order.stop_ms,
+                    _ => self.order.monitor_ms,
+                };
+                format!("no end within {limit} ms; killed")
+            }
             Ended::Interrupted => "interrupted by a stop".to_owned(),
             Ended::NotStarted(why) => why.clone(),
         };
@@ -470,32 +530,4 @@ fn children() -> BTreeSet<i32> {
     text.split_whitespace()
         .filter_map(|number| number.parse().ok())
         .collect()
-}
-
-/// In a process-id namespace of its own this process has one of the first numbers, and what it starts gets nearly the
-/// same numbers every time. A file that an earlier run left would name a process of this one. So the numbers go on
-/// from a place that differs. Where that cannot be done it is as likely as with every container.
-fn skip_old_numbers() {
-    if std::process::id() >= FIRST_PID {
-        return;
-    }
-    let most = fs::read_to_string("/proc/sys/kernel/pid_max").ok();
-    let most: u32 = most
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(32_768);
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let nanos = since.map_or(0, |since| since.subsec_micros());
-    let span = (most / 2).max(1);
-    let next = FIRST_PID + nanos.wrapping_mul(7919) % span;
-    fs::write("/proc/sys/kernel/ns_last_pid", next.to_string()).ok();
-}
-
-/// Where agents keep their marks: made at boot by their package, but not before it is installed.
-fn make_temporary_folder() {
-    let Some(folder) = std::env::var_os("HA_RSCTMP").map(PathBuf::from) else {
-        return;
-    };
-    if fs::create_dir(&folder).is_ok() {
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1755)).ok();
-    }
 }

@@ -33,10 +33,14 @@ impl Worker {
     /// clean place.
     fn finish(&mut self, resource: &ResourceId, change: InstanceChange) {
         self.leases.release(resource);
-        self.tell(resource, change);
         let Some(running) = self.running.remove(resource) else {
             return;
         };
+        if running.leaves_something() {
+            self.undo(resource, &running, change);
+        } else {
+            self.tell(resource, change);
+        }
         if let Some(handle) = Arc::into_inner(running.handle)
             && let Err(error) = handle.forget()
         {

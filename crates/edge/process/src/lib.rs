@@ -10,6 +10,7 @@ mod hearing;
 mod http;
 mod leases;
 mod login;
+mod remains;
 mod running;
 mod secret;
 mod spec;

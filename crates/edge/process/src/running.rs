@@ -58,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) up: bool,
     /// Killed, but something of it is still there.
     pub(crate) stuck: bool,
+    /// Its agent's runner has ended by itself, and has seen that it is stopped.
+    pub(crate) undone: bool,
     /// Why its start failed, or why it may be running.
     pub(crate) why: String,
 }
@@ -88,6 +90,7 @@ impl Running {
             started: None,
             up: false,
             stuck: false,
+            undone: false,
             why: String::new(),
         }
     }
@@ -98,8 +101,18 @@ impl Running {
             Phase::Starting | Phase::Stopping | Phase::Ending { .. } => OnStatus::Nothing,
             Phase::Running => self.on_running(),
             Phase::NotConfirmed { left, .. } => self.on_stuck(left),
-            Phase::Ended { reason, .. } => OnStatus::Over(self.over(reason, status.exit)),
+            Phase::Ended { reason, .. } => {
+                self.undone = matches!(status.exit, Some(Exit::Code(0 | 1)));
+                OnStatus::Over(self.over(reason, status.exit))
+            }
         }
+    }
+
+    /// Whether its processes are not all of it, and the rest is not known to have ended.
+    pub(crate) fn leaves_something(&self) -> bool {
+        let order = self.handle.spec().command.last();
+        let order = order.and_then(|order| serde_json::from_str(order).ok());
+        order.is_some_and(|order: standfast_ocf::Order| order.outlives) && !self.undone
     }
 
     fn on_running(&mut self) -> OnStatus {

@@ -58,16 +58,28 @@ fn read_file(path: &str) -> io::Result<String> {
 
 /// A line of a service's output without the values that it was given.
 pub(crate) fn hide(running: &Running, line: &str) -> String {
-    let given = &running.handle.spec().environment;
-    let config = &running.config;
-    let names = config
-        .environment
-        .keys()
-        .chain(config.secret_environment.keys());
-    let values = names.filter_map(|name| given.get(name));
+    without(
+        &values(&running.config, &running.handle.spec().environment),
+        line,
+    )
+}
+
+/// What is not to be said of what a resource was given.
+pub(crate) fn values(
+    config: &ProcessConfig,
+    environment: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let names = config.environment.keys();
+    let names = names.chain(config.secret_environment.keys());
+    let values = names.filter_map(|name| environment.get(name));
     values
         .filter(|value| value.len() >= SHORTEST)
-        .fold(line.to_owned(), |line, value| {
-            line.replace(value.as_str(), "(hidden)")
-        })
+        .cloned()
+        .collect()
+}
+
+/// A line without these values.
+pub(crate) fn without(values: &[String], line: &str) -> String {
+    let hidden = |line: String, value: &String| line.replace(value.as_str(), "(hidden)");
+    values.iter().fold(line.to_owned(), hidden)
 }

@@ -3,7 +3,7 @@
 use crate::{driver::ProcessSettings, secret};
 use standfast_guard::{KeeperSpec, Output, StopRequest};
 use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
-use standfast_ocf::Order;
+use standfast_ocf::{Order, Task};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Kept output of each resource, twice at most.
@@ -96,6 +96,8 @@ fn runner(
         stop_ms: millis(config.stop_timeout),
         monitor_ms: health.map_or(MONITOR_MS, |health| millis(health.timeout)),
         interval_ms: health.map_or(0, |health| millis(health.interval)),
+        outlives: config.outlives(),
+        task: Task::Run,
     };
     let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
     // Where the keeper executes its own program, so does the runner.

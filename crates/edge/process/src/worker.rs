@@ -5,6 +5,7 @@ use crate::{
     check::Found,
     driver::ProcessSettings,
     leases::Leases,
+    remains::{Outcome, Remains},
     running::{Running, Stage},
     spec,
 };
@@ -13,6 +14,7 @@ use standfast_model::{
     agent::NOT_INSTALLED, config::ProcessConfig, event::InstanceChange, id::ResourceId,
     plan::PlanNumber,
 };
+use standfast_ocf::Task;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -43,6 +45,7 @@ pub(crate) enum Order {
     Probe(ResourceId, Box<ProcessConfig>),
     Keeper(KeeperEvent),
     Found(ResourceId, u64, Found),
+    Called(ResourceId, Outcome),
     End,
 }
 
@@ -55,6 +58,8 @@ pub(crate) struct Worker {
     keepers: Keepers,
     pub(crate) leases: Arc<Leases>,
     pub(crate) running: BTreeMap<ResourceId, Running>,
+    /// What may be there still although no keeper holds it.
+    pub(crate) remains: BTreeMap<ResourceId, Remains>,
     pub(crate) orders: Sender<Order>,
     tell: Tell,
     serial: u64,
@@ -77,6 +82,7 @@ impl Worker {
             keepers,
             leases,
             running: BTreeMap::new(),
+            remains: BTreeMap::new(),
             orders,
             tell,
             serial: 0,
@@ -112,6 +118,7 @@ impl Worker {
                 Ok(Order::Found(resource, serial, found)) => {
                     self.on_found(&resource, serial, found)
                 }
+                Ok(Order::Called(resource, outcome)) => self.on_called(&resource, outcome),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -139,6 +146,10 @@ impl Worker {
                 _ => self.refuse(resource, "an earlier run of it is not over yet"),
             }
             return;
+        }
+        if self.remains.contains_key(resource) {
+            self.leases.release(resource);
+            return self.refuse(resource, "its last run is not known to be stopped");
         }
         let now = (Instant::now(), SystemTime::now());
         let until = now.0 + Duration::from_micros(config.start_timeout.0) + CHECKER_LATE;
@@ -217,8 +228,11 @@ impl Worker {
 
     /// The same for a resource that is not known here. True when there is something.
     fn find(&mut self, resource: &ResourceId, config: ProcessConfig) -> bool {
+        let outlives = config.outlives().then(|| config.clone());
         match self.adopt_remains(resource, config) {
             Ok(()) => return true,
+            Err(KeeperError::NothingThere(_))
+                if outlives.is_some_and(|config| self.look_for(resource, &config)) => {}
             Err(KeeperError::NothingThere(_)) => self.tell(resource, InstanceChange::Stopped),
             Err(error) => self.refuse(resource, &error.to_string()),
         }
@@ -226,6 +240,9 @@ impl Worker {
     }
 
     fn stop(&mut self, resource: &ResourceId, grace: Duration) {
+        if self.end_remains(resource, Task::End) {
+            return;
+        }
         if !self.running.contains_key(resource) && !self.find(resource, ProcessConfig::default()) {
             return;
         }
@@ -262,6 +279,9 @@ impl Worker {
     }
 
     fn probe(&mut self, resource: &ResourceId, config: ProcessConfig) {
+        if self.end_remains(resource, Task::Look) {
+            return;
+        }
         let Some(running) = self.running.get_mut(resource) else {
             self.find(resource, config);
             return;

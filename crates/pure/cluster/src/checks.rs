@@ -6,6 +6,7 @@ use crate::core::Core;
 use standfast_model::{
     config::{ClusterConfig, Profile, ResourceConfig},
     id::{GroupId, NodeId, ResourceId},
+    pair::{Arbiter, PairConfig},
     request::{Refusal, RefusalKind},
     time::Micros,
 };
@@ -46,6 +47,17 @@ impl Core {
 
     /// Whether something ends every resource on every node: a guard with its lease, or a fence device.
     fn check_ends(&self, config: &ClusterConfig) -> Result<(), Refusal> {
+        let asks_nobody = |pair: &PairConfig| !matches!(pair.arbiter, Arbiter::Fence);
+        let outliving = config.resources.iter().find(|(_, r)| r.kind.outlives());
+        if let (Some(pair), Some((id, _))) = (&config.pair, outliving)
+            && asks_nobody(pair)
+        {
+            let text = format!(
+                "what {id} does goes on when its processes are killed, and only a fence device as the pair's arbiter ends it \
+                 before the other node goes on alone"
+            );
+            return Err(Self::refusal(RefusalKind::Unsafe, text));
+        }
         let nodes = config.nodes.iter().filter(|(node, settings)| {
             !settings.witness && config.fencing.levels_of(node).is_empty()
         });

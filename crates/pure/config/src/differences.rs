@@ -374,6 +374,15 @@ fn agent(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
     let name = |agent: Option<&AgentConfig>| option(agent.map(|agent| &agent.name));
     lines.value("agent", &name(old), &name(new));
     let (old, new) = (old.unwrap_or(&none), new.unwrap_or(&none));
+    let ended_by = |agent: &AgentConfig| {
+        let what = if agent.outlives {
+            "machine"
+        } else {
+            "processes"
+        };
+        what.to_owned()
+    };
+    lines.value("effects", &ended_by(old), &ended_by(new));
     let names: BTreeSet<&String> = old.parameters.keys().chain(new.parameters.keys()).collect();
     for name in names {
         let value = |agent: &AgentConfig| option(agent.parameters.get(name));

@@ -19,13 +19,35 @@ use standfast_model::{
 pub(crate) const PREFIX: &str = "OCF_RESKEY_";
 /// Providers are many, but an agent that is given without one is nearly always this one's.
 const USUAL: &str = "ocf:heartbeat:";
+/// What makes an agent safe that no keeper ends.
+const FENCED: &str =
+    "requires = \"fencing\" beside it, with a fence device for every node that may run it";
 
-pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessConfig {
+/// What the administrator promises of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    /// All that it does ends with its processes.
+    Processes,
+    /// All that it does ends with its machine's power.
+    Machine,
+}
+
+/// `needs_fencing`: the resource says so.
+pub(crate) fn read(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    needs_fencing: bool,
+) -> ProcessConfig {
     let agent = table.required_string(report, "agent");
-    let promise = table.choice(report, "effects", &[("processes", ())]);
+    let words = [
+        ("processes", Promise::Processes),
+        ("machine", Promise::Machine),
+    ];
+    let promise = table.choice(report, "effects", &words);
     let mut config = AgentConfig::default();
     if let Some(agent) = agent {
-        judge(&agent, promise.is_some(), report);
+        config.outlives = outlives(&agent.value, promise);
+        judge(&agent, (promise, needs_fencing), report);
         config.name = agent.value;
     }
     let mut process = ProcessConfig {
@@ -33,7 +55,8 @@ pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessC
         stop_timeout: Micros::from_millis(60_000),
         stop_signal: 15,
         // What leaves the control group (by a session of its own) dies with the namespace all the same.
-        private_pids: true,
+        // What outlives its processes is the machine's, not theirs.
+        private_pids: !config.outlives,
         ..ProcessConfig::default()
     };
     if let Some(section) = table.section(report, "parameters") {
@@ -77,7 +100,20 @@ pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessC
     process
 }
 
-fn judge(agent: &Found<String>, promised: bool, report: &mut Report<'_>) {
+/// Whether what an agent does goes on when its processes are killed.
+fn outlives(name: &str, promise: Option<Promise>) -> bool {
+    match effects(name) {
+        Effects::Processes => false,
+        Effects::Outlive(_) => true,
+        Effects::Unknown => promise == Some(Promise::Machine),
+    }
+}
+
+fn judge(
+    agent: &Found<String>,
+    (promise, needs_fencing): (Option<Promise>, bool),
+    report: &mut Report<'_>,
+) {
     let name = agent.value.as_str();
     let mistake = |problem: String| Mistake::new(&agent.path, problem);
     let found = if parts(name).is_none() {
@@ -88,10 +124,17 @@ fn judge(agent: &Found<String>, promised: bool, report: &mut Report<'_>) {
         mistake.nearest = parts(&whole).is_some().then_some(whole);
         mistake
     } else {
-        match effects(name) {
-            Effects::Processes => return,
-            Effects::Unknown if promised => return,
-            Effects::Unknown => {
+        match (effects(name), promise) {
+            (Effects::Processes, _) | (Effects::Unknown, Some(Promise::Processes)) => return,
+            (Effects::Outlive(left), _) if left.fenced && needs_fencing => return,
+            (Effects::Unknown, Some(Promise::Machine)) if needs_fencing => return,
+            (Effects::Unknown, Some(Promise::Machine)) => {
+                let problem = format!(
+                    "what {name} does is not ended by killing its processes, so two nodes could have it at once"
+                );
+                mistake(problem).allowed(FENCED)
+            }
+            (Effects::Unknown, None) => {
                 let problem = format!(
                     "it is not known whether everything that {name} does ends with its processes; a lease is ended by \
                      killing them"
@@ -100,11 +143,17 @@ fn judge(agent: &Found<String>, promised: bool, report: &mut Report<'_>) {
                     "an agent of the list in the guide, or effects = \"processes\" beside it, which promises it",
                 )
             }
-            Effects::Outlive { what, instead } => {
+            (Effects::Outlive(left), _) => {
                 let problem = format!(
-                    "{name} cannot be ended by killing its processes: {what}, so two nodes could have it at once"
+                    "{name} cannot be ended by killing its processes: {}, so two nodes could have it at once",
+                    left.what
                 );
-                mistake(problem).allowed(instead)
+                let instead = left.instead;
+                mistake(problem).allowed(if left.fenced {
+                    format!("{FENCED}; or {instead}")
+                } else {
+                    instead.to_owned()
+                })
             }
         }
     };
@@ -199,9 +248,47 @@ mod tests {
             [
                 "x:7:9: resources.web.agent: ocf:heartbeat:IPaddr2 cannot be ended by killing its processes: \
               addresses stay on the interface, so two nodes could have it at once; \
-              allowed: kind = \"vip\" holds addresses and takes them away in time"
+              allowed: requires = \"fencing\" beside it, with a fence device for every node that may run it; \
+              or kind = \"vip\" holds addresses and takes them away in time"
             ]
         );
+        // What goes on without power is not ended by cutting it.
+        for name in ["VirtualDomain", "sg_persist", "Route", "dnsupdate", "CTDB"] {
+            let keys = format!("agent = \"ocf:heartbeat:{name}\"\nrequires = \"fencing\"");
+            let found = mistakes(&keys);
+            assert!(found[0].contains("cannot be ended by killing"), "{found:?}");
+            assert!(!found[0].contains("requires"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_machines_power_ends_is_allowed_with_fencing() {
+        for name in [
+            "Filesystem",
+            "LVM-activate",
+            "exportfs",
+            "nfsserver",
+            "IPaddr2",
+        ] {
+            let keys = format!("agent = \"ocf:heartbeat:{name}\"");
+            let found = mistakes(&keys);
+            assert!(
+                found[0].contains("requires = \"fencing\" beside it"),
+                "{found:?}"
+            );
+            let process = read(&format!("{keys}\nrequires = \"fencing\""));
+            assert!(process.outlives() && !process.private_pids, "{name}");
+        }
+        let ours = "agent = \"ocf:ours:disk\"\neffects = \"machine\"";
+        let found = mistakes(ours);
+        assert!(
+            found[0].contains("what ocf:ours:disk does is not ended"),
+            "{found:?}"
+        );
+        assert!(read(&format!("{ours}\nrequires = \"fencing\"")).outlives());
+        // Nobody's promise makes it less than it is.
+        let keys = "agent = \"ocf:heartbeat:nginx\"\neffects = \"machine\"";
+        assert!(!read(keys).outlives());
     }
 
     #[test]

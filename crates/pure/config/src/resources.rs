@@ -73,7 +73,7 @@ fn read_resource(
     // Without a kind nobody knows which keys are right: only the kind is reported.
     let kind = match table.choice(report, "kind", &kinds)? {
         Kind::Process => ResourceKind::Process(process::read(&mut table, report)),
-        Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report)),
+        Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report, needs_fencing)),
         Kind::Vip => ResourceKind::Vip(read_vip(&mut table, report, names)),
     };
     table.finish(report);

@@ -27,8 +27,14 @@ pub(crate) fn why_not(resource: &Resource) -> Option<String> {
     parts(&name)?;
     match effects(&name) {
         Effects::Processes => None,
-        Effects::Outlive { what, instead } => {
-            Some(format!("when its processes are killed {what}; {instead}"))
+        Effects::Outlive(left) => {
+            let fenced = if left.fenced {
+                "; kind = \"ocf\" with requires = \"fencing\" and fence devices, or "
+            } else {
+                "; "
+            };
+            let (what, instead) = (left.what, left.instead);
+            Some(format!("when its processes are killed {what}{fenced}{instead}"))
         }
         Effects::Unknown => Some(
             "it is not known whether all that it does ends with its processes; if it does: kind = \"ocf\" with \

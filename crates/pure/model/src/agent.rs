@@ -1,7 +1,7 @@
 //! What is known of OCF resource agents by their names: whether all that one does ends with its processes.
 //!
 //! A lease is kept by ending processes. So an agent whose effect outlives them (a mount, an address, an export)
-//! cannot run a resource here, and one that is on no list needs the administrator's word. Not for what an agent
+//! runs a resource here only where the machine's power can be cut, and one that is on no list needs the administrator's word. Not for what an agent
 //! says of itself: the crate `ocf` asks it.
 
 use serde::{Deserialize, Serialize};
@@ -48,14 +48,22 @@ pub enum Effects {
     /// Everything that it does: it consists of processes.
     Processes,
     /// Not everything.
-    Outlive {
-        /// What is left.
-        what: &'static str,
-        /// What to do instead.
-        instead: &'static str,
-    },
+    Outlive(Outlives),
     /// Nobody has looked.
     Unknown,
+}
+
+/// What goes on when the processes of an agent are killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlives {
+    /// What is left.
+    pub what: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+    /// The machine's power ends it.
+    pub fenced: bool,
+    /// It keeps file systems or disks in use.
+    pub mounts: bool,
 }
 
 /// Agents of `resource-agents` that start programs and do nothing else that lasts. Files that they leave behind
@@ -98,33 +106,57 @@ const PROCESSES: [&str; 35] = [
     "zabbixserver",
 ];
 
-const ADDRESS: (&str, &str) = (
-    "addresses stay on the interface",
-    "kind = \"vip\" holds addresses and takes them away in time",
-);
-const ROUTING: (&str, &str) = (
-    "what it changes in the kernel's network stays",
-    "set it up on every node, outside of the cluster",
-);
-const STORAGE: (&str, &str) = (
-    "a disk that is mounted, active or assembled stays so, and may be written to",
-    "no kind does this yet: keep such a service out of this cluster",
-);
-const EXPORT: (&str, &str) = (
-    "the kernel goes on serving it",
-    "no kind does this yet: keep such a service out of this cluster",
-);
-const CONTAINER: (&str, &str) = (
-    "another daemon holds its processes, out of the keeper's reach",
-    "kind = \"process\" with the program that is in it",
-);
-const CLOUD: (&str, &str) = (
-    "a setting at the provider stays",
-    "no kind does this yet: keep such a service out of this cluster",
-);
+const ADDRESS: Outlives = Outlives {
+    what: "addresses stay on the interface",
+    instead: "kind = \"vip\" holds addresses and takes them away in time",
+    fenced: true,
+    mounts: false,
+};
+const ROUTING: Outlives = Outlives {
+    what: "what it changes in the kernel's network stays",
+    instead: "set it up on every node, outside of the cluster",
+    fenced: false,
+    mounts: false,
+};
+const STORAGE: Outlives = Outlives {
+    what: "a disk that is mounted, active or assembled stays so, and may be written to",
+    instead: "keep such a service out of this cluster",
+    fenced: true,
+    mounts: true,
+};
+const SHARED: Outlives = Outlives {
+    what: "what it changes on a disk or at another machine stays, without power too",
+    instead: "no kind does this yet: keep such a service out of this cluster",
+    fenced: false,
+    mounts: false,
+};
+const EXPORT: Outlives = Outlives {
+    what: "the kernel goes on serving it",
+    instead: "keep such a service out of this cluster",
+    fenced: true,
+    mounts: true,
+};
+const SHARING: Outlives = Outlives {
+    what: "somebody else goes on serving it",
+    instead: "no kind does this yet: keep such a service out of this cluster",
+    fenced: false,
+    mounts: false,
+};
+const CONTAINER: Outlives = Outlives {
+    what: "another daemon holds its processes, out of the keeper's reach",
+    instead: "kind = \"process\" with the program that is in it",
+    fenced: false,
+    mounts: false,
+};
+const CLOUD: Outlives = Outlives {
+    what: "a setting at the provider stays",
+    instead: "no kind does this yet: keep such a service out of this cluster",
+    fenced: false,
+    mounts: false,
+};
 
 /// Agents whose effect outlives their processes, by what it is.
-const OUTLIVING: [(&[&str], (&str, &str)); 6] = [
+const OUTLIVING: [(&[&str], Outlives); 8] = [
     (
         &[
             "IPaddr", "IPaddr2", "IPv6addr", "SendArp", "VIPArip", "ocivip",
@@ -147,24 +179,30 @@ const OUTLIVING: [(&[&str], (&str, &str)); 6] = [
     ),
     (
         &[
-            "AoEtarget",
-            "EvmsSCC",
-            "Evmsd",
             "Filesystem",
             "LVM",
             "LVM-activate",
+            "Raid1",
+            "ZFS",
+            "crypt",
+            "iscsi",
+            "mdraid",
+            "vdo-vol",
+        ],
+        STORAGE,
+    ),
+    (
+        &[
+            "AoEtarget",
+            "EvmsSCC",
+            "Evmsd",
             "LinuxSCSI",
             "ManageRAID",
-            "Raid1",
             "ServeRAID",
-            "ZFS",
             "clvm",
-            "crypt",
             "drbd",
             "gcp-pd-move",
-            "iscsi",
             "lvmlockd",
-            "mdraid",
             "mpathpersist",
             "o2cb",
             "openstack-cinder-volume",
@@ -172,13 +210,11 @@ const OUTLIVING: [(&[&str], (&str, &str)); 6] = [
             "sfex",
             "sg_persist",
             "symlink",
-            "vdo-vol",
         ],
-        STORAGE,
+        SHARED,
     ),
     (
         &[
-            "CTDB",
             "exportfs",
             "iSCSILogicalUnit",
             "iSCSITarget",
@@ -187,10 +223,10 @@ const OUTLIVING: [(&[&str], (&str, &str)); 6] = [
             "nvmet-namespace",
             "nvmet-port",
             "nvmet-subsystem",
-            "smb-share",
         ],
         EXPORT,
     ),
+    (&["CTDB", "smb-share"], SHARING),
     (
         &[
             "ManageVE",
@@ -246,8 +282,8 @@ pub fn effects(name: &str) -> Effects {
         return Effects::Unknown;
     };
     let mut outliving = OUTLIVING.iter();
-    if let Some((_, (what, instead))) = outliving.find(|(names, _)| names.contains(&kind)) {
-        return Effects::Outlive { what, instead };
+    if let Some((_, outlives)) = outliving.find(|(names, _)| names.contains(&kind)) {
+        return Effects::Outlive(*outlives);
     }
     if provider == "heartbeat" && PROCESSES.contains(&kind) {
         Effects::Processes
@@ -266,7 +302,7 @@ mod tests {
         assert_eq!(effects("ocf:ours:nginx"), Effects::Unknown);
         assert_eq!(effects("ocf:heartbeat:ours"), Effects::Unknown);
         for name in ["ocf:heartbeat:Filesystem", "ocf:linbit:drbd"] {
-            assert!(matches!(effects(name), Effects::Outlive { .. }), "{name}");
+            assert!(matches!(effects(name), Effects::Outlive(_)), "{name}");
         }
         let both = |kind: &&str| OUTLIVING.iter().any(|(names, _)| names.contains(kind));
         assert_eq!(PROCESSES.iter().find(|kind| both(kind)), None);

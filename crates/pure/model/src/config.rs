@@ -231,6 +231,10 @@ pub struct AgentConfig {
     /// Its parameters, by name. Those in `secret_environment` come on top, under `OCF_RESKEY_NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// What it does outlives its processes: it runs on the machine itself, and only its own word ends it. Its resource needs
+    /// fencing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlives: bool,
 }
 
 /// A check of a process.
@@ -293,6 +297,25 @@ impl Default for FailurePolicy {
             restart_delay: Micros::from_millis(250),
             fence_on_stop_failure: false,
         }
+    }
+}
+
+impl ResourceKind {
+    /// Whether what it does goes on when its processes are killed.
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        match self {
+            Self::Process(process) => process.outlives(),
+            Self::Vip(_) => false,
+        }
+    }
+}
+
+impl ProcessConfig {
+    /// Whether what it does goes on when its processes are killed.
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        self.agent.as_ref().is_some_and(|agent| agent.outlives)
     }
 }
 

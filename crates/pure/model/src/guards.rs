@@ -55,11 +55,12 @@ impl GuardSupport {
     }
 
     /// Whether something ends this kind of resource with its lease, whatever becomes of the agent. If nothing does, a
-    /// lease that is over says nothing. A process always has its keeper; how far that reaches is what the others say.
+    /// lease that is over says nothing. A process always has its keeper; how far that reaches is what the others say, and
+    /// what an agent does on the machine itself is out of its reach.
     #[must_use]
-    pub const fn covers(&self, kind: &ResourceKind) -> bool {
+    pub fn covers(&self, kind: &ResourceKind) -> bool {
         match kind {
-            ResourceKind::Process(_) => true,
+            ResourceKind::Process(process) => !process.outlives(),
             ResourceKind::Vip(_) => self.address || self.address_lifetime,
         }
     }

@@ -109,7 +109,7 @@ impl Node {
             .spawn();
         self.agent = Some(child.expect("agent"));
         self.wait_for("node online", |node| {
-            node.ask(&["status"]).out.contains("1 of 1 nodes online")
+            node.ask(&["status"]).out.contains("alpha  online")
         });
     }
 
