@@ -11,7 +11,7 @@ help: ## this list
 
 demo: ## three agents on this machine, an address, and what happens when things fail
 	@scripts/setup demo
-	@cargo build --release --locked --quiet
+	@cargo build --release --locked --quiet -p standfast
 	@target/release/standfast demo
 
 deb: ## the Debian package, in target/debian

@@ -203,6 +203,7 @@ impl Core {
         self.look = true;
         self.republish = true;
         self.note_lost(now);
+        self.note_off(now);
     }
 
     /// Tells the edges who the members are and which networks matter, when that has changed.

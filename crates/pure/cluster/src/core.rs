@@ -270,7 +270,7 @@ impl Core {
             Event::Instance { resource, change } => self.on_instance(now, &resource, &change),
             Event::LinkHealth { interface, problem } => self.on_link_health(interface, problem),
             Event::Fenced(result) if self.pair_fenced(now, &result) => {}
-            Event::Fenced(result) => self.on_fenced(result),
+            Event::Fenced(result) => self.on_fenced(now, result),
             Event::Unfenced(devices) => self.on_unfenced(devices),
             Event::Pinged(round) => self.on_pinged(now, round),
             Event::Request { id, request } => self.on_request(now, id, request),
@@ -531,6 +531,7 @@ impl Core {
         if self.state.members.contains_key(&sender) {
             self.speaks_as.insert(sender, incarnation);
         }
+        self.contradict(now, from, incarnation);
         match message.body {
             None => {}
             // Within a pair the log's messages are `PairConsensus`, but for answers of one that does not know of it yet.

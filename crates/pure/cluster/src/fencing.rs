@@ -29,8 +29,8 @@ pub(crate) struct Fencing {
     orders: BTreeMap<(u64, u32), Order>,
     /// When something was told or proposed last, by act and turn.
     told: BTreeMap<(u64, u32), Now>,
-    /// When this leader first saw that an act had ended with "off".
-    seen_off: BTreeMap<u64, Now>,
+    /// When this agent first saw that an act had ended with "off".
+    pub(crate) seen_off: BTreeMap<u64, Now>,
     /// Since when this leader knows of a stop on a node that is not confirmed.
     stuck: BTreeMap<NodeId, Now>,
     /// Nodes that are lost, with the run that is, and since when this agent knows.
@@ -67,6 +67,8 @@ struct Order {
     given: bool,
     /// What came of it.
     result: Option<FenceResult>,
+    /// When the edge said so.
+    ended: Option<Now>,
 }
 
 impl Core {
@@ -189,6 +191,7 @@ impl Core {
             since: now,
             given: false,
             result: None,
+            ended: None,
         });
         let delay = order.devices.iter().map(|(_, device)| device.delay).max();
         if known.given {
@@ -255,11 +258,39 @@ impl Core {
     }
 
     /// The edge has carried an order out, or could not.
-    pub(crate) fn on_fenced(&mut self, result: FenceResult) {
+    pub(crate) fn on_fenced(&mut self, now: Now, result: FenceResult) {
         let key = (result.id, result.turn);
         if let Some(known) = self.fencing.orders.get_mut(&key) {
             known.result = Some(result);
+            known.ended = Some(now);
         }
+    }
+
+    /// A node speaks. If devices have told this node that it is off, and nobody else knows of it yet, they were wrong.
+    pub(crate) fn contradict(&mut self, now: Now, node: &NodeId, incarnation: Incarnation) {
+        if self.fencing.orders.is_empty() || self.planted(Planted::FenceNeverVoid) {
+            return;
+        }
+        let grace = self.fence_grace();
+        for act in self.state.fences.iter().filter(|act| act.is_under_way()) {
+            let of_it = act.node == *node && act.incarnation == incarnation;
+            let order = self.fencing.orders.get_mut(&(act.id, act.turn));
+            let Some(order) = order.filter(|_| of_it) else {
+                continue;
+            };
+            let late = order.ended.is_some_and(|at| now.waited_since(at) > grace);
+            if let Some(result) = order.result.as_mut()
+                && result.problem.is_empty()
+                && late
+            {
+                result.problem = format!("{node} was heard after it was said to be off");
+            }
+        }
+    }
+
+    /// What a machine had sent before it was off may still arrive for so long.
+    fn fence_grace(&self) -> Micros {
+        Micros(self.timing().heartbeat.0.saturating_mul(3))
     }
 
     /// The leader's part, once a heartbeat.
@@ -292,19 +323,26 @@ impl Core {
         let off: Vec<_> = off
             .map(|act| (act.id, act.node.clone(), act.incarnation))
             .collect();
-        self.fencing
-            .seen_off
-            .retain(|id, _| off.iter().any(|(known, ..)| known == id));
         for (id, node, incarnation) in off {
             self.doubt(now, id, &node, incarnation);
+        }
+    }
+
+    /// Notes when acts have ended with "off". Every node does, as with lost ones.
+    pub(crate) fn note_off(&mut self, now: Now) {
+        let acts = &self.state.fences;
+        let off = |id: u64| acts.iter().any(|act| act.id == id && act.says_off());
+        self.fencing.seen_off.retain(|id, _| off(*id));
+        for act in acts.iter().filter(|act| act.says_off()) {
+            self.fencing.seen_off.entry(act.id).or_insert(now);
         }
     }
 
     /// Whether the very run that was fenced is heard after it was said to be off. What it had sent before may still
     /// arrive for a moment.
     fn doubt(&mut self, now: Now, id: u64, node: &NodeId, incarnation: Incarnation) {
-        let since = *self.fencing.seen_off.entry(id).or_insert(now);
-        let grace = Micros(self.timing().heartbeat.0.saturating_mul(3));
+        let since = self.fencing.seen_off.get(&id).copied().unwrap_or(now);
+        let grace = self.fence_grace();
         let peer = self.lead.as_ref().and_then(|lead| lead.peers.get(node));
         let heard = peer.filter(|peer| peer.incarnation == incarnation);
         let heard = heard.and_then(|peer| peer.heard);

@@ -21,6 +21,10 @@ use standfast_model::{
 /// a power failure of all, one may need minutes longer than the others to boot.
 const MEET: Micros = Micros::from_millis(120_000);
 
+/// For so long after its power was cut a machine boots, and is not fenced by itself. A device that is slower than the
+/// boot cuts the run that follows; fencing that one as lost would go on for ever.
+const BOOT: Micros = Micros::from_millis(120_000);
+
 impl Core {
     /// Notes since when nodes are lost. Every node does, so that a change of leader begins no new wait.
     pub(crate) fn note_lost(&mut self, now: Now) {
@@ -102,12 +106,23 @@ impl Core {
             || self.planted(Planted::FencedUnmet)
             || self.fencing.met.contains(node)
             || self.speaks_as.values().any(|by| *by == run);
+        let booting = self.is_booting(now, node) && !self.planted(Planted::FencedAgain);
         let silent = self
             .lead
             .as_ref()
             .is_some_and(|lead| !lead.is_heard(node, now, &self.timing()));
         let able = !self.state.config.fencing.levels_of(node).is_empty();
-        member && !done && met && silent && able && self.majority_without(node)
+        member && !done && !booting && met && silent && able && self.majority_without(node)
+    }
+
+    /// Whether a node's power was cut a short time ago.
+    fn is_booting(&self, now: Now, node: &NodeId) -> bool {
+        let acts = self.state.fences.iter();
+        let mut off = acts.filter(|act| act.node == *node && act.says_off());
+        off.any(|act| {
+            let seen = self.fencing.seen_off.get(&act.id);
+            seen.is_none_or(|at| now.waited_since(*at) < BOOT)
+        })
     }
 }
 

@@ -247,6 +247,18 @@ fn a_machine_that_is_heard_after_it_was_said_to_be_off_voids_the_fence() {
 }
 
 #[test]
+fn a_leader_that_is_said_to_be_off_contradicts_by_itself() {
+    let mut net = cluster();
+    let leader = net.leader().unwrap();
+    let other = NODES.into_iter().find(|node| *node != leader.as_str());
+    net.ask(other.unwrap(), fence(leader.as_str()));
+    net.run(500);
+    answer(&mut net, "");
+    net.run(1000);
+    assert_eq!(act(&net, leader.as_str()).outcome, FenceOutcome::Void);
+}
+
+#[test]
 fn an_operator_confirms_only_what_can_be_true() {
     let mut net = cluster();
     let confirm = || Request::FenceConfirm {
@@ -355,6 +367,38 @@ fn a_lost_node_is_fenced_by_itself_and_only_once() {
     // Whoever is lost and ran nothing needs no fencing.
     net.crash("beta");
     net.run(60_000);
+    assert_eq!(net.orders.len(), 1);
+}
+
+/// A device that takes longer than the machine's boot cuts the run that follows the lost one. If that one were fenced in
+/// turn, and so on, the machine would never come back.
+#[test]
+fn a_device_slower_than_the_boot_does_not_fence_for_ever() {
+    let mut net = cluster_with(|config| {
+        config.fencing.lost_after = Some(Micros::from_millis(1000));
+    });
+    let beta = |net: &mut Net| net.start_agent("beta", standfast_model::id::MemberId(2));
+    net.crash("beta");
+    net.run(4000);
+    assert_eq!(net.orders.len(), 1);
+    beta(&mut net);
+    net.run(5000);
+    let back = Request::Switchover {
+        group: GroupId::from("web"),
+        to: Some(NodeId::from("beta")),
+        author: "root".to_owned(),
+    };
+    net.ask("alpha", back);
+    net.run(3000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    // Now the device does it.
+    net.crash("beta");
+    answer(&mut net, "");
+    net.run(60_000);
+    assert_eq!(net.orders.len(), 1, "it boots");
+    beta(&mut net);
+    net.run(180_000);
+    assert_eq!(act(&net, "alpha").outcome, FenceOutcome::Off);
     assert_eq!(net.orders.len(), 1);
 }
 

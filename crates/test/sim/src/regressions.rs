@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 15] = [
+const FOUND: [(u64, &str); 17] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -56,6 +56,14 @@ const FOUND: [(u64, &str); 15] = [
     (
         1_000_257,
         "that a machine was fenced was on its way into the log when it had booted again: it was granted what the run before it still held, and then that was released",
+    ),
+    (
+        1_000_508,
+        "a device took longer than a boot: what it cut was the next run, which was lost and fenced in turn, and so on",
+    ),
+    (
+        1_001_178,
+        "a device said off and had cut another machine: the one that it named led before that was known, and could not contradict",
     ),
     (
         1_000_022,
