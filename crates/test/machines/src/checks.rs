@@ -1,6 +1,8 @@
 //! The checks, each a function that says in a few words what it has seen.
 
+mod disk;
 mod guards;
+mod pair;
 mod watchdog;
 
 use std::path::PathBuf;
@@ -44,6 +46,18 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "with agent and keepers stopped, the kernel shuts a service and its addresses by the end of the lease",
         short: false,
         run: guards::guards,
+    },
+    Check {
+        name: "pair",
+        what: "a delayed, lossy network changes nothing; a primary whose kernel stands still loses its power by IPMI, then the other one takes over",
+        short: false,
+        run: pair::pair,
+    },
+    Check {
+        name: "power-cut",
+        what: "what was acknowledged is there after a power cut that loses the page cache, and is not without fsync",
+        short: false,
+        run: disk::power_cut,
     },
     Check {
         name: "agent-stopped",

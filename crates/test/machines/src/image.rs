@@ -21,6 +21,8 @@ const MODULES: &[&str] = &[
     "overlay",
     "virtio_pci",
     "virtio_blk",
+    "virtio_net",
+    "sch_netem",
     "crc32c_generic",
     "ext4",
     "i6300esb",

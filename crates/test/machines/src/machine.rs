@@ -101,6 +101,28 @@ impl Machine {
         Ok(machine)
     }
 
+    /// Number of the emulator's process: whoever ends that cuts the machine's power.
+    pub(crate) fn emulator(&self) -> u32 {
+        self.emulator.id()
+    }
+
+    /// Waits until somebody has cut its power.
+    pub(crate) fn wait_off(&mut self, patience: Duration) -> Result<Instant> {
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            let gone = self.emulator.try_wait().map_err(file(&self.name))?;
+            if gone.is_some() {
+                return Ok(Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        unexpected(format!(
+            "{} still has power after {} s",
+            self.name,
+            patience.as_secs()
+        ))
+    }
+
     /// Waits until it takes commands, after power on or a reset.
     pub(crate) fn wait_ready(&mut self) -> Result<()> {
         self.read_to("\n@@ready\n", BOOT).map(drop)

@@ -3,6 +3,7 @@
 //!
 //! Each check has machines of its own and is one function in `checks`.
 
+mod board;
 mod checks;
 mod cpio;
 mod error;

@@ -40,7 +40,13 @@ impl Node {
 
     /// Starts an agent that is started again whenever it ends, as a service manager does.
     pub(crate) fn start_agent(&mut self, arguments: &str) -> Result<()> {
+        self.start_agent_with("", arguments)
+    }
+
+    /// The same with something before its command line.
+    pub(crate) fn start_agent_with(&mut self, before: &str, arguments: &str) -> Result<()> {
         let agent = self.standfast(&format!("agent {arguments}"));
+        let agent = format!("{before}{agent}");
         let script = format!(
             "while [ ! -e /run/down ]; do {agent} </dev/null >>/run/agent.log 2>&1; sleep 0.05; done\n"
         );
