@@ -89,6 +89,12 @@ fn is_back(state: &ClusterState, act: &FenceAct) -> bool {
     act.lost && state.nodes.get(&act.node).is_some_and(|known| known.online)
 }
 
+/// The run of a node's agent, as far as the state knows.
+fn run_of(state: &ClusterState, node: &NodeId) -> Incarnation {
+    let known = state.nodes.get(node);
+    known.map_or(Incarnation::default(), |known| known.report.incarnation)
+}
+
 /// Who could carry an act out: somebody who is there, and has not tried everything already.
 pub(crate) fn executor(
     state: &ClusterState,
@@ -140,6 +146,7 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
         levels,
         level: 0,
         executor: Some(executor.clone()),
+        executor_run: run_of(state, &executor),
         turn: 1,
         spent: BTreeSet::new(),
         tries: Vec::new(),
@@ -219,10 +226,12 @@ fn note(state: &mut ClusterState, entry: &mut Entry, told: &FenceAct) {
 
 /// The executor went away: somebody else takes the level over.
 fn order(state: &mut ClusterState, entry: &mut Entry, (id, turn): (u64, u32), to: &NodeId) {
+    let run = run_of(state, to);
     let Some(act) = current(state, id, turn) else {
         return;
     };
     let before = act.executor.replace(to.clone());
+    act.executor_run = run;
     act.turn = act.turn.saturating_add(1);
     let who = before.map_or_else(String::new, |before| format!("{before} went away; "));
     let text = format!("{who}{to} goes on with the fencing of {}", act.node);
@@ -279,11 +288,13 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
     };
     let acts = state.fences.get(place);
     let back = acts.is_some_and(|act| is_back(state, act));
+    let run = executor.as_ref().map(|executor| run_of(state, executor));
     let Some(act) = state.fences.get_mut(place) else {
         return;
     };
     act.turn = act.turn.saturating_add(1);
     act.level = act.level.saturating_add(1);
+    act.executor_run = run.unwrap_or_default();
     if back {
         return call_off(state, entry, place);
     }
@@ -294,10 +305,12 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
     act.spent.extend(executor);
     let (node, spent) = (act.node.clone(), act.spent.clone());
     let next = self::executor(state, &node, &spent);
+    let run = next.as_ref().map(|next| run_of(state, next));
     let Some(act) = state.fences.get_mut(place) else {
         return;
     };
     act.executor.clone_from(&next);
+    act.executor_run = run.unwrap_or_default();
     if next.is_some() {
         return;
     }
@@ -379,6 +392,7 @@ fn confirm_unasked(
         levels: Vec::new(),
         level: 0,
         executor: None,
+        executor_run: Incarnation::default(),
         turn: 0,
         spent: BTreeSet::new(),
         tries: vec![text.clone()],

@@ -120,7 +120,7 @@ impl Core {
         if self.state.fences.is_empty() {
             return;
         }
-        let mine: Vec<FenceOrder> = self
+        let mine: Vec<(FenceOrder, bool)> = self
             .state
             .fences
             .iter()
@@ -129,7 +129,7 @@ impl Core {
                 let level = usize::try_from(act.level).unwrap_or(usize::MAX);
                 let named = act.levels.get(level).into_iter().flatten();
                 let devices = &self.state.config.fencing.devices;
-                FenceOrder {
+                let order = FenceOrder {
                     id: act.id,
                     turn: act.turn,
                     node: act.node.clone(),
@@ -140,14 +140,16 @@ impl Core {
                     power_on: act.power_on,
                     look: false,
                     told_when_off: false,
-                }
+                };
+                (order, self.is_earlier_runs(act))
             })
             .collect();
-        let wanted = |key: &(u64, u32)| mine.iter().any(|order| (order.id, order.turn) == *key);
+        let wanted =
+            |key: &(u64, u32)| mine.iter().any(|(order, _)| (order.id, order.turn) == *key);
         self.fencing.orders.retain(|key, _| wanted(key));
-        for order in mine {
+        for (order, earlier) in mine {
             let key = (order.id, order.turn);
-            self.pursue(now, key, order);
+            self.pursue(now, key, order, earlier);
             let known = self.fencing.orders.get(&key);
             if let Some(result) = known.and_then(|known| known.result.clone()) {
                 self.tell_result(now, key, result);
@@ -176,8 +178,15 @@ impl Core {
         heard && applied && self.fencing.applied_term == self.consensus.term()
     }
 
-    /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost.
-    fn pursue(&mut self, now: Now, key: (u64, u32), order: FenceOrder) {
+    /// Whether an earlier run of this agent was asked to carry an act out.
+    fn is_earlier_runs(&self, act: &FenceAct) -> bool {
+        let of_any = act.executor_run == Incarnation::default();
+        !of_any && act.executor_run != self.incarnation && !self.planted(Planted::OldOrderAgain)
+    }
+
+    /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost, or nobody
+    /// knows how far an earlier run has come with it.
+    fn pursue(&mut self, now: Now, key: (u64, u32), order: FenceOrder, earlier: bool) {
         let back = order.lost
             && self
                 .state
@@ -197,12 +206,18 @@ impl Core {
         if known.given {
             return;
         }
-        if back {
+        let refused = if back {
+            Some(format!("{} is back", order.node))
+        } else {
+            let text = "its agent has started anew since it was asked to, and does not know how far that had come";
+            earlier.then(|| text.to_owned())
+        };
+        if let Some(problem) = refused {
             known.given = true;
             known.result = Some(FenceResult {
                 id: order.id,
                 turn: order.turn,
-                problem: format!("{} is back", order.node),
+                problem,
                 note: String::new(),
                 took: Micros::ZERO,
             });

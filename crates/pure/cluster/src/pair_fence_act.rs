@@ -46,6 +46,7 @@ impl Core {
             levels: fencing.levels_of(&paired.peer),
             level: 0,
             executor: Some(self.node.clone()),
+            executor_run: self.incarnation,
             turn: 0,
             spent: BTreeSet::new(),
             tries: Vec::new(),

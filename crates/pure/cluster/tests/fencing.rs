@@ -222,6 +222,35 @@ fn an_executor_that_is_lost_is_followed_by_another_one() {
     );
 }
 
+/// The device may be what ended it: wired to the executor instead of the machine that it names. The next run would do the
+/// same to itself, and so would the one after that.
+#[test]
+fn an_executor_that_started_anew_does_not_begin_again() {
+    let mut net = cluster();
+    net.ask("alpha", fence("beta"));
+    net.run(500);
+    let (executor, id, ..) = last(&net);
+    let number = if executor == "alpha" { 1 } else { 3 };
+    net.crash(&executor);
+    net.start_agent(&executor, standfast_model::id::MemberId(number));
+    net.run(6000);
+    let given = net.orders.iter().filter(|(_, order)| order.id == id);
+    let given: Vec<(String, u32)> = given
+        .map(|(node, order)| (node.to_string(), order.turn))
+        .collect();
+    let twice = given.iter().filter(|(node, _)| *node == executor);
+    let levels = act(&net, "gamma").levels.len();
+    assert!(twice.count() <= levels, "{given:?}");
+    assert!(
+        act(&net, "gamma")
+            .tries
+            .iter()
+            .any(|tried| tried.contains("started anew")),
+        "{:?}",
+        act(&net, "gamma")
+    );
+}
+
 #[test]
 fn a_machine_that_is_heard_after_it_was_said_to_be_off_voids_the_fence() {
     let mut net = cluster();

@@ -37,6 +37,10 @@ pub struct FenceAct {
     pub level: u32,
     /// Who carries it out; none once it has ended.
     pub executor: Option<NodeId>,
+    /// The run of its agent that was asked to. A later one does not know how far that had come, and does not begin again: the
+    /// device may be the one that ended it. Zero: whichever.
+    #[serde(default, skip_serializing_if = "is_any")]
+    pub executor_run: Incarnation,
     /// Grows with every order. What came of an earlier order changes nothing.
     pub turn: u32,
     /// Nodes that have tried every level.
@@ -49,6 +53,10 @@ pub struct FenceAct {
     pub began_ms: u64,
     /// Wall clock of its end, for display only; zero while it is under way.
     pub ended_ms: u64,
+}
+
+fn is_any(run: &Incarnation) -> bool {
+    *run == Incarnation::default()
 }
 
 /// What came of an act.

@@ -336,6 +336,7 @@ mod tests {
             levels: vec![vec!["ipmi-beta".into()]],
             level: 0,
             executor: (outcome == FenceOutcome::UnderWay).then(|| "gamma".into()),
+            executor_run: standfast_model::id::Incarnation(0),
             turn: 1,
             spent: std::collections::BTreeSet::new(),
             tries: tries.iter().map(|line| (*line).to_owned()).collect(),

@@ -83,6 +83,7 @@ fn fenced(view: &mut View) {
         levels: Vec::new(),
         level: 0,
         executor: None,
+        executor_run: standfast_model::id::Incarnation(0),
         turn: 1,
         spent: BTreeSet::new(),
         tries: Vec::new(),

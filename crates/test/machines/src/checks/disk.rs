@@ -63,7 +63,9 @@ fn rounds(place: &Place, name: &str, before: &str) -> Result<(u32, String)> {
             .machine
             .until(&format!("{shown} | grep -F machines-{cut}"), READ);
         if there.is_err() {
-            let seen = node.machine.run(&format!("{shown}; tail -5 /run/agent.log"))?;
+            let seen = node
+                .machine
+                .run(&format!("{shown}; tail -5 /run/agent.log"))?;
             return Ok((cut, seen.text));
         }
         node.machine.ok("touch /run/down")?;
