@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::input::{
     Cluster, Constraint, History, Kind, Location, NodeState, OrderEnd, Record, Resource,
 };
+use crate::outcome::Outcome;
 use crate::score::INFINITY;
 use crate::simulate::simulate;
 
@@ -35,17 +36,36 @@ pub fn elsewhere(input: &Cluster, resource: &str) -> Vec<Elsewhere> {
     let Some(family) = found else {
         return Vec::new();
     };
-    let nodes = input.nodes.iter();
-    nodes
-        .map(|node| {
-            Wanted {
-                input,
-                family: &family,
-                node: &node.name,
+    let as_it_is = simulate(input);
+    // What is enough on one node is often enough on the next one, or nearly.
+    let mut guess = None;
+    let mut told = Vec::new();
+    for node in &input.nodes {
+        let wanted = Wanted {
+            input,
+            family: &family,
+            node: &node.name,
+            guess,
+        };
+        let there = wanted.is_in(&as_it_is);
+        let changes = if there { None } else { wanted.least() };
+        let preferred = changes.iter().flatten().find_map(|change| {
+            if let Change::Preferred(score) = change {
+                Some(*score)
+            } else {
+                None
             }
-            .told()
-        })
-        .collect()
+        });
+        guess = preferred.or(guess);
+        let said =
+            |changes: Vec<Change>| changes.iter().map(|change| wanted.said(change)).collect();
+        told.push(Elsewhere {
+            node: node.name.clone(),
+            there,
+            changes: changes.map(said),
+        });
+    }
+    told
 }
 
 /// A resource with what is around it and in it.
@@ -115,28 +135,21 @@ struct Wanted<'w> {
     input: &'w Cluster,
     family: &'w Family,
     node: &'w str,
+    /// A preference that may be nearly what is needed.
+    guess: Option<i32>,
 }
 
 impl Wanted<'_> {
-    fn told(&self) -> Elsewhere {
-        let there = self.holds(&[]);
-        let changes = if there { None } else { self.least() };
-        let changes =
-            changes.map(|changes| changes.iter().map(|change| self.said(change)).collect());
-        Elsewhere {
-            node: self.node.to_owned(),
-            there,
-            changes,
-        }
-    }
-
     /// Whether it ends up there with these changes.
     fn holds(&self, changes: &[Change]) -> bool {
         let mut cluster = self.input.clone();
         for change in changes {
             self.apply(change, &mut cluster);
         }
-        let outcome = simulate(&cluster);
+        self.is_in(&simulate(&cluster))
+    }
+
+    fn is_in(&self, outcome: &Outcome) -> bool {
         self.family.primitives.iter().any(|primitive| {
             let mut rows = outcome.resources.iter();
             rows.any(|row| row.resource == *primitive && row.node.as_deref() == Some(self.node))
@@ -196,7 +209,7 @@ impl Wanted<'_> {
         changes
     }
 
-    /// The smallest preference that is enough with the other changes.
+    /// The smallest preference that is enough with the other changes. Looked for around the guess first, in steps that double.
     fn least_preference(&self, others: &[Change]) -> i32 {
         let enough = |score| {
             let changes: Vec<Change> = others
@@ -206,10 +219,28 @@ impl Wanted<'_> {
                 .collect();
             self.holds(&changes)
         };
-        if !enough(INFINITY - 1) {
+        let (mut little, mut much) = (0, INFINITY);
+        let mut try_next = self.guess.filter(|guess| (1..INFINITY).contains(guess));
+        let mut step = 1;
+        while let Some(score) = try_next {
+            if enough(score) {
+                much = score;
+            } else {
+                little = score;
+            }
+            let next = if much < INFINITY {
+                much - step
+            } else {
+                little.saturating_add(step)
+            };
+            step *= 2;
+            try_next = Some(next).filter(|next| *next > little && *next < much);
+        }
+        // Nothing short of INFINITY may be.
+        if much == INFINITY && !enough(INFINITY - 1) {
             return INFINITY;
         }
-        let (mut little, mut much) = (0, INFINITY - 1);
+        much = much.min(INFINITY - 1);
         while much - little > 1 {
             let middle = i32::midpoint(little, much);
             if enough(middle) {

@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 17] = [
+const FOUND: [(u64, &str); 18] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -56,6 +56,10 @@ const FOUND: [(u64, &str); 17] = [
     (
         1_000_257,
         "that a machine was fenced was on its way into the log when it had booted again: it was granted what the run before it still held, and then that was released",
+    ),
+    (
+        1_000_140,
+        "a device was wired to the executor, which cut its own power, came back, and found its order again",
     ),
     (
         1_000_508,
