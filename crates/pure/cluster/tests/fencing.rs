@@ -7,8 +7,8 @@ mod net;
 use net::Net;
 use standfast_model::{
     config::{
-        ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, Profile, ResourceConfig,
-        ResourceKind, Timing,
+        AgentConfig, ClusterConfig, FailurePolicy, GroupConfig, ProcessConfig, Profile,
+        ResourceConfig, ResourceKind, Timing,
     },
     event::Event,
     fence::FenceDevice,
@@ -522,6 +522,53 @@ fn what_needs_fencing_waits_for_it() {
     net.run(1000);
     assert_eq!(net.runs_on("web").len(), 1);
     assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+/// An agent of which only its own word ends what it does.
+fn web_outlives_its_processes(config: &mut ClusterConfig) {
+    for resource in config.resources.values_mut() {
+        let agent = AgentConfig {
+            name: "ocf:heartbeat:Filesystem".to_owned(),
+            outlives: true,
+            ..AgentConfig::default()
+        };
+        resource.kind = ResourceKind::Process(ProcessConfig {
+            agent: Some(Box::new(agent)),
+            ..ProcessConfig::default()
+        });
+    }
+}
+
+/// No lease ends it: it waits whether it asks for fencing or not, and a node that is back and has not confirmed its stop has
+/// released nothing.
+#[test]
+fn what_outlives_its_processes_waits_for_a_fence_or_for_its_own_word() {
+    let mut net = cluster_with(web_outlives_its_processes);
+    net.crash("beta");
+    net.run(13_000);
+    assert!(net.runs_on("web").is_empty());
+    answer(&mut net, "");
+    net.run(1000);
+    assert_eq!(net.runs_on("web").len(), 1);
+
+    let mut net = cluster_with(|config| {
+        web_outlives_its_processes(config);
+        for resource in config.resources.values_mut() {
+            resource.failure.fence_on_stop_failure = false;
+        }
+    });
+    net.stuck_guards = true;
+    net.failing_stops = u32::MAX;
+    net.cut.insert(NodeId::from("beta"));
+    net.run(5000);
+    assert_eq!(net.runs_on("web"), ["beta"]);
+    net.cut.clear();
+    net.run(4000);
+    assert_eq!(net.runs_on("web"), ["beta"], "its stop is not confirmed");
+    net.failing_stops = 0;
+    net.run(5000);
+    assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
+    assert!(net.orders.is_empty(), "{:?}", net.orders);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use net::{
     pairs::{assert_state, change, done, name_of, pair_with, view, with_targets},
 };
 use standfast_model::{
+    config::{AgentConfig, ProcessConfig, ResourceKind},
     id::MemberId,
+    pair::Arbiter,
     request::{RefusalKind, Request, Response},
 };
 
@@ -190,4 +192,34 @@ fn a_planned_restart_is_no_loss_and_needs_the_secondary_to_know_of_it() {
     assert_state(&mut net, "alpha", "normal");
     assert_state(&mut net, "beta", "normal");
     assert_eq!((net.runs_on("web").len(), net.starts), (1, starts));
+}
+
+/// Both may go on, and neither knows whether the other's power is gone.
+#[test]
+fn what_outlives_its_processes_needs_a_fence_device_as_the_arbiter() {
+    for arbiter in [Arbiter::Ping, Arbiter::None, Arbiter::Fence] {
+        let mut net = match arbiter {
+            Arbiter::Ping => pair(),
+            arbiter => net::pairs::pair(arbiter),
+        };
+        let mut config = net.core("alpha").inspect().state.config.clone();
+        for resource in config.resources.values_mut() {
+            let agent = AgentConfig {
+                outlives: true,
+                ..AgentConfig::default()
+            };
+            resource.kind = ResourceKind::Process(ProcessConfig {
+                agent: Some(Box::new(agent)),
+                ..ProcessConfig::default()
+            });
+        }
+        let answer = net::pairs::apply(&mut net, "alpha", config);
+        let refused = match &answer {
+            Response::Refused(refusal) => refusal
+                .text
+                .contains("only a fence device as the pair's arbiter"),
+            _ => false,
+        };
+        assert_eq!(refused, arbiter != Arbiter::Fence, "{answer:?}");
+    }
 }
