@@ -97,7 +97,16 @@ impl Worker {
             return false;
         };
         let since = PlanNumber::default();
-        let spec = match spec::keeper_spec(&self.settings, resource, config, since, Some(program)) {
+        // A secret that cannot be read is no reason not to ask.
+        let open = ProcessConfig {
+            secret_environment: BTreeMap::new(),
+            ..config.clone()
+        };
+        let spec_of = |config| {
+            let program = Some(program.clone());
+            spec::keeper_spec(&self.settings, resource, config, since, program)
+        };
+        let spec = match spec_of(config).or_else(|_unreadable| spec_of(&open)) {
             Ok(spec) => spec,
             Err(why) => {
                 self.refuse(resource, &why);

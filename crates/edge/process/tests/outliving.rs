@@ -284,6 +284,17 @@ fn an_agent_that_finds_it_without_a_keeper_says_so() {
     world.stop(10_000);
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert!(!is_there(&world));
+
+    // Also where what it would be started with cannot be had.
+    fs::write(world.path("agent/running"), "").unwrap();
+    let mut lacking = config;
+    let file = world.text("no-such-secret");
+    lacking.secret_environment = [("OCF_RESKEY_password".to_owned(), file)].into();
+    world.driver().probe(&world.resource, &lacking);
+    stop_failed(world.next());
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    assert!(!is_there(&world));
 }
 
 /// As after the restart of an agent: what runs is taken over, and ended as it was started.
@@ -360,4 +371,55 @@ fn debians_filesystem_is_mounted_on_the_machine_and_released_when_it_is_not() {
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert!(!mounted(&world));
     wait_until("nothing is left", || !world.run_dir().exists());
+}
+
+fn ip(arguments: &str) -> String {
+    let arguments = arguments.split_whitespace();
+    let output = std::process::Command::new("ip").args(arguments).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Debian's IPaddr2 on an interface of this test's own: the address is the machine's, and is taken away after the end of the lease
+/// and after the death of its keeper.
+#[test]
+fn debians_address_is_taken_away_when_its_lease_ends() {
+    #[allow(unsafe_code, reason = "only the network of this thread is unshared")]
+    // SAFETY: this flag changes only which network this thread sees; no memory or descriptor is affected.
+    let unshared = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    assert_eq!(unshared, 0, "a network namespace");
+    ip("link set lo up");
+    ip("link add sf0 type veth peer name sf1");
+    ip("link set sf1 up");
+    ip("link set sf0 up");
+    ip("address add 10.99.0.1/24 dev sf0");
+    // Its threads see that network too.
+    let world = ours("address");
+    let parameters = [
+        ("ip", "10.99.0.100".to_owned()),
+        ("cidr_netmask", "24".to_owned()),
+        ("nic", "sf0".to_owned()),
+    ];
+    let config = agent("ocf:heartbeat:IPaddr2", &parameters);
+    let held = || ip("-4 address show dev sf0").contains("10.99.0.100/24");
+    world.start_ready(&config);
+    assert!(held());
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    assert!(!held());
+    world.wait_clean();
+
+    world.start(&config, 4000);
+    assert_eq!(world.next(), InstanceChange::Started);
+    assert!(held());
+    assert_eq!(world.next(), InstanceChange::LeaseEnded);
+    assert!(!held());
+    world.wait_clean();
+
+    world.start_ready(&config);
+    send(world.keeper_pid(), Signal::KILL);
+    assert!(matches!(world.next(), InstanceChange::Unhealthy(_)));
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    assert!(!held());
 }
