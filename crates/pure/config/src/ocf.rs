@@ -253,7 +253,7 @@ mod tests {
             ]
         );
         // What goes on without power is not ended by cutting it.
-        for name in ["VirtualDomain", "sg_persist", "Route", "dnsupdate", "CTDB"] {
+        for name in ["VirtualDomain", "sg_persist", "Route", "ocivip", "CTDB"] {
             let keys = format!("agent = \"ocf:heartbeat:{name}\"\nrequires = \"fencing\"");
             let found = mistakes(&keys);
             assert!(found[0].contains("cannot be ended by killing"), "{found:?}");

@@ -158,9 +158,7 @@ const CLOUD: Outlives = Outlives {
 /// Agents whose effect outlives their processes, by what it is.
 const OUTLIVING: [(&[&str], Outlives); 8] = [
     (
-        &[
-            "IPaddr", "IPaddr2", "IPv6addr", "SendArp", "VIPArip", "ocivip",
-        ],
+        &["IPaddr", "IPaddr2", "IPv6addr", "SendArp", "VIPArip"],
         ADDRESS,
     ),
     (
@@ -257,6 +255,7 @@ const OUTLIVING: [(&[&str], Outlives); 8] = [
             "gcp-vpc-move-ip",
             "gcp-vpc-move-route",
             "gcp-vpc-move-vip",
+            "ocivip",
             "openstack-floating-ip",
             "openstack-virtual-ip",
         ],
