@@ -137,6 +137,11 @@ pub(crate) const STEPS: &[Step] = &[
             ]),
             own(&[
                 "target/release/standfast-sim",
+                "--seeds",
+                "3000000..3000040",
+            ]),
+            own(&[
+                "target/release/standfast-sim",
                 "--pairs",
                 "--seeds",
                 "0..60",

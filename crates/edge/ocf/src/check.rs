@@ -179,7 +179,7 @@ mod tests {
             agent: Some(Box::new(AgentConfig {
                 name: "ocf:heartbeat:x".to_owned(),
                 parameters: parameters.iter().map(owned).collect(),
-                outlives: false,
+                ..AgentConfig::default()
             })),
             secret_environment: [("OCF_RESKEY_password".to_owned(), "/etc/p".to_owned())].into(),
             ..ProcessConfig::default()

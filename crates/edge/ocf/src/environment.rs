@@ -1,7 +1,7 @@
 //! What an agent is given: everything that OCF 1.1 and the agents of `resource-agents` read, as Pacemaker gives it.
 //! Not for what only the action knows (`runner`).
 
-use standfast_model::config::AgentConfig;
+use standfast_model::{config::AgentConfig, copies::written};
 use std::{collections::BTreeMap, path::Path};
 
 /// Begins the variable of each parameter.
@@ -17,6 +17,8 @@ pub fn environment(
     resource: &str,
     agent: &AgentConfig,
 ) -> BTreeMap<String, String> {
+    // As Pacemaker does it for clones whose instances nothing tells apart: a copy has the name that was written.
+    let resource = written(resource);
     let (provider, kind) = standfast_model::agent::parts(&agent.name).unwrap_or_default();
     let root = root.display().to_string();
     let fixed = [
@@ -41,5 +43,44 @@ pub fn environment(
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let parameters = agent.parameters.iter();
     let parameters = parameters.map(|(name, value)| (format!("{PREFIX}{name}"), value.clone()));
-    parameters.chain(fixed).collect()
+    let most = agent.copies.map(|most| most.to_string());
+    let copies = most.iter().flat_map(|most| {
+        [
+            // Nothing tells them apart, so each is the first on its node.
+            ("clone", "0"),
+            ("clone_max", most.as_str()),
+            ("clone_node_max", "1"),
+            ("globally_unique", "false"),
+        ]
+    });
+    let copies = copies.map(|(name, value)| (format!("{PREFIX}CRM_meta_{name}"), value.to_owned()));
+    parameters.chain(fixed).chain(copies).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_copy_is_told_of_copies() {
+        let mut agent = AgentConfig {
+            name: "ocf:heartbeat:nginx".to_owned(),
+            ..AgentConfig::default()
+        };
+        let root = Path::new("/usr/lib/ocf");
+        let alone = environment(root, "alpha", "nginx", &agent);
+        let about = |name: &str| name.starts_with("OCF_RESKEY_CRM_meta_clone");
+        assert!(!alone.keys().any(|name| about(name)));
+        agent.copies = Some(3);
+        let copy = environment(root, "alpha", "nginx:alpha", &agent);
+        for (name, value) in [
+            ("OCF_RESOURCE_INSTANCE", "nginx"),
+            ("OCF_RESKEY_CRM_meta_clone", "0"),
+            ("OCF_RESKEY_CRM_meta_clone_max", "3"),
+            ("OCF_RESKEY_CRM_meta_clone_node_max", "1"),
+            ("OCF_RESKEY_CRM_meta_globally_unique", "false"),
+        ] {
+            assert_eq!(copy.get(name).map(String::as_str), Some(value), "{name}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ fn config(name: &str, parameters: &[(&str, &str)]) -> ProcessConfig {
         agent: Some(Box::new(AgentConfig {
             name: name.to_owned(),
             parameters: parameters.iter().map(owned).collect(),
-            outlives: false,
+            ..AgentConfig::default()
         })),
         ..ProcessConfig::default()
     }

@@ -62,7 +62,7 @@ fn agent(name: &str, parameters: &[(&str, String)]) -> ProcessConfig {
         agent: Some(Box::new(AgentConfig {
             name: name.to_owned(),
             parameters: parameters.iter().map(owned).collect(),
-            outlives: false,
+            ..AgentConfig::default()
         })),
         readiness: check(20, 10_000),
         health: check(20, 5000),

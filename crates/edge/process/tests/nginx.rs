@@ -51,7 +51,7 @@ fn nginx(test: &str) -> (World, ProcessConfig, String) {
         agent: Some(Box::new(AgentConfig {
             name: "ocf:heartbeat:nginx".to_owned(),
             parameters: parameters.into(),
-            outlives: false,
+            ..AgentConfig::default()
         })),
         readiness: check(50),
         health: check(3_600_000),

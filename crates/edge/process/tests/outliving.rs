@@ -81,6 +81,7 @@ fn agent(name: &str, parameters: &[(&str, String)]) -> ProcessConfig {
             name: name.to_owned(),
             parameters: parameters.iter().map(owned).collect(),
             outlives: true,
+            copies: None,
         })),
         readiness: check(20),
         health: check(3_600_000),

@@ -416,6 +416,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
             let config = state.config.nodes.entry(info.node.clone()).or_default();
             config.addresses.clone_from(&info.addresses);
             config.witness |= *witness;
+            state.config.spread_copies();
             if !key.is_empty() {
                 let only = BTreeSet::from([key.clone()]);
                 state.keys.insert(info.node.clone(), only);

@@ -5,6 +5,7 @@
 use crate::core::Core;
 use standfast_model::{
     config::{ClusterConfig, Profile, ResourceConfig},
+    copies::written,
     id::{GroupId, NodeId, ResourceId},
     pair::{Arbiter, PairConfig},
     request::{Refusal, RefusalKind},
@@ -113,16 +114,11 @@ impl Core {
     }
 
     pub(crate) fn check_group(&self, group: &GroupId) -> Result<(), Refusal> {
-        if self.state.config.groups.contains_key(group) {
+        let config = &self.state.config;
+        if config.has_group(group) {
             return Ok(());
         }
-        let names: Vec<&str> = self
-            .state
-            .config
-            .groups
-            .keys()
-            .map(GroupId::as_str)
-            .collect();
+        let names: Vec<&str> = config.written_groups().map(GroupId::as_str).collect();
         Err(Self::refusal(
             RefusalKind::NoSuchItem,
             format!(
@@ -132,8 +128,23 @@ impl Core {
         ))
     }
 
+    /// A copy belongs to its node.
+    pub(crate) fn check_copies_stay(&self, group: &GroupId) -> Result<(), Refusal> {
+        let config = &self.state.config;
+        let name = GroupId::from(written(group.as_str()));
+        if !config.copies.groups.contains_key(&name) {
+            return Ok(());
+        }
+        let text = format!(
+            "{name} has copies, and each belongs to its node: `standfast resource ban {name} NODE` stops the one there, \
+             `standfast node drain NODE` all that a node runs"
+        );
+        Err(Self::refusal(RefusalKind::Invalid, text))
+    }
+
     pub(crate) fn check_move(&self, group: &GroupId, to: Option<&NodeId>) -> Result<(), Refusal> {
         self.check_group(group)?;
+        self.check_copies_stay(group)?;
         self.check_acts()?;
         let unsafe_now = |text: String| Err(Self::refusal(RefusalKind::Unsafe, text));
         let assignment = self.state.plan.groups.get(group);

@@ -96,7 +96,7 @@ pub(crate) fn configure(
 }
 
 /// What goes from the configuration is known until nobody may be running it.
-fn remember_removed(state: &mut ClusterState, config: &ClusterConfig) {
+pub(crate) fn remember_removed(state: &mut ClusterState, config: &ClusterConfig) {
     for (resource, old) in &state.config.resources {
         if state.may_hold.contains_key(resource) {
             state.removed.insert(resource.clone(), old.kind.clone());

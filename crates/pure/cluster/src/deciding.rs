@@ -17,7 +17,7 @@ use standfast_model::{
     config::{ClusterConfig, Timing},
     effect::Level,
     id::{GroupId, MemberId, NodeId, ResourceId},
-    order::Restart,
+    order::{Orders, Restart},
     plan::{Assignment, Plan, PlanNumber},
     planted::Planted,
     state::{ClusterState, NodeState},
@@ -100,9 +100,18 @@ pub(crate) fn facts<'a>(
         failures,
         errors: errors.collect(),
         moves,
-        orders: state.orders.clone(),
+        orders: ordered(state, config),
         waiting,
     }
+}
+
+/// What is ordered for each group, by itself or with all copies.
+fn ordered(state: &ClusterState, config: &ClusterConfig) -> BTreeMap<GroupId, Orders> {
+    let groups = config.groups.keys();
+    let ordered = groups.filter_map(|group| Some((group.clone(), state.orders_of(group)?)));
+    ordered
+        .map(|(group, orders)| (group, orders.into_owned()))
+        .collect()
 }
 
 /// The plan that a placement makes: what stays on its node keeps the number under which it was given to it. That
@@ -284,7 +293,8 @@ impl Core {
         self.bar_for_hand_over(&mut facts);
         let config = self.constrained(&config);
         facts.config = &config;
-        let stage = stage(&self.state, &config, &online, place(&facts));
+        let placements = place(&facts);
+        let stage = stage(&self.state, &self.counted(&config), &online, placements);
         let observed = self.observe(&online);
         let moves = self.state.moves.keys().cloned();
         let moves_done: Vec<GroupId> = moves
@@ -328,6 +338,16 @@ impl Core {
         }
         if colocation {
             config.to_mut().constraints.colocations.clear();
+        }
+        config
+    }
+
+    /// How many copies a leader lets run at once: as many as are to, unless a bug is planted.
+    fn counted<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
+        let mut config = Cow::Borrowed(config);
+        if self.planted(Planted::CopiesUncounted) {
+            let copied = config.to_mut().copies.groups.values_mut();
+            copied.for_each(|copied| copied.most = None);
         }
         config
     }

@@ -19,6 +19,7 @@ mod checks;
 mod committed;
 mod configure;
 mod configuring;
+mod copies;
 mod core;
 mod deciding;
 mod disk;

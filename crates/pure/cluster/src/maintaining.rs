@@ -216,7 +216,9 @@ impl Core {
         if let Change::Order { group, order, .. } = change
             && matches!(order, Order::Manage | Order::Refresh)
         {
-            return vec![group.clone()];
+            let copies = self.state.config.copies_of(group);
+            let copies = copies.map(|(copy, _)| copy.clone());
+            return copies.chain([group.clone()]).collect();
         }
         let Change::Maintain {
             what, on: false, ..

@@ -5,7 +5,10 @@
 //! be is in the state, so that each event is told once, whoever leads.
 
 use crate::{core::Core, deciding::facts};
-use standfast_model::id::{GroupId, NodeId, ResourceId};
+use standfast_model::{
+    copies::node_of,
+    id::{GroupId, NodeId, ResourceId},
+};
 use standfast_schedule::{Placement, place};
 use std::collections::BTreeMap;
 
@@ -18,7 +21,9 @@ impl Core {
             let holders = self.state.may_hold.get(resource);
             holders.is_some_and(|holders| holders.contains(&self.node))
         };
-        !self.state.config.observes() || ours()
+        // What another node's copy looks like here may be our own.
+        let foreign = node_of(resource.as_str()).is_some_and(|node| node != self.node.as_str());
+        (!self.state.config.observes() && !foreign) || ours()
     }
 
     /// What would change now, if this cluster acted; none when nothing would, or when it acts.

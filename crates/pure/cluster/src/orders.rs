@@ -64,7 +64,7 @@ fn exists(state: &ClusterState, group: &GroupId, order: &Order) -> Result<(), Re
         | Order::Manage
         | Order::Refresh => None,
     };
-    let gone = if !config.groups.contains_key(group) {
+    let gone = if !config.has_group(group) {
         format!("group {group}")
     } else if let Some(node) = node.filter(|node| !config.nodes.contains_key(*node)) {
         format!("node {node}")
@@ -202,7 +202,7 @@ pub(crate) fn forget_removed(state: &mut ClusterState) {
         orders
             .wishes
             .retain(|wish| config.nodes.contains_key(&wish.node));
-        config.groups.contains_key(group) && !orders.is_empty()
+        config.has_group(group) && !orders.is_empty()
     });
 }
 
@@ -245,6 +245,7 @@ impl Core {
                 format!("{group} is in maintenance: nothing is done with it until that is over"),
             );
         }
+        self.check_copies(group, order)?;
         match order {
             Order::Disable if disabled => {
                 refuse(RefusalKind::Exists, format!("{group} is disabled already"))
@@ -291,6 +292,22 @@ impl Core {
             | Order::Manage
             | Order::Refresh => Ok(()),
         }
+    }
+
+    /// What is refused for a group with copies, and for one of them.
+    fn check_copies(&self, group: &GroupId, order: &Order) -> Result<(), Refusal> {
+        let config = &self.state.config;
+        if matches!(order, Order::Keep { .. }) {
+            return self.check_copies_stay(group);
+        }
+        if !matches!(order, Order::Restart { .. }) || !config.copies.groups.contains_key(group) {
+            return Ok(());
+        }
+        let copies = config.copies_of(group).map(|(copy, _)| copy.as_str());
+        let names: Vec<&str> = copies.collect();
+        let names = names.join(", ");
+        let text = format!("one copy of {group} is restarted after the other: {names}");
+        Err(Self::refusal(RefusalKind::Invalid, text))
     }
 
     /// Ends what was ordered for a time, when that is over.

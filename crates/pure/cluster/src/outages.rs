@@ -17,8 +17,9 @@ pub(crate) fn note(state: &mut ClusterState, entry: &mut Entry, change: &Change)
     state.service.retain(|group, _| groups.contains_key(group));
     let groups: Vec<GroupId> = groups.keys().cloned().collect();
     for group in groups {
-        let orders = state.orders.get(&group);
-        if orders.is_some_and(|orders| orders.disabled.is_some()) {
+        let orders = state.orders_of(&group);
+        let disabled = orders.is_some_and(|orders| orders.disabled.is_some());
+        if disabled || is_not_needed(state, &group) {
             // By intention: no outage begins, and none goes on.
             if let Some(service) = state.service.get_mut(&group) {
                 service.on = None;
@@ -46,6 +47,13 @@ pub(crate) fn note(state: &mut ClusterState, entry: &mut Entry, change: &Change)
             }
         }
     }
+}
+
+/// A copy that is to run nowhere: its node is lost, or others are enough. What it is one of is served by those.
+fn is_not_needed(state: &ClusterState, group: &GroupId) -> bool {
+    let copy = state.config.copy_of(group);
+    let given = state.plan.groups.get(group);
+    copy.is_some() && given.is_none_or(|given| given.node.is_none())
 }
 
 /// The node that the plan gives a group to, if it is heard and has reported every member active.

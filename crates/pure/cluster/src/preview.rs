@@ -109,8 +109,21 @@ impl Core {
             ));
         }
         for (group, assignment) in &after.groups {
-            if assignment.node.is_none() && !assignment.maintenance {
+            let alone = config.copy_of(group).is_none();
+            if alone && assignment.node.is_none() && !assignment.maintenance {
                 warnings.push(format!("{group} would run nowhere: no node can run it"));
+            }
+        }
+        for group in config.copies.groups.keys() {
+            let mut copies = config.copies_of(group);
+            let somewhere = |copy| {
+                let given: Option<&Assignment> = after.groups.get(copy);
+                given.is_some_and(|given| given.node.is_some() || given.maintenance)
+            };
+            if !copies.any(|(copy, _)| somewhere(copy)) {
+                warnings.push(format!(
+                    "{group} would run nowhere: no node can run a copy of it"
+                ));
             }
         }
         let elections =
@@ -195,7 +208,7 @@ fn needs_restart(old: &ClusterConfig, new: &ClusterConfig, resource: &ResourceId
     let old = old.resources.get(resource);
     let new = new.resources.get(resource);
     match (old.map(|old| &old.kind), new.map(|new| &new.kind)) {
-        (Some(old), Some(new @ ResourceKind::Process(_))) => old != new,
+        (Some(old), Some(new @ ResourceKind::Process(_))) => old.needs_restart(new),
         (_, Some(ResourceKind::Vip(_))) | (None, _) | (_, None) => false,
     }
 }

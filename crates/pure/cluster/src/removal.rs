@@ -4,7 +4,11 @@
 //! something is not removed, and one that slips through keeps its entry until its lease has expired.
 //! Not for members that come back under another number (`deciding`).
 
-use crate::{apply::Entry, core::Core};
+use crate::{
+    apply::{self, Entry},
+    configure,
+    core::Core,
+};
 use standfast_model::{
     command::Change,
     id::{MemberId, NodeId},
@@ -55,9 +59,20 @@ pub(crate) fn set_keys(
 /// Forgets a node that an operator removed, except what its leases need.
 pub(crate) fn forget_node(state: &mut ClusterState, node: &NodeId) {
     state.keys.remove(node);
-    state.config.nodes.remove(node);
-    for group in state.config.groups.values_mut() {
+    let mut config = state.config.clone();
+    config.nodes.remove(node);
+    let copied = config.copies.groups.values_mut();
+    let groups = copied.map(|copied| &mut copied.group);
+    for group in groups.chain(config.groups.values_mut()) {
         group.prefer.remove(node);
+    }
+    if !config.copies.is_empty() {
+        config.spread_copies();
+        configure::remember_removed(state, &config);
+    }
+    state.config = config;
+    if !state.config.copies.is_empty() {
+        apply::forget_removed_resources(state);
     }
     for records in state.failures.values_mut() {
         records.remove(node);

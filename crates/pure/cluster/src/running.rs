@@ -172,6 +172,10 @@ impl Core {
             if local.kind.as_ref() == Some(&config.kind) {
                 continue;
             }
+            let before = local.kind.as_ref();
+            if before.is_some_and(|before| !before.needs_restart(&config.kind)) {
+                continue;
+            }
             let live = matches!(config.kind, ResourceKind::Vip(_));
             let known = local.kind.replace(config.kind.clone()).is_some();
             if live {

@@ -412,13 +412,13 @@ impl Core {
 
     fn cleanup(&mut self, now: Now, id: u64, group: &GroupId, author: &str) -> Result<(), Refusal> {
         self.check_group(group)?;
-        let members = self
-            .state
-            .config
-            .groups
-            .get(group)
-            .map(|group| group.members.clone())
-            .unwrap_or_default();
+        let config = &self.state.config;
+        let own = config.groups.get(group).into_iter();
+        let copies = config.copies_of(group).map(|(_, copy)| copy);
+        let members: Vec<_> = own
+            .chain(copies)
+            .flat_map(|group| group.members.clone())
+            .collect();
         let mut changes = Vec::new();
         for resource in members {
             let records = self.state.failures.get(&resource);

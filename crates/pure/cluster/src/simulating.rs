@@ -358,10 +358,23 @@ impl World<'_> {
                 .groups
                 .get(group)
                 .is_some_and(|old| old.node.is_some());
-            given.node.is_none() && ran
+            given.node.is_none() && ran && !self.goes_on(group)
         });
         let said = ended.map(|(group, given)| format!("{group} runs nowhere then: {}", why(given)));
         said.collect()
+    }
+}
+
+impl World<'_> {
+    /// Whether other copies of what a group is a copy of run.
+    fn goes_on(&self, group: &GroupId) -> bool {
+        let config = &self.state.config;
+        let of = config.copy_of(group);
+        let mut copies = of.iter().flat_map(|of| config.copies_of(&of.group));
+        copies.any(|(copy, _)| {
+            let given = self.state.plan.groups.get(copy);
+            given.is_some_and(|given| given.node.is_some())
+        })
     }
 }
 

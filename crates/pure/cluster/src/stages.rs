@@ -1,14 +1,19 @@
 //! Turns: what starts after something else is active, and stops before it does. One plan leaves no choice to whoever
 //! carries it out, so a leader decides one after the other: who has to wait is given no node, or keeps the one that it has.
 //!
+//! Copies of a group: `then` waits for all copies of `first` that are to run, and goes on as long as one of them runs. Between
+//! two groups with copies turns go node by node. That no more copies run than may is in `copies`.
+//!
 //! Level-triggered: everything comes from the plan in force, what nodes report, and who may still be running what. A lost
 //! node is waited for no longer than its leases last: whoever decides has seen them expire.
 //!
 //! Not for where things belong: that is placement, which knows nothing of turns.
 
+use crate::copies;
 use standfast_model::{
     config::ClusterConfig,
     constraint::Sequence,
+    copies::written,
     id::{GroupId, NodeId},
     plan::{Assignment, Reason, Run, Waiting},
     state::{ClusterState, Phase},
@@ -122,9 +127,21 @@ pub(crate) fn stage(
     placements: BTreeMap<GroupId, Placement>,
 ) -> Stage {
     let sequences = &config.constraints.sequences;
-    if sequences.is_empty() {
-        return Stage::at_once(placements);
-    }
+    let mut stage = if sequences.is_empty() {
+        Stage::at_once(placements)
+    } else {
+        in_turns(state, config, online, placements)
+    };
+    copies::make_room((state, config, online), &mut stage);
+    stage
+}
+
+fn in_turns(
+    state: &ClusterState,
+    config: &ClusterConfig,
+    online: &dyn Fn(&NodeId) -> bool,
+    placements: BTreeMap<GroupId, Placement>,
+) -> Stage {
     let order = in_order(config);
     let mut turns = Turns {
         state,
@@ -214,9 +231,19 @@ fn not_up<'c>(
     if left_alone(group) {
         return None;
     }
+    // One of several copies is enough.
+    let others_run = |one: &Sequence| {
+        let of = config
+            .copy_of(&one.first)
+            .filter(|_| config.copy_of(group).is_none());
+        let mut copies = of.iter().flat_map(|of| config.copies_of(&of.group));
+        copies.any(|(copy, _)| placements.get(copy).is_some_and(|p| p.node.is_some()))
+    };
     let may_run_on = |one: &Sequence| one.optional || (one.one_way && here(group).is_some());
     let mut sequences = config.constraints.sequences.iter();
-    sequences.find(|(_, one)| one.then == *group && !may_run_on(one) && !runs_on(&one.first))
+    sequences.find(|(_, one)| {
+        one.then == *group && !may_run_on(one) && !runs_on(&one.first) && !others_run(one)
+    })
 }
 
 /// All groups, each after those that it starts after.
@@ -352,14 +379,16 @@ impl<'t> Turns<'t> {
         for (name, sequence) in self.sequences().filter(|(_, one)| one.then == *group) {
             let first = &sequence.first;
             if self.up.contains(first) {
-                anew |= stays && sequence.is_strict() && self.was_restarted(first, group);
+                let all_of_it = !self.is_one_of(sequence);
+                let strict = sequence.is_strict() && all_of_it;
+                anew |= stays && strict && self.was_restarted(first, group);
             } else if self.has_to_wait(sequence, stays) {
                 gate.get_or_insert((name, first));
             }
         }
         if let Some((name, first)) = gate {
             let waiting = Waiting {
-                order: name.clone(),
+                order: written(name).to_owned(),
                 on: first.clone(),
                 node: Some(node),
             };
@@ -372,9 +401,38 @@ impl<'t> Turns<'t> {
         }
     }
 
+    /// Whether a copy fails at present, or has to wait until others have stopped: for that nobody waits as long as one is up.
+    fn comes_late(&self, copy: &GroupId, copies: &[&GroupId]) -> bool {
+        let of = self.config.copy_of(copy).map(|copy| &copy.group);
+        let most = of.map_or(0, |of| self.config.copies_wanted(of));
+        let begun = copies.iter().filter(|copy| self.may_run(copy)).count();
+        let full = self.here(copy).is_none() && begun >= most;
+        full || self.phases(copy).contains(&Phase::Failed)
+    }
+
+    /// Whether what comes first is one of several copies that another group starts after.
+    fn is_one_of(&self, sequence: &Sequence) -> bool {
+        let copy = |group| self.config.copy_of(group);
+        copy(&sequence.first).is_some() && copy(&sequence.then).is_none()
+    }
+
     /// Whether what comes first, and is not up, is waited for. `stays`: the other one would stay where it runs.
     fn has_to_wait(&self, sequence: &Sequence, stays: bool) -> bool {
         let first = &sequence.first;
+        if self.is_one_of(sequence) {
+            let of = self.config.copy_of(first).map(|copy| &copy.group);
+            let copies = of.into_iter().flat_map(|of| self.config.copies_of(of));
+            let copies: Vec<&GroupId> = copies.map(|(copy, _)| copy).collect();
+            let one_is_up = copies.iter().any(|copy| self.up.contains(*copy));
+            if one_is_up && (stays || self.comes_late(first, &copies)) {
+                return false;
+            }
+            // One that is to run nowhere is not waited for while there are others.
+            let wanted = |copy: &&GroupId| self.wants(copy).is_some();
+            if !wanted(&first) && copies.iter().any(wanted) {
+                return false;
+            }
+        }
         if sequence.optional {
             let failed = self.phases(first).contains(&Phase::Failed);
             return !stays && self.wants(first).is_some() && !failed;
@@ -408,14 +466,14 @@ impl<'t> Turns<'t> {
             one.first == *group
                 && !one.one_way
                 && !self.is_maintained(then)
-                && (!one.optional || leaving.contains(then))
+                && (!(one.optional || self.is_one_of(one)) || leaving.contains(then))
                 && self.may_run(then)
         });
         let Some((name, sequence)) = before.next() else {
             return;
         };
         let waiting = Waiting {
-            order: name.clone(),
+            order: written(name).to_owned(),
             on: sequence.then.clone(),
             node: self.wants(group),
         };

@@ -129,7 +129,9 @@ pub(crate) fn predictions(
         .map(|report| &report.guards)
         .max_by_key(|guards| guards.extra_wait())
         .unwrap_or(guards);
+    // Nothing takes the place of a copy where each node has one; where not, others go on meanwhile.
     let groups = config.groups.iter();
+    let groups = groups.filter(|(_, settings)| settings.copy.is_none());
     let predicted = groups.map(|(group, settings)| {
         let took = |resource: &ResourceId| worst(&|report| start_took(report, resource));
         let starts = settings.members.iter().map(took);

@@ -7,8 +7,9 @@ use standfast_model::{
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
     constraint::{Colocation, Sequence},
+    copies::{Copied, node_of},
     fence::{FenceDevice, Fencing},
-    id::{NodeId, ResourceId},
+    id::{GroupId, NodeId, ResourceId},
     pair::{PAIR_ADDRESSES, PairConfig, Survivor},
     plan::INFINITY,
 };
@@ -53,19 +54,49 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
     lines.map("node", &old.nodes, &new.nodes, (node_summary, node));
     fencing(&mut lines, &old.fencing, &new.fencing);
     pair(&mut lines, old, new);
-    lines.map(
-        "resource",
-        &old.resources,
-        &new.resources,
-        (resource_summary, resource),
-    );
-    lines.map("group", &old.groups, &new.groups, (group_summary, group));
-    let (old, new) = (&old.constraints, &new.constraints);
+    let (old, new) = (as_written(old), as_written(new));
+    let how = (resource_summary as Summary<_>, resource as Compare<_>);
+    lines.map("resource", &old.resources, &new.resources, how);
+    let how = (group_summary as Summary<_>, group as Compare<_>);
+    lines.map("group", &old.groups, &new.groups, how);
     let how = (colocation_summary as Summary<_>, colocation as Compare<_>);
     lines.map("colocation", &old.colocations, &new.colocations, how);
     let how = (sequence_summary as Summary<_>, sequence as Compare<_>);
     lines.map("order", &old.sequences, &new.sequences, how);
     lines.list
+}
+
+/// What a file has: groups with copies once, and with how many.
+#[derive(Default)]
+struct Written<'c> {
+    resources: BTreeMap<&'c ResourceId, &'c ResourceConfig>,
+    groups: BTreeMap<&'c GroupId, (&'c GroupConfig, Option<&'c Copied>)>,
+    colocations: BTreeMap<&'c String, &'c Colocation>,
+    sequences: BTreeMap<&'c String, &'c Sequence>,
+}
+
+fn as_written(config: &ClusterConfig) -> Written<'_> {
+    let single = |name: &str| node_of(name).is_none();
+    let mut written = Written::default();
+    let resources = config.resources.iter();
+    let own = resources.filter(|(id, _)| single(id.as_str()));
+    written.resources.extend(own);
+    let groups = config.groups.iter().filter(|(id, _)| single(id.as_str()));
+    let groups = groups.map(|(id, group)| (id, (group, None)));
+    written.groups.extend(groups);
+    for (id, copied) in &config.copies.groups {
+        written.resources.extend(&copied.resources);
+        written.groups.insert(id, (&copied.group, Some(copied)));
+    }
+    for constraints in [&config.constraints, &config.copies.constraints] {
+        let colocations = constraints.colocations.iter();
+        let own = colocations.filter(|(name, _)| single(name));
+        written.colocations.extend(own);
+        let sequences = constraints.sequences.iter();
+        let own = sequences.filter(|(name, _)| single(name));
+        written.sequences.extend(own);
+    }
+    written
 }
 
 /// Longer lists of addresses are not shown whole.
@@ -244,11 +275,27 @@ fn device(lines: &mut Lines, old: &FenceDevice, new: &FenceDevice) {
     lines.value("monitor_interval", &ms(old.monitor), &ms(new.monitor));
 }
 
-fn group_summary(group: &GroupConfig) -> String {
-    list(&group.members)
+/// How many copies a group has, as the file says it.
+fn copies(copied: Option<&Copied>) -> String {
+    match copied.map(|copied| copied.most) {
+        None => String::from("none"),
+        Some(None) => String::from("all"),
+        Some(Some(most)) => most.to_string(),
+    }
 }
 
-fn group(lines: &mut Lines, old: &GroupConfig, new: &GroupConfig) {
+fn group_summary((group, copied): &(&GroupConfig, Option<&Copied>)) -> String {
+    let members = list(&group.members);
+    if copied.is_none() {
+        return members;
+    }
+    format!("{members}, copies {}", copies(*copied))
+}
+
+type Group<'c> = (&'c GroupConfig, Option<&'c Copied>);
+
+fn group(lines: &mut Lines, (old, had): &Group<'_>, (new, has): &Group<'_>) {
+    lines.value("copies", &copies(*had), &copies(*has));
     lines.value("members", &list(&old.members), &list(&new.members));
     lines.value("prefer", &preferences(old), &preferences(new));
     lines.value("priority", &old.priority, &new.priority);
@@ -256,21 +303,21 @@ fn group(lines: &mut Lines, old: &GroupConfig, new: &GroupConfig) {
     lines.value("maintenance", &old.maintenance, &new.maintenance);
 }
 
-fn colocation_summary(one: &Colocation) -> String {
+fn colocation_summary(one: &&Colocation) -> String {
     format!("{} with {}, {}", one.group, one.with, score(one.score))
 }
 
-fn colocation(lines: &mut Lines, old: &Colocation, new: &Colocation) {
+fn colocation(lines: &mut Lines, old: &&Colocation, new: &&Colocation) {
     lines.value("group", &old.group, &new.group);
     lines.value("with", &old.with, &new.with);
     lines.value("score", &score(old.score), &score(new.score));
 }
 
-fn sequence_summary(one: &Sequence) -> String {
+fn sequence_summary(one: &&Sequence) -> String {
     format!("{} before {}", one.first, one.then)
 }
 
-fn sequence(lines: &mut Lines, old: &Sequence, new: &Sequence) {
+fn sequence(lines: &mut Lines, old: &&Sequence, new: &&Sequence) {
     let kind = |one: &Sequence| {
         if one.optional {
             "optional"
@@ -303,7 +350,7 @@ fn score(value: i64) -> String {
     }
 }
 
-fn resource_summary(resource: &ResourceConfig) -> String {
+fn resource_summary(resource: &&ResourceConfig) -> String {
     match &resource.kind {
         ResourceKind::Process(process) => match &process.agent {
             Some(agent) => format!("agent {}", agent.name),
@@ -316,7 +363,7 @@ fn resource_summary(resource: &ResourceConfig) -> String {
     }
 }
 
-fn resource(lines: &mut Lines, old: &ResourceConfig, new: &ResourceConfig) {
+fn resource(lines: &mut Lines, old: &&ResourceConfig, new: &&ResourceConfig) {
     match (&old.kind, &new.kind) {
         (ResourceKind::Process(old), ResourceKind::Process(new)) => process(lines, old, new),
         (ResourceKind::Vip(old), ResourceKind::Vip(new)) => vip(lines, old, new),

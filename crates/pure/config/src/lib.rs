@@ -7,7 +7,7 @@
 //! | `[timing]` | values that differ from the profile's |
 //! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
-//! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance` |
+//! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance`, `copies` |
 //! | `[colocation.NAME]` | which `group` is to be `with` which other, and by what `score` |
 //! | `[order.NAME]` | which group starts `first`, and which one `then`; `kind`, `symmetrical` |
 //! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
@@ -29,6 +29,7 @@ mod address;
 mod addresses_file;
 mod check;
 mod constraints;
+mod copies;
 mod differences;
 mod fencing;
 mod mistake;
@@ -126,6 +127,8 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     let groups = root.section(report, "groups");
     config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
     config.constraints = constraints::read(&mut root, report, &config.groups);
+    let copies = std::mem::take(&mut found.copies);
+    copies::spread(&mut config, copies, report);
     root.finish(report);
     check::addresses_are_unique(&config, &found, report);
     config

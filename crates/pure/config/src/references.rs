@@ -2,6 +2,7 @@
 //! without one get.
 
 use crate::{
+    copies::{self, AllWritten},
     mistake::{Mistake, Report},
     section::{Found as Text, Section, check_name, integer_of, string_of, strings_of, wrong_type},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) maintained: BTreeSet<ResourceId>,
     /// Every address of a `vip` in normal form, with its key and place.
     pub(crate) vip_addresses: Vec<(String, String, Range<usize>)>,
+    /// Groups that have copies.
+    pub(crate) copies: AllWritten,
     /// The group that names each resource.
     grouped: BTreeMap<ResourceId, GroupId>,
 }
@@ -76,6 +79,9 @@ fn read_group(
         && let Some(score) = score_of(value, path, report, 0)
     {
         group.stickiness = score;
+    }
+    if let Some(copies) = copies::read(&mut table, report) {
+        found.copies.insert(id.clone(), copies);
     }
     let own = table.boolean(report, "maintenance").unwrap_or(false);
     group.maintenance = own || group.members.iter().any(|m| found.maintained.contains(m));

@@ -2,6 +2,7 @@
 
 use crate::{
     address,
+    copies::MOST_RESOURCES,
     mistake::{Mistake, Report},
     ocf, process,
     references::Found as Names,
@@ -12,9 +13,6 @@ use standfast_model::{
     id::ResourceId,
 };
 use std::collections::BTreeMap;
-
-/// Most resources of a cluster.
-const MAX_RESOURCES: usize = 500;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -40,11 +38,11 @@ pub(crate) fn read(
             resources.insert(id, resource);
         }
     }
-    if names.resources.len() > MAX_RESOURCES {
+    if names.resources.len() > MOST_RESOURCES {
         let mistake = Mistake::new("resources", format!("{} resources", names.resources.len()));
         report.mistake(
             section.at.clone(),
-            mistake.allowed(format!("at most {MAX_RESOURCES}")),
+            mistake.allowed(format!("at most {MOST_RESOURCES}")),
         );
     }
     resources

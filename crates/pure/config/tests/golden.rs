@@ -84,6 +84,20 @@ fn a_configuration_does_not_differ_from_itself() {
 }
 
 #[test]
+fn copies_differ_as_they_are_written() {
+    let old = fs::read_to_string(folder().join("copies.toml")).expect("file");
+    let new = old.replace("copies = \"all\"", "copies = 2");
+    let new = new.replace("/bin/cache", "/bin/cached");
+    let new = parse(&new, "new").expect("no mistakes").0;
+    let lines = differences(&read("copies.toml"), &new);
+    let expected = [
+        "resource cache: command [/bin/cache] -> [/bin/cached]",
+        "group web: copies all -> 2",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn a_changed_secret_is_not_shown() {
     let old = fs::read_to_string(folder().join("good.toml")).expect("file");
     let new = old.replace("A = \"b\"", "A = \"secret\"");

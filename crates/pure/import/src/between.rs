@@ -5,6 +5,7 @@
 use standfast_scheduler::score::{self, INFINITY};
 
 use crate::{
+    clones,
     constraints::{Follows, Together},
     draft::{Between, Draft},
     names::Names,
@@ -176,6 +177,12 @@ pub(crate) fn follow(one: &Follows, draft: &mut Draft) {
         let reason =
             format!("{then} starts before {first} by others, and none of them could start");
         return draft.not_expressed(&one.what, &reason);
+    }
+    let group = |name: &String| draft.groups.iter().find(|group| group.name == *name);
+    if let (Some(before), Some(after)) = (group(&first), group(&then))
+        && let Some(text) = clones::of_order(before, after)
+    {
+        draft.changed(&one.what, &text);
     }
     let written = Between {
         name: fresh(&draft.orders, &one.id),

@@ -284,9 +284,16 @@ fn read_colocation(
                 .filter(|order| !order.optional && !order.one_way);
             orders.any(|order| within(first, &order.first) && within(then, &order.then))
         };
-        if colocation.score >= INFINITY && leads(dependent, primary) {
+        let copied = |at: usize| {
+            draft
+                .groups
+                .get(at)
+                .is_some_and(|group| group.copies.is_some())
+        };
+        let one = colocation.score >= INFINITY && !copied(dependent) && !copied(primary);
+        if one && leads(dependent, primary) {
             join(draft, dependent, primary, &what);
-        } else if colocation.score >= INFINITY && leads(primary, dependent) {
+        } else if one && leads(primary, dependent) {
             join(draft, primary, dependent, &what);
         } else {
             together.push(Together {

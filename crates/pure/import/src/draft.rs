@@ -45,6 +45,8 @@ pub(crate) struct Group {
     pub(crate) members: Vec<String>,
     pub(crate) stickiness: i32,
     pub(crate) priority: i32,
+    /// How many copies it has, as TOML.
+    pub(crate) copies: Option<String>,
     /// Scores by the name of the node.
     pub(crate) prefer: BTreeMap<String, i32>,
 }

@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 mod between;
+mod clones;
 mod constraints;
 mod corosync;
 mod draft;

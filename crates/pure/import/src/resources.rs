@@ -8,6 +8,7 @@ use standfast_scheduler::{
 };
 
 use crate::{
+    clones,
     draft::{Draft, Group, Resource as Made, renamed},
     ocf, process,
     source::{Source, Xml, agent, children},
@@ -125,7 +126,7 @@ fn read_top(source: &Source<'_>, resource: &Resource, draft: &mut Draft) {
             draft.groups.push(group);
         }
         Kind::Group => read_group(source, resource, draft),
-        Kind::Clone | Kind::Bundle => note_clone(resource, draft),
+        Kind::Clone | Kind::Bundle => clones::read(source, resource, draft),
     }
 }
 
@@ -145,11 +146,28 @@ fn add_member(group: &mut Group, resource: &Resource, name: String) {
 }
 
 fn read_group(source: &Source<'_>, resource: &Resource, draft: &mut Draft) {
+    let Some(group) = read_children(source, (resource, resource), draft) else {
+        let what = format!("{} (group)", resource.id);
+        draft.not_expressed(&what, "none of its members can be expressed");
+        return;
+    };
+    draft.groups.push(group);
+}
+
+/// A group of what is in another one: in a group, or in a clone, which names it then.
+pub(crate) fn read_children(
+    source: &Source<'_>,
+    (named, resource): (&Resource, &Resource),
+    draft: &mut Draft,
+) -> Option<Group> {
     let mut group = Group {
-        ids: vec![resource.id.clone()],
-        priority: priority(resource),
+        ids: vec![named.id.clone()],
+        priority: priority(named),
         ..Group::default()
     };
+    if named.id != resource.id {
+        group.ids.push(resource.id.clone());
+    }
     let (mut members, mut missing) = (Vec::new(), Vec::new());
     for member in &resource.children {
         match read_primitive(source, member, draft) {
@@ -161,11 +179,10 @@ fn read_group(source: &Source<'_>, resource: &Resource, draft: &mut Draft) {
             None => missing.push(member.id.as_str()),
         }
     }
-    let what = format!("{} (group)", resource.id);
     if group.members.is_empty() {
-        draft.not_expressed(&what, "none of its members can be expressed");
-        return;
+        return None;
     }
+    let what = format!("{} (group)", resource.id);
     if !missing.is_empty() {
         let text = format!(
             "without {}, which cannot be expressed",
@@ -173,6 +190,19 @@ fn read_group(source: &Source<'_>, resource: &Resource, draft: &mut Draft) {
         );
         draft.changed(&what, &text);
     }
+    if resource.kind == Kind::Group {
+        note_group(source, resource, &what, draft);
+    }
+    for whole in [&named.id, &resource.id] {
+        group.parts.push((whole.clone(), members.clone()));
+    }
+    group.parts.dedup();
+    group.name = draft.names.fresh(&named.id);
+    group.comments.extend(renamed(&named.id, &group.name));
+    Some(group)
+}
+
+fn note_group(source: &Source<'_>, resource: &Resource, what: &str, draft: &mut Draft) {
     for (setting, word) in [("ordered", "order"), ("collocated", "place")] {
         let off = resource
             .meta
@@ -180,14 +210,10 @@ fn read_group(source: &Source<'_>, resource: &Resource, draft: &mut Draft) {
             .and_then(|value| score::truth(Some(value)));
         if off == Some(false) {
             let text = format!("{setting}=false: members of a group share their {word} here");
-            draft.changed(&what, &text);
+            draft.changed(what, &text);
         }
     }
     note_settings(source, resource, &["ordered", "collocated"], draft);
-    group.parts.push((resource.id.clone(), members));
-    group.name = draft.names.fresh(&resource.id);
-    group.comments.extend(renamed(&resource.id, &group.name));
-    draft.groups.push(group);
 }
 
 /// The name of a resource that is made from a primitive, unless there is no kind for it.
@@ -342,7 +368,12 @@ fn note_operations(resource: &Resource, kind: &str, draft: &mut Draft) {
     }
 }
 
-fn note_settings(source: &Source<'_>, resource: &Resource, said: &[&str], draft: &mut Draft) {
+pub(crate) fn note_settings(
+    source: &Source<'_>,
+    resource: &Resource,
+    said: &[&str],
+    draft: &mut Draft,
+) {
     for (name, value) in source.pairs(&resource.id, "meta_attributes") {
         if SAID.contains(&name) || said.contains(&name) {
             continue;
@@ -356,33 +387,7 @@ fn note_settings(source: &Source<'_>, resource: &Resource, said: &[&str], draft:
     }
 }
 
-fn note_clone(resource: &Resource, draft: &mut Draft) {
-    let stonith = resource
-        .children
-        .iter()
-        .all(|child| child.agent[0] == "stonith");
-    if stonith && !resource.children.is_empty() {
-        let what = format!("{} (clone)", resource.id);
-        draft.not_needed(&what, "every node can use every fence device here");
-        return;
-    }
-    let promotable = resource.legacy_promotable
-        || resource
-            .meta
-            .get("promotable")
-            .is_some_and(|value| is_true(Some(value)));
-    let reason = if promotable {
-        "a resource runs on one node here; roles of copies are not there yet"
-    } else {
-        "a resource runs on one node here; what runs everywhere is the init system's"
-    };
-    draft.not_expressed(&format!("{} (clone)", resource.id), reason);
-    for child in &resource.children {
-        note_below(child, "part of a clone", draft);
-    }
-}
-
-fn note_below(resource: &Resource, reason: &str, draft: &mut Draft) {
+pub(crate) fn note_below(resource: &Resource, reason: &str, draft: &mut Draft) {
     let agent = agent(resource);
     let kind = if agent.is_empty() { "(group)" } else { &agent };
     draft.not_expressed(&format!("{} {kind}", resource.id), reason);

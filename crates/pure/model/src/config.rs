@@ -4,6 +4,7 @@
 
 use crate::{
     constraint::Constraints,
+    copies::{Copies, CopyOf},
     fence::Fencing,
     id::{GroupId, NodeId, ResourceId},
     pair::PairConfig,
@@ -35,6 +36,10 @@ pub struct ClusterConfig {
     /// Which groups are to be together or apart, and which start after others.
     #[serde(default, skip_serializing_if = "Constraints::is_empty")]
     pub constraints: Constraints,
+    /// Groups that run on several nodes at once, as they are written: `groups`, `resources` and `constraints` have one copy
+    /// for each node.
+    #[serde(default, skip_serializing_if = "Copies::is_empty")]
+    pub copies: Copies,
     /// What cuts a machine's power.
     #[serde(default, skip_serializing_if = "Fencing::is_empty")]
     pub fencing: Fencing,
@@ -166,6 +171,9 @@ pub struct GroupConfig {
     pub stickiness: i64,
     /// In maintenance: nothing is started, stopped or restarted.
     pub maintenance: bool,
+    /// It is the copy of a group for one node, and runs nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyOf>,
 }
 
 /// One resource.
@@ -189,6 +197,23 @@ pub enum ResourceKind {
     Process(ProcessConfig),
     /// Addresses that clients use.
     Vip(VipConfig),
+}
+
+impl ResourceKind {
+    /// Whether what runs by this would have to be started anew to run by the other.
+    #[must_use]
+    pub fn needs_restart(&self, other: &Self) -> bool {
+        let plain = |kind: &Self| {
+            let mut kind = kind.clone();
+            if let Self::Process(process) = &mut kind
+                && let Some(agent) = &mut process.agent
+            {
+                agent.copies = None;
+            }
+            kind
+        };
+        self != other && plain(self) != plain(other)
+    }
 }
 
 /// A supervised command.
@@ -235,6 +260,9 @@ pub struct AgentConfig {
     /// fencing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlives: bool,
+    /// Its group has copies, and so many run at once. Told at a start; another number restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
 }
 
 /// A check of a process.
@@ -345,7 +373,8 @@ impl ClusterConfig {
         let newest = self.fencing.stay_off
             || self.pair_addresses.is_some()
             || self.pair.as_ref().is_some_and(pings)
-            || !self.constraints.is_empty();
+            || !self.constraints.is_empty()
+            || !self.copies.is_empty();
         if newest || self.resources.values().any(has_agent) {
             4
         } else if !self.fencing.is_empty() || self.resources.values().any(fences) {

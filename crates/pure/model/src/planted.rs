@@ -82,13 +82,15 @@ pub enum Planted {
     MaintenanceForgotten,
     /// A new leader takes failures that it has not seen itself for old.
     FailuresForgotten,
+    /// A leader starts a copy at once, however many others have not stopped yet.
+    CopiesUncounted,
     /// One of those of a pair, which have runs of their own.
     Pair(PairPlanted),
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -128,6 +130,7 @@ impl Planted {
         Self::OrderForgotten,
         Self::MaintenanceForgotten,
         Self::FailuresForgotten,
+        Self::CopiesUncounted,
         Self::Pair(PairPlanted::FailedFence),
         Self::Pair(PairPlanted::HandsRunning),
         Self::Pair(PairPlanted::AloneAfterRestart),
@@ -186,6 +189,7 @@ impl Planted {
             Self::OrderForgotten => "order-forgotten",
             Self::MaintenanceForgotten => "maintenance-forgotten",
             Self::FailuresForgotten => "failures-forgotten",
+            Self::CopiesUncounted => "copies-uncounted",
             Self::Pair(bug) => bug.name(),
         }
     }

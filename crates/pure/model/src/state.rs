@@ -123,10 +123,13 @@ impl ClusterState {
         if self.maintenance.cluster.is_some() {
             acted.to_mut().maintenance = true;
         }
-        let left_alone = self.orders.iter().filter(|(_, o)| o.unmanaged.is_some());
+        let left_alone = config.groups.keys().filter(|group| {
+            let orders = self.orders_of(group);
+            orders.is_some_and(|orders| orders.unmanaged.is_some())
+        });
         let on_nodes = self.maintenance.nodes.values();
         let on_nodes = on_nodes.flat_map(|node| &node.groups);
-        for group in left_alone.map(|(group, _)| group).chain(on_nodes) {
+        for group in left_alone.chain(on_nodes) {
             if config.groups.contains_key(group)
                 && let Some(settings) = acted.to_mut().groups.get_mut(group)
             {
@@ -146,7 +149,7 @@ impl ClusterState {
     #[must_use]
     pub fn in_maintenance(&self, group: &GroupId) -> bool {
         let settings = self.config.groups.get(group);
-        let orders = self.orders.get(group);
+        let orders = self.orders_of(group);
         self.all_in_maintenance()
             || settings.is_some_and(|settings| settings.maintenance)
             || orders.is_some_and(|orders| orders.unmanaged.is_some())

@@ -4,6 +4,8 @@
 //! ([`follow`]). Before, that one has heard where its followers would like to be and where they cannot be ([`hear`]), each
 //! wish scaled by the constraint's share of infinity, so that it does not go where those cannot follow that must.
 //!
+//! Where several copies of a group are, each of their nodes is as good to be with.
+//!
 //! Not for when something starts: that is the leader's work, in crate `cluster`.
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
 use standfast_model::{
     config::{ClusterConfig, GroupConfig},
     constraint::Colocation,
+    copies::written,
     id::{GroupId, NodeId},
     plan::{INFINITY, Reason},
 };
@@ -31,10 +34,21 @@ pub(crate) fn followed_by<'f>(
 
 /// What follows from where those are that a group is to be with or apart from. All of them are placed.
 pub(crate) fn follow(placing: &Placing<'_>, group: &GroupId, candidates: &mut [Candidate<'_>]) {
-    let colocations = placing.facts.config.constraints.colocations.iter();
+    let config = placing.facts.config;
+    let colocations = config.constraints.colocations.iter();
+    let mut seen = BTreeSet::new();
     for (name, colocation) in colocations.filter(|(_, one)| one.group == *group) {
+        let name = written(name);
         let place = placing.placements.get(&colocation.with);
         let node = place.and_then(|placement| placement.node.as_ref());
+        let copy = config.copy_of(&colocation.with);
+        let several = config.copy_of(group).is_none() && colocation.score > 0;
+        if let Some(copy) = copy.filter(|_| several) {
+            if seen.insert(&copy.group) {
+                near_any(placing, (name, colocation), &copy.group, candidates);
+            }
+            continue;
+        }
         match node {
             Some(node) => near(name, colocation, node, candidates),
             None => near_nothing(name, colocation, candidates),
@@ -54,6 +68,33 @@ fn near(name: &str, colocation: &Colocation, there: &NodeId, candidates: &mut [C
             candidate.reason(*score, text);
         } else if colocation.is_must() {
             let text = format!("colocation {name}: only with {with}, which is on {there}");
+            candidate.exclude(text);
+        }
+    }
+}
+
+/// With one of the copies of a group, wherever they are.
+fn near_any(
+    placing: &Placing<'_>,
+    (name, colocation): (&str, &Colocation),
+    with: &GroupId,
+    candidates: &mut [Candidate<'_>],
+) {
+    let copies = placing.facts.config.copies_of(with);
+    let placed = copies.filter_map(|(copy, _)| placing.placements.get(copy)?.node.as_ref());
+    let there: Vec<&NodeId> = placed.collect();
+    let names: Vec<&str> = there.iter().map(|node| node.as_str()).collect();
+    for candidate in candidates {
+        if there.contains(&candidate.node) {
+            let text = format!("colocation {name}: with a copy of {with}");
+            candidate.reason(colocation.score, text);
+        } else if colocation.is_must() {
+            let text = if there.is_empty() {
+                format!("colocation {name}: only with {with}, which runs nowhere")
+            } else {
+                let names = names.join(" and ");
+                format!("colocation {name}: only with {with}, which is on {names}")
+            };
             candidate.exclude(text);
         }
     }
@@ -90,6 +131,7 @@ pub(crate) fn hear(
     };
     let colocations = facts.config.constraints.colocations.iter();
     for (name, colocation) in colocations.filter(|(_, one)| one.with == *id) {
+        let name = written(name);
         let mut seen = BTreeSet::from([id.clone()]);
         if !table.gather(facts, (name, colocation), 1, &mut seen) {
             let follower = &colocation.group;
@@ -187,7 +229,7 @@ impl Table {
         }
         let further = facts.config.constraints.colocations.iter();
         for (name, one) in further.filter(|(_, one)| one.with == *follower) {
-            work.gather(facts, (name, one), score.signum(), seen);
+            work.gather(facts, (written(name), one), score.signum(), seen);
         }
         *self = work;
         true

@@ -15,6 +15,7 @@
 
 mod actions;
 mod colocate;
+mod copies;
 pub mod interruption;
 mod place;
 pub mod rto;

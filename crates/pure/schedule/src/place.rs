@@ -9,9 +9,10 @@
 //! 6. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
 //! 7. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
 //!
-//! Groups are placed by priority, then by name; before a group, those that it is to be with or apart from.
+//! Groups are placed by priority, then by name; before a group, those that it is to be with or apart from. The copies of
+//! one group are placed together (`copies`).
 
-use crate::{colocate, score::add};
+use crate::{colocate, copies, score::add};
 use standfast_model::{
     agent::Severity,
     config::{ClusterConfig, GroupConfig},
@@ -129,18 +130,36 @@ impl<'f> Placing<'f> {
         if !self.begun.insert(id) {
             return;
         }
-        let facts = self.facts;
-        for with in colocate::followed_by(facts.config, id) {
-            if let Some(group) = facts.config.groups.get(with) {
-                self.place(with, group);
+        let config = self.facts.config;
+        let together: Vec<(&GroupId, &GroupConfig)> = match &group.copy {
+            Some(copy) => config.copies_of(&copy.group).collect(),
+            None => vec![(id, group)],
+        };
+        self.begun.extend(together.iter().map(|(id, _)| *id));
+        let with = together
+            .iter()
+            .flat_map(|(id, _)| colocate::followed_by(config, id));
+        let with: Vec<_> = with
+            .filter_map(|with| config.groups.get_key_value(with))
+            .collect();
+        for (with, group) in with {
+            self.place(with, group);
+        }
+        for (id, _) in &together {
+            self.hosts.remove(*id);
+        }
+        let placed = together.into_iter();
+        let placed = placed.map(|(id, group)| (id.clone(), self.place_group(id, group)));
+        let mut placed: BTreeMap<GroupId, Placement> = placed.collect();
+        if let Some(copy) = &group.copy {
+            copies::choose(self.facts, &self.hosts, &copy.group, &mut placed);
+        }
+        for (id, placement) in placed {
+            if let Some(node) = &placement.node {
+                self.hosts.insert(id.clone(), node.clone());
             }
+            self.placements.insert(id, placement);
         }
-        self.hosts.remove(id);
-        let placement = self.place_group(id, group);
-        if let Some(node) = &placement.node {
-            self.hosts.insert(id.clone(), node.clone());
-        }
-        self.placements.insert(id.clone(), placement);
     }
 
     fn place_group(&self, id: &GroupId, group: &GroupConfig) -> Placement {
@@ -162,7 +181,9 @@ impl<'f> Placing<'f> {
             colocate::follow(self, id, &mut candidates);
             colocate::hear(facts, (id, group), &mut candidates, &mut about_group);
         }
-        let moving = apply_move(facts, id, &mut candidates, &mut about_group);
+        // A copy belongs to its node.
+        let moving =
+            group.copy.is_none() && apply_move(facts, id, &mut candidates, &mut about_group);
         for candidate in &mut candidates {
             prefer(facts, id, group, moving, candidate);
         }
@@ -177,7 +198,8 @@ impl<'f> Placing<'f> {
                 candidate.node,
             )
         });
-        choose(&self.hosts, current, candidates, about_group)
+        let is_copy = group.copy.is_some();
+        choose(&self.hosts, current, is_copy, candidates, about_group)
     }
 }
 
@@ -187,8 +209,10 @@ pub(crate) fn able<'f>(
     id: &GroupId,
     group: &GroupConfig,
 ) -> Vec<Candidate<'f>> {
+    let own = group.copy.as_ref().map(|copy| &copy.node);
     let mut candidates: Vec<Candidate<'f>> = all_nodes(facts)
         .into_iter()
+        .filter(|node| own.is_none_or(|own| own == *node))
         .map(|node| Candidate::new(facts, group, node))
         .collect();
     if let Some(orders) = facts.orders.get(id) {
@@ -414,7 +438,7 @@ pub(crate) fn prefer(
     }
 }
 
-fn load(hosts: &BTreeMap<GroupId, NodeId>, node: &NodeId) -> usize {
+pub(crate) fn load(hosts: &BTreeMap<GroupId, NodeId>, node: &NodeId) -> usize {
     hosts.values().filter(|host| *host == node).count()
 }
 
@@ -423,6 +447,7 @@ fn load(hosts: &BTreeMap<GroupId, NodeId>, node: &NodeId) -> usize {
 fn choose(
     hosts: &BTreeMap<GroupId, NodeId>,
     current: Option<&NodeId>,
+    is_copy: bool,
     mut candidates: Vec<Candidate<'_>>,
     mut reasons: Vec<Reason>,
 ) -> Placement {
@@ -438,7 +463,12 @@ fn choose(
         }
     }
     if node.is_none() {
-        reasons.push(about(String::from("no node can run it")));
+        let only = candidates.first().filter(|_| candidates.len() == 1);
+        let text = only.filter(|_| is_copy).map_or_else(
+            || String::from("no node can run it"),
+            |only| format!("it is the copy for {}, which cannot run it", only.node),
+        );
+        reasons.push(about(text));
     }
     for mut candidate in candidates {
         candidate

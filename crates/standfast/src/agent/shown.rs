@@ -62,7 +62,7 @@ impl Shown {
 }
 
 fn hide(config: &mut ClusterConfig) {
-    for resource in config.resources.values_mut() {
+    for resource in config.every_resource_mut() {
         if let ResourceKind::Process(process) = &mut resource.kind {
             for value in process.environment.values_mut() {
                 HIDDEN.clone_into(value);

@@ -24,7 +24,7 @@ pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
     let mut found = Found::default();
     let mut described: BTreeMap<&str, Result<Metadata, String>> = BTreeMap::new();
     let mut before: Vec<(&ResourceId, &ProcessConfig)> = Vec::new();
-    for (id, resource) in &config.resources {
+    for (id, resource) in config.written_resources() {
         let ResourceKind::Process(process) = &resource.kind else {
             continue;
         };

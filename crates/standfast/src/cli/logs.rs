@@ -69,6 +69,12 @@ fn members(view: &View, group: &str) -> Result<Vec<ResourceId>, Failure> {
     if let Some(group) = groups.get(&GroupId::from(group)) {
         return Ok(group.members.clone());
     }
+    let name = GroupId::from(group);
+    let copies = view.state.config.copies_of(&name);
+    let copies: Vec<ResourceId> = copies.flat_map(|(_, copy)| copy.members.clone()).collect();
+    if !copies.is_empty() {
+        return Ok(copies);
+    }
     let resource = ResourceId::from(group);
     if view.state.config.resources.contains_key(&resource) {
         return Ok(vec![resource]);

@@ -8,7 +8,9 @@ use super::{
 use crate::failure::Failure;
 use crate::render::{self, Explanation, Status, Verdict};
 use crate::watch::{self, Watch};
+use serde::Serialize;
 use standfast_api::ClientError;
+use standfast_model::{id::GroupId, request::View};
 use std::{
     io::{self, IsTerminal as _},
     path::Path,
@@ -71,9 +73,41 @@ pub(super) fn history(socket: &Path, args: &HistoryArgs) -> Result<(), Failure> 
     print(&text)
 }
 
+/// Each copy of a group, one after the other.
+fn explain_copies(view: &View, group: &GroupId, json: bool) -> Result<(), Failure> {
+    let copies = view.state.config.copies_of(group);
+    let each: Result<Vec<Explanation>, String> = copies
+        .map(|(copy, _)| Explanation::of(view, copy))
+        .collect();
+    let each = each.map_err(no_such)?;
+    if json {
+        return print(&render::json(&Copies {
+            schema: "standfast/explain-copies/1",
+            group: group.as_str(),
+            copies: each,
+        }));
+    }
+    let texts: Vec<String> = each
+        .iter()
+        .map(|one| render::explain(one, style()))
+        .collect();
+    print(&texts.join("\n"))
+}
+
+/// The explanations of all copies of a group.
+#[derive(Serialize)]
+struct Copies<'c> {
+    schema: &'static str,
+    group: &'c str,
+    copies: Vec<Explanation>,
+}
+
 pub(super) fn explain(socket: &Path, args: &ExplainArgs) -> Result<(), Failure> {
     let (_, view) = look_at_state(socket)?;
     let group = args.group.as_str().into();
+    if view.state.config.copies.groups.contains_key(&group) {
+        return explain_copies(&view, &group, args.json);
+    }
     let explanation = Explanation::of(&view, &group).map_err(no_such)?;
     let text = if args.json {
         render::json(&explanation)

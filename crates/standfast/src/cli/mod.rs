@@ -12,6 +12,7 @@ mod authority;
 mod certificate;
 mod config;
 mod config_args;
+mod copies;
 mod defaults;
 mod disaster;
 mod doctor;

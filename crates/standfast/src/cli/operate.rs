@@ -3,7 +3,7 @@
 use super::{
     DrainArgs, ResumeArgs, SwitchoverArgs,
     ask::{look_at_state, no_such},
-    exit,
+    copies, exit,
     maintenance_args::StandbyArgs,
     print,
     resource_args::CleanupArgs,
@@ -78,8 +78,10 @@ fn millis(start: Instant) -> u64 {
 pub(super) fn switchover(socket: &Path, args: &SwitchoverArgs) -> Result<(), Failure> {
     let (mut agent, view) = look_at_state(socket)?;
     let group = GroupId::from(args.group.as_str());
-    // Only for its message, which names the groups and the nearest of them.
-    Explanation::of(&view, &group).map_err(no_such)?;
+    // Only for its message, which names the groups and the nearest of them. That copies stay the agent says.
+    if !copies::has_copies(&view, &group) {
+        Explanation::of(&view, &group).map_err(no_such)?;
+    }
     let to = args.to.as_deref().map(NodeId::from);
     let request = Request::Switchover {
         group: group.clone(),
@@ -217,6 +219,7 @@ fn empty(socket: &Path, args: &DrainArgs, request: Request) -> Result<(), Failur
     let most = Duration::from_secs(args.wait);
     // What does not run now, or can run nowhere else, is not waited for.
     let movable: Vec<GroupId> = groups_on(&view, &node)
+        .filter(|group| view.state.config.copy_of(group).is_none())
         .filter(|group| running_on(&view, group).is_some() && !other_homes(&view, group).is_empty())
         .cloned()
         .collect();
@@ -311,12 +314,16 @@ pub(super) fn cleanup(socket: &Path, args: &CleanupArgs) -> Result<(), Failure> 
     let resource = args.group.as_str().into();
     let named = GroupId::from(args.group.as_str());
     let config = &view.state.config;
-    let group = if config.groups.contains_key(&named) {
+    let group = if config.has_group(&named) {
         named
+    } else if let Some((group, _)) = copies::named_by(&view, &args.group) {
+        group
     } else {
         config.group_of(&resource).cloned().unwrap_or(named)
     };
-    Explanation::of(&view, &group).map_err(no_such)?;
+    if !copies::has_copies(&view, &group) {
+        Explanation::of(&view, &group).map_err(no_such)?;
+    }
     let index = agent.change(&Request::Cleanup {
         group: group.clone(),
         author: String::new(),

@@ -3,7 +3,7 @@
 
 use super::{
     ask::{look_at_state, no_such},
-    exit,
+    copies, exit,
     operate::{self, Done},
     resource_args::{
         BanArgs, ClearArgs, MoveArgs, OrderHow, ResourceCommand, RestartArgs, SwitchArgs,
@@ -135,8 +135,13 @@ fn late(view: Option<&View>, group: &GroupId) -> String {
 fn group_named(view: &View, name: &str) -> Result<GroupId, Failure> {
     let group = GroupId::from(name);
     let config = &view.state.config;
-    if config.groups.contains_key(&group) {
+    if config.has_group(&group) {
         return Ok(group);
+    }
+    if let Some((whole, Some(_))) = copies::named_by(view, name) {
+        let text =
+            format!("{name} is a resource of {whole}, and a group is one thing: name {whole}");
+        return Err(no_such(text));
     }
     if let Some(whole) = config.group_of(&name.into()) {
         let text = format!(
@@ -210,6 +215,9 @@ fn keep_away(
     lifetime_ms: Option<u64>,
     how: &OrderHow,
 ) -> Result<(), Failure> {
+    if copies::has_copies(view, group) {
+        return keep_copy_away(socket, view, group, (node, lifetime_ms), how);
+    }
     let given = view.state.plan.groups.get(group);
     let home = given.and_then(|given| given.node.clone());
     let Some(node) = node.or_else(|| home.clone()) else {
@@ -249,6 +257,43 @@ fn keep_away(
     })
 }
 
+/// The copy on a node stops, and is not missed.
+fn keep_copy_away(
+    socket: &Path,
+    view: &View,
+    group: &GroupId,
+    (node, lifetime_ms): (Option<NodeId>, Option<u64>),
+    how: &OrderHow,
+) -> Result<(), Failure> {
+    let Some(node) = node else {
+        let text = format!("{group} has copies: name the node that it is to be kept away from");
+        return Err(Failure::usage(text));
+    };
+    let copy = copies::on(view, group, &node)?;
+    let runs = running_on(view, &copy).is_some();
+    if runs && !how.force && !how.dry_run && other_homes(view, &copy).is_empty() {
+        let text = format!(
+            "no other node can run a copy of {group} now: this would stop the last one; --force does so all the same"
+        );
+        return Err(Failure::new(exit::UNSAFE, text));
+    }
+    let wanted = Wanted {
+        group,
+        order: Order::Ban {
+            node: node.clone(),
+            lifetime_ms,
+        },
+        how,
+        touches: false,
+    };
+    let followed = |view: &View, _| Ok(copies::is_stopped(view, &copy).then_some(None));
+    wanted.carry_out(socket, &followed, &|_, took| {
+        format!(
+            "no copy of {group} runs on {node} after {took}; `standfast resource clear {group}` ends that"
+        )
+    })
+}
+
 fn clear(socket: &Path, args: &ClearArgs) -> Result<(), Failure> {
     let (_, view) = look_at_state(socket)?;
     let group = group_named(&view, &args.group)?;
@@ -281,11 +326,7 @@ fn disable(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         how: &args.how,
         touches: true,
     };
-    let followed = |view: &View, _| {
-        let given = view.state.plan.groups.get(&group);
-        let planned = given.is_some_and(|given| given.node.is_some());
-        Ok((!planned && !may_run(view, &group)).then_some(None))
-    };
+    let followed = |view: &View, _| Ok(copies::is_stopped(view, &group).then_some(None));
     wanted.carry_out(socket, &followed, &|_, took| {
         format!(
             "{group} is stopped after {took}; `standfast resource enable {group}` lets it run again"
@@ -302,14 +343,30 @@ fn enable(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         how: &args.how,
         touches: false,
     };
-    let followed = |view: &View, _| Ok(running_on(view, &group).map(|node| Some(node.clone())));
-    wanted.carry_out(socket, &followed, &|node, took| {
-        let node = node.map_or("", |node| node.as_str());
-        format!("{group} runs on {node} after {took}")
+    let places = std::cell::RefCell::new(String::new());
+    let followed = |view: &View, _| {
+        *places.borrow_mut() = copies::places(view, &group);
+        let started = copies::is_started(view, &group);
+        Ok(started.then(|| running_on(view, &group).cloned()))
+    };
+    wanted.carry_out(socket, &followed, &|_, took| {
+        let places = places.borrow();
+        format!("{group} runs on {places} after {took}")
     })
 }
 
 fn restart(socket: &Path, args: &RestartArgs) -> Result<(), Failure> {
+    let (_, view) = look_at_state(socket)?;
+    match copies::named_by(&view, &args.group) {
+        Some((group, member)) => {
+            copies::restart(socket, &view, (&group, member.as_ref()), &args.how)
+        }
+        None => restart_group(socket, args),
+    }
+}
+
+/// Restarts one group, or one copy of one.
+pub(super) fn restart_group(socket: &Path, args: &RestartArgs) -> Result<(), Failure> {
     let (_, view) = look_at_state(socket)?;
     let named = GroupId::from(args.group.as_str());
     let member = ResourceId::from(args.group.as_str());
@@ -345,7 +402,7 @@ fn restart(socket: &Path, args: &RestartArgs) -> Result<(), Failure> {
 }
 
 /// Whether the plan says of the group what is ordered by now.
-fn left_alone(view: &View, group: &GroupId) -> bool {
+pub(super) fn left_alone(view: &View, group: &GroupId) -> bool {
     let given = view.state.plan.groups.get(group);
     given.is_some_and(|given| given.maintenance)
 }
@@ -359,8 +416,9 @@ fn unmanage(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         how: &args.how,
         touches: false,
     };
-    let followed =
-        |view: &View, _| Ok(left_alone(view, &group).then(|| running_on(view, &group).cloned()));
+    let followed = |view: &View, _| {
+        Ok(copies::all_left_alone(view, &group, true).then(|| running_on(view, &group).cloned()))
+    };
     wanted.carry_out(socket, &followed, &|_, took| {
         format!(
             "{group} is left alone after {took}: nothing of it is started, stopped, moved or restarted; `standfast resource manage {group}` ends that"
@@ -378,8 +436,10 @@ fn manage(socket: &Path, args: &SwitchArgs) -> Result<(), Failure> {
         touches: false,
     };
     let followed = |view: &View, _| {
-        let still = view.state.in_maintenance(&group) || view.state.config.observes();
-        let decided = left_alone(view, &group) == still;
+        let observes = view.state.config.observes();
+        let decided = copies::targets(view, &group).iter().all(|target| {
+            left_alone(view, target) == (view.state.in_maintenance(target) || observes)
+        });
         Ok(decided.then(|| running_on(view, &group).cloned()))
     };
     wanted.carry_out(socket, &followed, &|_, took| {
@@ -424,7 +484,7 @@ fn instances<'v>(view: &'v View, group: &GroupId) -> impl Iterator<Item = &'v In
 }
 
 /// Whether anything of a group may still be running anywhere.
-fn may_run(view: &View, group: &GroupId) -> bool {
+pub(super) fn may_run(view: &View, group: &GroupId) -> bool {
     let config = view.state.config.groups.get(group);
     let mut members = config.iter().flat_map(|config| &config.members);
     let held = members.any(|member| view.state.may_hold.contains_key(member));

@@ -1,7 +1,13 @@
 //! Resource agents: whether this machine has those that it may have to run, and whether what they are given fits them.
 
 use super::Findings;
-use standfast_model::{config::ResourceKind, id::NodeId, query::Severity, request::View};
+use standfast_model::{
+    config::ResourceKind,
+    copies::node_of,
+    id::{NodeId, ResourceId},
+    query::Severity,
+    request::View,
+};
 use standfast_ocf::{ROOT, metadata, problems};
 use std::path::Path;
 
@@ -13,7 +19,8 @@ pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
         return;
     }
     let mut first = true;
-    for (resource, settings) in &config.resources {
+    let foreign = |id: &ResourceId| node_of(id.as_str()).is_some_and(|node| node != view.node);
+    for (resource, settings) in config.resources.iter().filter(|(id, _)| !foreign(id)) {
         let ResourceKind::Process(process) = &settings.kind else {
             continue;
         };

@@ -26,6 +26,10 @@ pub(crate) struct Seen<'s> {
 
 /// Every node but the one where the group is, best first.
 pub(crate) fn elsewhere(view: &View, group: &GroupId, nodes: &[Seen<'_>]) -> Vec<There> {
+    if view.state.config.copy_of(group).is_some() {
+        // It belongs to its node.
+        return Vec::new();
+    }
     let assignment = view.state.plan.groups.get(group);
     let chosen = assignment.and_then(|assignment| assignment.node.as_ref());
     let here = nodes.iter().find(|seen| is(chosen, seen.node));
@@ -68,7 +72,7 @@ fn whole(view: &View, group: &GroupId) -> Vec<String> {
     if view.state.in_maintenance(group) {
         all.push(String::from("the maintenance has to end"));
     }
-    let orders = view.state.orders.get(group);
+    let orders = view.state.orders_of(group);
     if orders.is_some_and(|orders| orders.disabled.is_some()) {
         all.push(format!("`standfast resource enable {group}`"));
     }

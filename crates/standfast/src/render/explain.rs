@@ -76,10 +76,15 @@ impl Explanation {
     /// There is no such group: what to tell.
     pub fn of(view: &View, group: &GroupId) -> Result<Self, String> {
         let config = &view.state.config;
+        if config.copies.groups.contains_key(group) {
+            let copies = config.copies_of(group).map(|(copy, _)| copy.as_str());
+            let names: Vec<&str> = copies.collect();
+            let names = names.join(", ");
+            return Err(format!("{group} has copies; name one of them: {names}"));
+        }
         if !config.groups.contains_key(group) {
-            let names = config.groups.keys().map(GroupId::as_str);
-            let near = did_you_mean(group.as_str(), names.clone());
-            let names: Vec<&str> = names.collect();
+            let names: Vec<&str> = config.written_groups().map(GroupId::as_str).collect();
+            let near = did_you_mean(group.as_str(), names.iter().copied());
             let all = names.join(", ");
             return Err(format!(
                 "there is no group {group}; groups are: {all}{near}"
@@ -93,7 +98,10 @@ impl Explanation {
         };
         let about = assignment.reasons.iter().filter(|r| r.node.is_none());
         let since = assignment.since;
-        let nodes = scores(view, assignment);
+        let mut nodes = scores(view, assignment);
+        if let Some(copy) = config.copy_of(group) {
+            nodes.retain(|score| score.node == copy.node.as_str());
+        }
         let seen: Vec<Seen<'_>> = nodes.iter().map(NodeScore::seen).collect();
         let elsewhere = elsewhere(view, group, &seen);
         Ok(Self {
@@ -125,8 +133,7 @@ fn problem(view: &View, group: &GroupId) -> Option<String> {
     if !view.quorum {
         return Some(format!("{} hears no leader with a majority", view.node));
     }
-    let mut lines = groups::lines(view).into_iter();
-    let line = lines.find(|line| line.name == group.as_str())?;
+    let line = groups::line(view, group);
     line.problem.filter(|_| !line.running)
 }
 

@@ -1,6 +1,7 @@
 //! Whether each group runs, where, and why not.
 
 use super::{
+    copies,
     health::other_homes,
     history::decision,
     summary::{GroupLine, ResourceLine, TurnLine, WishLine},
@@ -15,12 +16,17 @@ use standfast_model::{
 };
 
 pub(crate) fn lines(view: &View) -> Vec<GroupLine> {
-    view.state
+    let mut lines: Vec<GroupLine> = view
+        .state
         .config
-        .groups
-        .keys()
-        .map(|id| line(view, id))
-        .collect()
+        .written_groups()
+        .map(|id| match view.state.config.groups.contains_key(id) {
+            true => line(view, id),
+            false => copies::line(view, id),
+        })
+        .collect();
+    lines.sort_by(|one, other| one.name.cmp(&other.name));
+    lines
 }
 
 /// The node that runs the whole group, as its plan says and its node reports.
@@ -37,7 +43,7 @@ pub fn running_on<'v>(view: &'v View, group: &GroupId) -> Option<&'v NodeId> {
     (online && assignment.members.iter().all(active)).then_some(node)
 }
 
-fn line(view: &View, id: &GroupId) -> GroupLine {
+pub(crate) fn line(view: &View, id: &GroupId) -> GroupLine {
     let state = &view.state;
     let assignment = state.plan.groups.get(id);
     let running = running_on(view, id).is_some();
@@ -46,7 +52,8 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
     let rto = view.predicted_rto.get(id);
     let decided = assignment.and_then(|a| decision(view, a.since));
     let members = config.map(|g| g.members.as_slice()).unwrap_or_default();
-    let orders = state.orders.get(id);
+    let orders = state.orders_of(id);
+    let orders = orders.as_deref();
     let disabled = orders.and_then(|orders| orders.disabled.as_ref());
     let wishes = orders.iter().flat_map(|orders| &orders.wishes);
     GroupLine {
@@ -70,6 +77,7 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
         predicted_rto_ms: rto.map(|p| p.node_lost.as_millis_ceil()),
         predicted_rto_leader_lost_ms: rto.map(|p| p.node_and_leader_lost.as_millis_ceil()),
         other_homes: other_homes(view, id).len(),
+        copies: None,
         resources: members
             .iter()
             .flat_map(|member| resource_lines(view, assignment, member))
@@ -77,7 +85,7 @@ fn line(view: &View, id: &GroupId) -> GroupLine {
     }
 }
 
-fn wish_line(wish: &Wish) -> WishLine {
+pub(crate) fn wish_line(wish: &Wish) -> WishLine {
     WishLine {
         node: wish.node.to_string(),
         ban: wish.ban,

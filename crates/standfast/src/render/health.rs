@@ -1,6 +1,7 @@
 //! How the cluster is, as one word and one sentence.
 
 use super::{
+    copies,
     groups::in_brackets,
     summary::{GroupLine, Health, NodeLine},
     takeover,
@@ -58,6 +59,13 @@ fn judge_services(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> (Hea
     }
     let running = match groups {
         [] => String::from("nothing is configured to run, and the cluster"),
+        [only] if only.running && only.copies.is_some() => {
+            let nodes = only
+                .copies
+                .as_ref()
+                .map_or_else(String::new, |copies| copies.nodes.join(" and "));
+            format!("{} runs on {nodes}, and", only.name)
+        }
         [only] if only.running => {
             let node = only.node.as_deref().unwrap_or("");
             match takeover::clause(view, &only.name) {
@@ -217,6 +225,7 @@ fn problems(view: &View, nodes: &[NodeLine], groups: &[GroupLine]) -> Vec<String
             }
         }
     }
+    problems.extend(groups.iter().filter_map(copies::trouble));
     let disabled = groups.iter().filter(|group| group.disabled_by.is_some());
     problems.extend(disabled.map(|group| format!("{} is disabled", group.name)));
     if view.state.config.observes() {
@@ -290,14 +299,37 @@ fn has_fatal(records: &BTreeMap<NodeId, FailureRecord>) -> bool {
     records.any(|record| record.severity == Severity::Fatal)
 }
 
-/// Nodes besides its own that could run a group now.
+/// Nodes besides its own that could run a group now. Of a group with copies, all that could run one; of one copy, the others.
 #[must_use]
 pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
+    let config = &view.state.config;
+    let of = config.copy_of(group).map_or(group, |copy| &copy.group);
+    if !config.copies.groups.contains_key(of) {
+        return homes(view, group).collect();
+    }
+    let copies = config.copies_of(of).filter(|(copy, _)| *copy != group);
+    let able = copies.filter_map(|(copy, settings)| {
+        let node = settings.copy.as_ref().map(|copy| &copy.node)?;
+        let home = view
+            .state
+            .plan
+            .groups
+            .get(copy)
+            .and_then(|given| given.node.as_ref());
+        let able = home == Some(node) || homes(view, copy).any(|able| able == node);
+        able.then_some(node)
+    });
+    able.collect()
+}
+
+/// Nodes besides its own that could run a group now, whatever it is.
+fn homes<'v>(view: &'v View, group: &GroupId) -> impl Iterator<Item = &'v NodeId> + use<'v> {
     let state = &view.state;
     let home = state.plan.groups.get(group).and_then(|a| a.node.as_ref());
     let members = state.config.groups.get(group);
     let members = members.map(|g| g.members.as_slice()).unwrap_or_default();
-    let able = |node: &NodeId| {
+    let orders = state.orders_of(group);
+    let able = move |node: &NodeId| {
         let Some(known) = state.nodes.get(node) else {
             return false;
         };
@@ -315,14 +347,13 @@ pub fn other_homes<'v>(view: &'v View, group: &GroupId) -> Vec<&'v NodeId> {
             let interface = report.interfaces.get(member);
             interface.is_some_and(|i| report.sick_interfaces.contains_key(i))
         });
-        let orders = state.orders.get(group);
+        let orders = orders.as_deref();
         let mut wishes = orders.iter().flat_map(|orders| &orders.wishes);
         let banned = wishes.any(|wish| wish.ban && wish.node == *node);
         known.online && !known.drained && !failed && !sick && !banned
     };
     let nodes = state.config.nodes.iter();
     nodes
-        .filter(|(node, config)| !config.witness && Some(*node) != home && able(node))
+        .filter(move |(node, config)| !config.witness && Some(*node) != home && able(node))
         .map(|(node, _)| node)
-        .collect()
 }

@@ -10,6 +10,7 @@ mod authority;
 mod check;
 pub(crate) mod checks;
 mod config;
+mod copies;
 mod diagnosis;
 mod elsewhere;
 mod ending;
@@ -53,7 +54,9 @@ pub use pair::pair_text;
 pub use preview::{PreviewReport, how_to_apply, preview};
 pub use simulation::{simulation, simulation_json};
 pub use status::status;
-pub(crate) use status::{NODE_HEADINGS, RESOURCE_HEADINGS, heading, node_rows, resource_rows};
+pub(crate) use status::{
+    NODE_HEADINGS, RESOURCE_HEADINGS, group_rows, heading, node_rows, resource_rows,
+};
 pub use style::Style;
 pub(crate) use style::Tone;
 pub use summary::{GroupLine, Health, NodeLine, ResourceLine, Status, WishLine};

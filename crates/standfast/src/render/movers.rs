@@ -43,6 +43,12 @@ pub(crate) fn movers(view: &View, group: &GroupId) -> Vec<String> {
             ));
         }
     }
+    if settings.copy.is_some() {
+        sentences.push(format!(
+            "an operator: `standfast resource disable {group}`, `standfast node drain {node}`"
+        ));
+        return sentences;
+    }
     sentences.push(format!(
         "an operator: `standfast switchover {group}`, `standfast node drain {node}`"
     ));
@@ -55,6 +61,12 @@ pub(crate) fn movers(view: &View, group: &GroupId) -> Vec<String> {
 }
 
 fn loss(view: &View, group: &GroupId, node: &NodeId) -> String {
+    if let Some(copy) = view.state.config.copy_of(group) {
+        let of = &copy.group;
+        return format!(
+            "the loss of {node}: it ends with its node, and the other copies of {of} go on"
+        );
+    }
     let next = after_loss(&view.state, node).remove(group).flatten();
     match next {
         Some(next) => {

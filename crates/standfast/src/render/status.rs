@@ -6,7 +6,7 @@ use super::{
     table::{Cell, table},
     text::{length, utc},
 };
-use standfast_model::time::Micros;
+use standfast_model::{copies::written, time::Micros};
 
 /// The sentence, the nodes, the resources, the warnings.
 #[must_use]
@@ -157,12 +157,73 @@ pub(crate) const RESOURCE_HEADINGS: [&str; 7] = [
 
 /// One row for each resource, group by group; the group's own cells are in its first row.
 pub(crate) fn resource_rows(status: &Status) -> Vec<Vec<Cell>> {
-    let rows = status.groups.iter().flat_map(|group| {
-        let lines = group.resources.iter().enumerate();
-        lines.map(|(index, line)| row(status, group, line, index == 0))
-    });
-    rows.collect()
+    let groups = status.groups.iter();
+    groups.flat_map(|group| group_rows(status, group)).collect()
 }
+
+/// The rows of one group: one for each resource, of copies one for all that run and one for each other.
+pub(crate) fn group_rows(status: &Status, group: &GroupLine) -> Vec<Vec<Cell>> {
+    let Some(copies) = &group.copies else {
+        let lines = group.resources.iter().enumerate();
+        let rows = lines.map(|(index, line)| row(status, group, line, index == 0));
+        return rows.collect();
+    };
+    let mut members: Vec<(&str, &ResourceLine)> = Vec::new();
+    for line in &group.resources {
+        let name = written(&line.name);
+        if !members.iter().any(|(known, _)| *known == name) {
+            members.push((name, line));
+        }
+    }
+    let mut rows = Vec::new();
+    for (name, first) in members {
+        let of_it = group
+            .resources
+            .iter()
+            .filter(|line| written(&line.name) == name);
+        let (active, others): (Vec<_>, Vec<_>) = of_it.partition(|line| line.phase == "active");
+        let nodes: Vec<&str> = active
+            .iter()
+            .filter_map(|line| line.node.as_deref())
+            .collect();
+        let all = ResourceLine {
+            name: name.to_owned(),
+            node: (!nodes.is_empty()).then(|| nodes.join(" ")),
+            ..first.clone()
+        };
+        let mut cells = row(status, group, &all, rows.is_empty());
+        let tone = if nodes.len() < copies.wanted {
+            Tone::Doubtful
+        } else {
+            Tone::Good
+        };
+        if let Some(cell) = cells.get_mut(PHASE) {
+            let text = format!("{} of {} active", nodes.len(), copies.wanted);
+            *cell = Cell::new(tone, text);
+        }
+        rows.push(cells);
+        let others = others.into_iter();
+        rows.extend(others.map(|line| row(status, group, line, false)));
+    }
+    if rows.is_empty() {
+        let text = format!("0 of {} active", copies.wanted);
+        let mut cells: Vec<Cell> = RESOURCE_HEADINGS
+            .iter()
+            .map(|_| Cell::from(dash()))
+            .collect();
+        if let Some(cell) = cells.first_mut() {
+            *cell = Cell::from(group.name.as_str());
+        }
+        if let Some(cell) = cells.get_mut(PHASE) {
+            *cell = Cell::new(Tone::Bad, text);
+        }
+        rows.push(cells);
+    }
+    rows
+}
+
+/// Where the phase stands in a row.
+const PHASE: usize = 4;
 
 fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> Vec<Cell> {
     let tone = match line.phase.as_str() {
@@ -185,6 +246,9 @@ fn row(status: &Status, group: &GroupLine, line: &ResourceLine, first: bool) -> 
 }
 
 fn rto(group: &GroupLine) -> String {
+    if group.copies.is_some() {
+        return String::from("none: the other copies go on");
+    }
     let Some(alone) = group.predicted_rto_ms else {
         return dash();
     };

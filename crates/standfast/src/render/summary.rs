@@ -139,8 +139,33 @@ pub struct GroupLine {
     pub predicted_rto_leader_lost_ms: Option<u64>,
     /// How many more nodes can be lost before it stops: by places to run, not by votes.
     pub other_homes: usize,
+    /// Its copies, where it has any: then `node` is none, and `running` says whether one of them runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<CopiesLine>,
     /// Its resources in start order; one line for each node that has something of it.
     pub resources: Vec<ResourceLine>,
+}
+
+/// The copies of a group.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopiesLine {
+    /// So many run where everything is well.
+    pub wanted: usize,
+    /// Nodes on which one runs.
+    pub nodes: Vec<String>,
+    /// Those that do not run.
+    pub missing: Vec<CopyLine>,
+}
+
+/// A copy that does not run.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyLine {
+    /// The node that it is for.
+    pub node: String,
+    /// Why it does not run.
+    pub problem: String,
+    /// It should run.
+    pub trouble: bool,
 }
 
 /// What a group waits for: to start until that one is active, or, where it runs, to go until that one is stopped.

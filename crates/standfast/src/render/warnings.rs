@@ -116,6 +116,7 @@ fn failures(view: &View, warnings: &mut Vec<String>) {
         let limit = config.map_or(0, |r| r.failure.threshold);
         let group = view.state.config.group_of(resource);
         let group = group.map_or(resource.as_str(), |group| group.as_str());
+        let is_copy = view.state.config.copy_of(&group.into()).is_some();
         for (node, record) in by_node.iter().filter(|(_, record)| record.count > 0) {
             let times = count(usize::try_from(record.count).unwrap_or(usize::MAX), "time");
             let last = in_brackets(&record.last);
@@ -131,6 +132,7 @@ fn failures(view: &View, warnings: &mut Vec<String>) {
                 Severity::Soft if record.count >= limit => {
                     format!(": it may not run there until {cleanup}")
                 }
+                Severity::Soft if is_copy => format!("; at {limit} it is stopped there"),
                 Severity::Soft => format!("; at {limit} it moves away"),
             };
             warnings.push(format!("{resource} failed {times} on {node}{last}{moved}"));
@@ -247,7 +249,13 @@ fn maintenance(view: &View, warnings: &mut Vec<String>) {
         ));
         return;
     }
-    for (group, _) in config.groups.iter().filter(|(_, group)| group.maintenance) {
+    let copied = config.copies.groups.iter();
+    let copied = copied.map(|(id, copied)| (id, &copied.group));
+    let single = config
+        .groups
+        .iter()
+        .filter(|(_, group)| group.copy.is_none());
+    for (group, _) in single.chain(copied).filter(|(_, group)| group.maintenance) {
         warnings.push(format!(
             "{group} is in maintenance: nothing of it is started, stopped, moved or restarted"
         ));

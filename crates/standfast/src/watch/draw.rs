@@ -6,7 +6,7 @@ use super::{
     screen::{Mode, Row, Screen},
 };
 use crate::render::{
-    Cell, Health, NODE_HEADINGS, RESOURCE_HEADINGS, Status, Tone, heading, node_rows,
+    Cell, Health, NODE_HEADINGS, RESOURCE_HEADINGS, Status, Tone, group_rows, heading, node_rows,
     resource_rows, utc,
 };
 use ratatui::{
@@ -156,7 +156,10 @@ fn positions(status: &Status, selected: Option<&Row>) -> (Option<usize>, Option<
         Some(Row::Group(group)) => {
             let before = status.groups.iter();
             let before = before.take_while(|line| line.name != group.as_str());
-            (None, Some(before.map(|line| line.resources.len()).sum()))
+            (
+                None,
+                Some(before.map(|line| group_rows(status, line).len()).sum()),
+            )
         }
         None => (None, None),
     }

@@ -2,6 +2,7 @@
 //! are about them. Everything from a stream of random numbers of its own: other seeds stay what they were.
 
 use crate::{
+    copies::{self, SEEDS_WITH_COPIES},
     fault::{Edit, Fault, Kind},
     rng::{Rng, Stream},
     scenario::Scenario,
@@ -14,8 +15,9 @@ use standfast_model::{
 };
 use std::collections::BTreeSet;
 
-/// Seeds from here on have constraints in every run; those below have none.
+/// Seeds from here on, up to those with copies, have constraints in every run; others have none.
 pub(crate) const SEEDS_WITH_CONSTRAINTS: u64 = 2_000_000;
+const SEEDS: std::ops::Range<u64> = SEEDS_WITH_CONSTRAINTS..SEEDS_WITH_COPIES;
 
 /// Whether a planted bug is about constraints: its runs all have some.
 pub(crate) const fn is_about(planted: Planted) -> bool {
@@ -24,13 +26,13 @@ pub(crate) const fn is_about(planted: Planted) -> bool {
 
 /// Whether groups of a run are to be together, apart, or one after the other.
 pub(crate) fn are_in(scenario: &Scenario) -> bool {
-    !scenario.config.constraints.is_empty()
+    !scenario.config.constraints.is_empty() && !copies::are_in(scenario)
 }
 
 /// Gives a run of three nodes or more constraints, if its seed is one of those, or `always`. All of them can be met as soon
 /// as two nodes are there that run something.
 pub(crate) fn add(scenario: &mut Scenario, always: bool) {
-    if scenario.founders < 3 || !(always || scenario.seed >= SEEDS_WITH_CONSTRAINTS) {
+    if scenario.founders < 3 || !(always || SEEDS.contains(&scenario.seed)) {
         return;
     }
     let mut rng = Rng::new(scenario.seed, Stream::Constraints);

@@ -144,6 +144,9 @@ cases! {
     StartedInTurn = "22.started-after-what-comes-before",
     TogetherAtEnd = "22.together-at-the-end",
     ApartAtEnd = "22.apart-at-the-end",
+    CopyBeside = "25.copy-started-beside-another",
+    /// The last one that there was room for.
+    CopyInstead = "25.copy-started-where-fewer-are-to-run-than-nodes",
     Converged = "7.converged",
     ConvergedAfterMove = "7.converged-with-work-left",
     MemberRejoined = "7.member-came-back-under-new-number",
@@ -162,8 +165,8 @@ impl Default for Coverage {
 
 /// What only operators' acts bring about.
 const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
-/// What only runs with constraints bring about.
-const OF_CONSTRAINTS: &str = "22.";
+/// What only runs with constraints, and with copies, bring about.
+const OF_CONSTRAINTS: [&str; 2] = ["22.", "25."];
 /// What only runs with fence devices bring about.
 const OF_FENCING: &str = "19.";
 
@@ -192,7 +195,7 @@ impl Coverage {
             .map(|case| case.name())
             .filter(|name| acts || !OF_ACTS.iter().any(|prefix| name.starts_with(prefix)))
             .filter(|name| fences || !name.starts_with(OF_FENCING))
-            .filter(|name| !name.starts_with(OF_CONSTRAINTS))
+            .filter(|name| !OF_CONSTRAINTS.iter().any(|prefix| name.starts_with(prefix)))
             .collect()
     }
 

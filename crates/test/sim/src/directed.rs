@@ -3,7 +3,7 @@
 //! Leaning only: the right code has to pass every one of them.
 
 use crate::{
-    constraints,
+    constraints, copies,
     fault::Fault,
     fencing,
     rng::{Rng, Stream},
@@ -64,6 +64,7 @@ const fn families(planted: Planted) -> &'static [Family] {
         }
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[Family::Operator],
         Planted::FailuresForgotten => &[Family::Resource],
+        Planted::CopiesUncounted => &[Family::Operator, Family::Resource],
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -75,6 +76,9 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     let mut scenario = Scenario::new(seed);
     if fencing::is_about(planted) {
         fencing::add(&mut scenario, true);
+    }
+    if copies::is_about(planted) {
+        copies::add(&mut scenario, true);
     }
     if constraints::is_about(planted) {
         constraints::add(&mut scenario, true);
@@ -114,6 +118,9 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
             let soon = at + rng.spread(MS, SECOND);
             faults.push(of_family(&mut rng, &scenario, family, soon));
         }
+    }
+    if copies::are_in(&scenario) {
+        faults.retain(|fault| !copies::excuses(fault));
     }
     if constraints::are_in(&scenario) {
         faults.retain(|fault| !constraints::excuses(fault));

@@ -10,6 +10,7 @@ mod acts;
 mod clock;
 mod command;
 mod constraints;
+mod copies;
 mod coverage;
 mod directed;
 mod disk;

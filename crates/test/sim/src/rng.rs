@@ -27,6 +27,7 @@ pub(crate) enum Stream {
     Targets,
     Constraints,
     Orders,
+    Copies,
 }
 
 impl Rng {
@@ -45,6 +46,7 @@ impl Rng {
             Stream::Targets => 12,
             Stream::Constraints => 13,
             Stream::Orders => 14,
+            Stream::Copies => 15,
         });
         Self(inner)
     }

@@ -1,8 +1,8 @@
 //! One run: a scenario, its faults, and what came of it.
 
 use crate::{
-    constraints, coverage::Coverage, fault::Fault, invariants::Violation, scenario::Scenario,
-    timeline::Timeline, world::World,
+    constraints, copies, coverage::Coverage, fault::Fault, invariants::Violation,
+    scenario::Scenario, timeline::Timeline, world::World,
 };
 use standfast_model::planted::Planted;
 
@@ -42,6 +42,9 @@ impl Case {
         if constraints::are_in(&scenario) {
             faults.retain(|fault| !constraints::excuses(fault));
         }
+        if copies::are_in(&scenario) {
+            faults.retain(|fault| !copies::excuses(fault));
+        }
         Self {
             scenario,
             faults,
@@ -58,6 +61,9 @@ impl Case {
         faults.extend(crate::acts::draw(&scenario));
         if constraints::are_in(&scenario) {
             faults.retain(|fault| !constraints::excuses(fault));
+        }
+        if copies::are_in(&scenario) {
+            faults.retain(|fault| !copies::excuses(fault));
         }
         faults.sort_by_key(|fault| fault.at);
         Self {

@@ -2,7 +2,7 @@
 //! are to run, and with which time budget. Everything from the seed.
 
 use crate::{
-    constraints,
+    constraints, copies,
     fencing::{self, Devices},
     network::Quality,
     rng::{Rng, Stream},
@@ -70,6 +70,7 @@ impl Scenario {
         let mut scenario = Self::sized(seed, founders, joiners, &mut rng);
         fencing::add(&mut scenario, false);
         constraints::add(&mut scenario, false);
+        copies::add(&mut scenario, false);
         scenario
     }
 

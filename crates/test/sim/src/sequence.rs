@@ -84,6 +84,7 @@ pub(crate) fn sequence(
         | Planted::OldOrderAgain
         | Planted::OrderIgnored
         | Planted::ColocationIgnored
+        | Planted::CopiesUncounted
         | Planted::Pair(_) => Vec::new(),
     }
 }

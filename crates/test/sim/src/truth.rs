@@ -100,6 +100,8 @@ pub(crate) struct Truth {
     pub(crate) last_ran: Vec<Option<usize>>,
     /// When each group was seen last to be all active, where something is in order.
     pub(crate) all_active: BTreeMap<GroupId, u64>,
+    /// So many copies of each group may run at once, at most.
+    pub(crate) most_copies: BTreeMap<GroupId, usize>,
     /// True time of its last start there.
     pub(crate) ran_at: Vec<u64>,
     /// The instance that was started there.

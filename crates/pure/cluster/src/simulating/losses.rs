@@ -52,6 +52,9 @@ impl World<'_> {
             };
             let to = self.state.plan.groups.get(group);
             let to = to.and_then(|given| given.node.clone());
+            if self.goes_on(group) {
+                continue;
+            }
             let mut parts = waits(rto.get(group), leads);
             parts.extend(timeline.starts(&list, group));
             let mut away = whole(group, from, to, parts);

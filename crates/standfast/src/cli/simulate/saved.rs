@@ -115,7 +115,7 @@ fn hide(config: &mut ClusterConfig) {
             HIDDEN.clone_into(value);
         }
     };
-    for resource in config.resources.values_mut() {
+    for resource in config.every_resource_mut() {
         if let ResourceKind::Process(process) = &mut resource.kind {
             hide_all(&mut process.environment);
             if let Some(agent) = &mut process.agent {
@@ -131,7 +131,10 @@ fn hide(config: &mut ClusterConfig) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use standfast_model::config::{FailurePolicy, ProcessConfig, ResourceConfig};
+    use standfast_model::{
+        config::{FailurePolicy, ProcessConfig, ResourceConfig},
+        copies::Copied,
+    };
 
     fn saved() -> Saved {
         let mut view = View {
@@ -148,7 +151,13 @@ mod tests {
             failure: FailurePolicy::default(),
             needs_fencing: false,
         };
+        let copied = Copied {
+            resources: BTreeMap::from([("nginx".into(), resource.clone())]),
+            ..Copied::default()
+        };
         view.state.config.resources.insert("web".into(), resource);
+        let copies = &mut view.state.config.copies;
+        copies.groups.insert("everywhere".into(), copied);
         view.state.config_text = String::from("very-secret");
         Saved::of(view)
     }

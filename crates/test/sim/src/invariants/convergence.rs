@@ -2,7 +2,7 @@
 //! time (`world::settle::BOUND`).
 
 use crate::{
-    invariants::turns,
+    invariants::{copies, turns},
     node::{Agent, Machine},
     scenario::MOST_VOTERS,
     world::World,
@@ -80,6 +80,9 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
             .get(group)
             .and_then(|assignment| assignment.node.as_ref())
         else {
+            if head.state.config.copy_of(group).is_some() {
+                continue;
+            }
             return Some(format!(
                 "{group} has no place in plan {}",
                 head.state.plan.number
@@ -97,7 +100,7 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
             }
         }
     }
-    turns::misplaced(world)
+    copies::misplaced(world, head).or_else(|| turns::misplaced(world))
 }
 
 /// The leader's plan.

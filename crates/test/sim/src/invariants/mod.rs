@@ -3,6 +3,7 @@
 
 pub(crate) mod committed;
 pub(crate) mod convergence;
+pub(crate) mod copies;
 pub(crate) mod early_start;
 pub(crate) mod fencing;
 pub(crate) mod fitness;
@@ -65,6 +66,9 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         }
         23 => "what an operator has ordered holds as long as it is in force, whoever leads",
         24 => "failures are forgotten when they are old enough, or when an operator says so",
+        25 => {
+            "each copy of a group runs on its own node, and no more at any instant than are to run"
+        }
         _ => "",
     }
 }
@@ -89,6 +93,7 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     fencing::on_start(world, node, resource, since);
     removed::on_start(world, node, resource);
     turns::on_start(world, node, resource);
+    copies::on_start(world, node, resource);
 }
 
 impl World {

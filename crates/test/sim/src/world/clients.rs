@@ -2,9 +2,10 @@
 
 use super::{Happening, World};
 use crate::{
+    copies,
     coverage::Case,
     fault::Edit,
-    invariants::Violation,
+    invariants::{self, Violation},
     node::{Agent, Machine},
     scenario::{Scenario, addresses, key_name},
 };
@@ -15,6 +16,7 @@ use standfast_model::{
     request::{JoinOffer, RefusalKind, Request, Response},
     time::Micros,
 };
+use std::borrow::Cow;
 
 /// Why somebody asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,20 @@ impl World {
         };
         let group_of =
             |number: usize| self.scenario.groups[number % self.scenario.groups.len()].clone();
+        let number = match edit {
+            Edit::Prefer(number) | Edit::Maintenance(number) | Edit::Group(number) => Some(number),
+            Edit::Timing
+            | Edit::Observe
+            | Edit::MaintenanceOfAll
+            | Edit::Resource(_)
+            | Edit::Regroup(_)
+            | Edit::Command(_)
+            | Edit::Profile => None,
+        };
+        let about = number.map(group_of);
+        if about.is_some_and(|group| copies::edit(&mut config, &self.scenario, (&group, edit))) {
+            return self.apply(config);
+        }
         match edit {
             Edit::Prefer(number) => {
                 if let Some(group) = config.groups.get_mut(&group_of(number)) {
@@ -136,6 +152,7 @@ impl World {
 
     /// Puts a configuration in force.
     pub(super) fn apply(&mut self, config: ClusterConfig) {
+        invariants::copies::note(self, &config);
         let request = Request::Apply {
             config: Box::new(config),
             text: String::new(),
@@ -158,13 +175,20 @@ impl World {
         }
         let mut wanted = self.scenario.config.clone();
         wanted.nodes.clone_from(&current.nodes);
+        wanted.spread_copies();
         self.apply(wanted);
         true
     }
 
     /// Whether a configuration is the one from the beginning, whoever is a member.
     pub(crate) fn is_original(&self, config: &ClusterConfig) -> bool {
-        let wanted = &self.scenario.config;
+        let mut wanted = Cow::Borrowed(&self.scenario.config);
+        if copies::are_in(&self.scenario) {
+            // A machine that has joined has its copies.
+            wanted.to_mut().nodes.clone_from(&config.nodes);
+            wanted.to_mut().spread_copies();
+        }
+        let wanted = &*wanted;
         let runs = |each: &ClusterConfig| (each.profile, each.timing, each.maintenance, each.mode);
         runs(wanted) == runs(config)
             && wanted.resources == config.resources

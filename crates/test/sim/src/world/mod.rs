@@ -20,7 +20,7 @@ use crate::{
     disk::Disk,
     fault::{Fault, Kind},
     fencing::Happened,
-    invariants::Violation,
+    invariants::{self, Violation},
     kernel::Unit,
     network::Network,
     node::{Agent, Disturbance, Machine, Node, Removal, Taint, Troubles},
@@ -222,6 +222,8 @@ impl World {
             steps: 0,
         };
         world.truth.committed_genesis(&genesis);
+        let config = world.scenario.config.clone();
+        invariants::copies::note(&mut world, &config);
         world.repeats = if world.draw_node.chance(500_000) {
             2_000
         } else {

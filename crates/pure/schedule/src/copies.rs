@@ -1,0 +1,60 @@
+//! Which copies of a group run, where fewer are to run than there are nodes: the best by score, then those that run, then
+//! those whose node has fewest groups. So nothing that runs is given up for an equal, and who comes back starts what is missing.
+//!
+//! Not for when the chosen ones start: the leader waits until those that stop have stopped (crate `cluster`).
+
+use crate::{
+    place::{Facts, Placement, about, load},
+    score::add,
+};
+use standfast_model::{
+    id::{GroupId, NodeId},
+    plan::INFINITY,
+};
+use std::{cmp::Reverse, collections::BTreeMap};
+
+/// Takes the node from those copies that are too many. `placed`: each as if it were alone.
+pub(crate) fn choose(
+    facts: &Facts<'_>,
+    hosts: &BTreeMap<GroupId, NodeId>,
+    group: &GroupId,
+    placed: &mut BTreeMap<GroupId, Placement>,
+) {
+    let most = facts.config.copies_wanted(group);
+    let mut able: Vec<(&GroupId, &NodeId, i64)> = Vec::new();
+    for (id, placement) in &*placed {
+        if let Some(node) = &placement.node {
+            let reasons = placement.reasons.iter();
+            let score = reasons.fold(0, |sum, reason| add(sum, reason.score));
+            able.push((id, node, score));
+        }
+    }
+    let is_bound = |id: &GroupId| {
+        let settings = facts.config.groups.get(id);
+        let maintained = settings.is_some_and(|settings| facts.is_maintained(settings));
+        maintained || facts.blocked.contains_key(id)
+    };
+    able.sort_by_key(|(id, node, score)| {
+        (
+            Reverse(is_bound(id)),
+            Reverse((*score).min(INFINITY)),
+            Reverse(facts.current.get(*id) == Some(*node)),
+            load(hosts, node),
+            (*node).clone(),
+        )
+    });
+    let over = able.split_off(most.min(able.len()));
+    let nodes: Vec<&str> = able.iter().map(|(_, node, _)| node.as_str()).collect();
+    let text = format!(
+        "no more than {most} run at once, on {}",
+        nodes.join(" and ")
+    );
+    let over = over.into_iter().map(|(id, _, _)| id.clone());
+    let over: Vec<GroupId> = over.filter(|id| !is_bound(id)).collect();
+    for id in over {
+        if let Some(placement) = placed.get_mut(&id) {
+            placement.node = None;
+            placement.reasons.insert(0, about(text.clone()));
+        }
+    }
+}
