@@ -157,7 +157,8 @@ impl Core {
             return;
         }
         let from_receipt = self.planted(Planted::LeaseFromReceipt).then_some(now);
-        for (resource, lease) in self.holder.on_grant(now, grant, from_receipt) {
+        for (resource, mut lease) in self.holder.on_grant(now, grant, from_receipt) {
+            lease.until = lease.until.counted_from(now);
             self.take_lease(now, &resource, lease);
         }
     }

@@ -112,6 +112,16 @@ impl HoldUntil {
         self.left(now) == Micros::ZERO
     }
 
+    /// The same end, counted from here on: never after that of a guard that is set here. What one clock has counted more until
+    /// now would else be forgotten when the other one jumps later, and the guard, which knows that one only, would end first.
+    #[must_use]
+    pub fn counted_from(&self, now: Now) -> Self {
+        Self {
+            from: now,
+            length: self.left(now),
+        }
+    }
+
     /// The end as an absolute reading of `CLOCK_BOOTTIME`, which is what the kernel's guards compare.
     #[must_use]
     pub fn boot_deadline(&self, now: Now) -> u64 {
@@ -149,5 +159,27 @@ impl WaitUntil {
         } else {
             self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Simulator, seed 1000710: a lease was asked for that the guard had ended.
+    #[test]
+    fn a_holder_does_not_outlast_the_guard_that_it_sets() {
+        let at = |boot, raw| Now { boot, raw };
+        let until = HoldUntil {
+            from: at(0, 0),
+            length: Micros(1_000_000),
+        };
+        // The raw clock is ahead when the guard is set; then boot time jumps.
+        let granted = at(100_000, 101_000);
+        let deadline = until.boot_deadline(granted);
+        assert_eq!(deadline, 999_000);
+        let after = at(999_000, 300_000);
+        assert_eq!(until.left(after), Micros(1_000));
+        assert!(until.counted_from(granted).is_over(after));
     }
 }

@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 18] = [
+const FOUND: [(u64, &str); 19] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -68,6 +68,10 @@ const FOUND: [(u64, &str); 18] = [
     (
         1_001_178,
         "a device said off and had cut another machine: the one that it named led before that was known, and could not contradict",
+    ),
+    (
+        1_000_710,
+        "one clock had counted more when a lease was granted, then the other one jumped: the guard ended before its holder knew",
     ),
     (
         1_000_022,
