@@ -294,3 +294,47 @@ fn a_mount_of_debians_agent_is_released_when_it_is_unmounted() {
     node.ok(&["apply", &off]);
     node.wait_for("its end", |_| !is_mounted(&point));
 }
+
+#[test]
+fn a_script_runs_a_service_and_is_missed_where_it_is_not() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut node = Node::new("script");
+    node.start();
+    let folder = node.folder.path().display().to_string();
+    let (script, pid) = (format!("{folder}/billing"), format!("{folder}/pid"));
+    let resource = format!(
+        "[resources.web]\nkind = \"script\"\nscript = \"{script}\"\neffects = \"processes\"\n"
+    );
+    let file = node.write("x.toml", &resource);
+    let said = node.ask(&["plan", &file]);
+    let warning = format!("x.toml:7:1: warning: resources.web.script: there is no {script} here");
+    assert!(said.err.contains(&warning), "{said:?}");
+    let said = node.ask(&[
+        "plan",
+        &node.write("y.toml", &resource.replace("effects", "effect")),
+    ]);
+    assert_eq!(said.code, 78, "{said:?}");
+
+    node.ok(&["apply", &file]);
+    let doctor = node.ask(&["doctor"]).out;
+    let finding = format!("web cannot run here: there is no {script} here");
+    assert!(doctor.contains(&finding), "{doctor}");
+    let daemon = format!("start-stop-daemon --oknodo --pidfile {pid}");
+    let text = format!(
+        "#!/bin/sh\ncase $1 in\n\
+         start) {daemon} --start --background --make-pidfile --exec /bin/sleep -- 1000 ;;\n\
+         stop) {daemon} --stop --retry 5 --remove-pidfile ;;\n\
+         status) {daemon} --status ;;\nesac\n"
+    );
+    fs::write(&script, text).expect("file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+    node.ok(&["resource", "cleanup", "web"]);
+    node.wait_for("the script's service", |node| {
+        let out = node.ask(&["status"]).out;
+        out.contains(&format!("{script}  alpha  active"))
+    });
+    let shown = node.ok(&["config", "show"]);
+    assert!(shown.contains("kind = \"script\""), "{shown}");
+    node.ok(&["apply", &node.write("without.toml", "")]);
+    node.wait_for("its own stop", |_| !fs::exists(&pid).unwrap_or(true));
+}

@@ -68,6 +68,7 @@ const SWITCHED_ON: (&str, &str) = ("rand_core", "getrandom");
 const EDGE_TO_EDGE: &[(&str, &str)] = &[
     ("standfast-process", "standfast-guard"),
     ("standfast-process", "standfast-ocf"),
+    ("standfast-process", "standfast-unit"),
 ];
 
 /// Where a package of the workspace belongs.

@@ -181,6 +181,7 @@ fn spec(folder: &Path, command: Vec<String>) -> KeeperSpec {
         working_directory: None,
         user: None,
         group: None,
+        slice: None,
         cgroup_parent: PathBuf::from("sf-measure"),
         private_pids: true,
         network_guard: true,

@@ -79,6 +79,19 @@ impl Cgroup {
         Ok(Self { dir })
     }
 
+    /// Makes the group that systemd will take for one of its slices, below the slice that the name says it is part of.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn create_slice(mount: &Path, name: &str) -> io::Result<Self> {
+        let parent = name.split('-').next().unwrap_or(name);
+        let parent = mount.join(format!("{parent}.slice"));
+        fs::create_dir_all(&parent)?;
+        let dir = parent.join(name);
+        fs::create_dir(&dir)?;
+        Ok(Self { dir })
+    }
+
     /// The group in a folder that exists, or once did.
     #[must_use]
     pub fn at(dir: PathBuf) -> Self {

@@ -32,6 +32,11 @@ pub struct KeeperSpec {
     pub group: Option<String>,
     /// Folder inside the cgroup2 hierarchy under which the resource's group is made, such as `standfast`; made if absent.
     pub cgroup_parent: PathBuf,
+    /// The name of a slice of systemd's (`NAME.slice`), which is the resource's group then: systemd puts a unit's processes
+    /// into it, and what the command starts stays outside. It stays frozen when all has ended: what systemd puts there
+    /// later begins nothing. Needs `private_pids`, which is all that holds the command.
+    #[serde(default)]
+    pub slice: Option<String>,
     /// Run in a private process-id namespace with a private `/proc`: the tree then dies with its keeper, and also what a
     /// service that runs as root has moved to another control group. Mounts of the machine are followed, the service's own
     /// mounts are not seen outside.

@@ -26,14 +26,14 @@ const LONGEST: u64 = 4096;
 /// What is wrong, as a sentence.
 pub fn ask(run_dir: &Path, timeout: Duration, wanted: &dyn Fn() -> bool) -> Result<(), String> {
     let until = Instant::now() + timeout;
-    let failed = |error: std::io::Error| format!("its agent cannot be asked: {error}");
+    let failed = |error: std::io::Error| format!("its runner cannot be asked: {error}");
     let mut runner = UnixStream::connect(run_dir.join(SOCKET)).map_err(failed)?;
     runner.set_nonblocking(true).map_err(failed)?;
     let mut heard = Vec::new();
     loop {
         let mut buffer = [0; 1024];
         match runner.read(&mut buffer) {
-            Ok(0) => return Err("its agent's runner has ended".to_owned()),
+            Ok(0) => return Err("its runner has ended".to_owned()),
             Ok(length) => heard.extend_from_slice(buffer.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait(&runner, until),
@@ -47,8 +47,8 @@ pub fn ask(run_dir: &Path, timeout: Duration, wanted: &dyn Fn() -> bool) -> Resu
             ("failed", why) => return Err(why.to_owned()),
             (_, doing) if Instant::now() >= until || !wanted() => {
                 return Err(match doing {
-                    "" => "its agent's runner does not answer".to_owned(),
-                    doing => format!("its agent's {doing} is not over"),
+                    "" => "its runner does not answer".to_owned(),
+                    doing => format!("its {doing} is not over"),
                 });
             }
             _ => {}

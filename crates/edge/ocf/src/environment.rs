@@ -57,6 +57,13 @@ pub fn environment(
     parameters.chain(fixed).chain(copies).collect()
 }
 
+/// What scripts are given beside what is configured: Debian's `init-functions` would have systemd run the service.
+/// It could not (`enclose`), and with this it does not try.
+#[must_use]
+pub fn environment_of_script() -> [(String, String); 1] {
+    [("SYSTEMCTL_SKIP_REDIRECT".to_owned(), "1".to_owned())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

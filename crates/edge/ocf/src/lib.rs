@@ -1,9 +1,10 @@
-//! OCF resource agents: what they are called and where they are, what they say of themselves, what they are given, what
-//! their exit codes mean; and the runner, which lives under a keeper and runs one agent's actions.
+//! OCF resource agents, and start/stop/status scripts: what they are called and where they are, what agents say of
+//! themselves, what they are given, what their exit codes mean; and the runner, which lives under a keeper and runs the
+//! actions of one.
 //!
 //! | | who calls it |
 //! |---|---|
-//! | [`find()`], [`metadata()`], [`problems()`] | whoever checks a configuration |
+//! | [`find()`], [`find_script()`], [`metadata()`], [`problems()`] | whoever checks a configuration |
 //! | [`environment()`], [`Order`] | the process driver, before it has a keeper started |
 //! | [`run()`] | the program that the keeper starts |
 //! | [`ask()`], [`reason()`] | the process driver's checks, and the driver when it has ended |
@@ -26,8 +27,9 @@ mod spawn;
 
 pub use ask::{Reason, ask, reason};
 pub use check::{Problem, problems, repeated};
-pub use environment::{PREFIX, environment};
-pub use find::{ROOT, find};
+pub use code::Dialect;
+pub use environment::{PREFIX, environment, environment_of_script};
+pub use find::{ROOT, find, find_script};
 pub use metadata::{Kind, Metadata, Parameter, metadata};
 pub use order::{Order, Task};
 pub use runner::run;

@@ -1,15 +1,21 @@
 //! What a runner is told. Not for what it does with that (`runner`).
 
+use crate::code::Dialect;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What a runner is told, in its one argument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// `ocf:PROVIDER:TYPE`.
+    /// `ocf:PROVIDER:TYPE`, a script's path, or a unit.
     pub name: String,
-    /// The agent's program.
+    /// How it is asked and what it answers.
+    pub dialect: Dialect,
+    /// The agent's program, or the script.
     pub program: PathBuf,
+    /// What comes before the action's word.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// The keeper's run folder, where the runner is asked.
     pub run_dir: PathBuf,
     /// How long a start may take, milliseconds; whoever ordered it sees to that.

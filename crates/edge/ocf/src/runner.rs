@@ -1,15 +1,17 @@
-//! The runner: the first program under a keeper whose resource is an agent. It starts, answers who asks, and stops.
+//! The runner: the first program under a keeper whose resource is an agent or a script. It starts, answers who asks, and
+//! stops.
 //!
-//! Everything that the agent starts is its descendant or its namespace's, in the keeper's control group. It ends no lease
+//! Everything that is started is its descendant or its namespace's, in the keeper's control group. It ends no lease
 //! and restarts nothing. One thread, which waits for one thing only: [`Runner::turn`].
 
 use crate::{
-    REASON, Reason, SOCKET, code,
+    REASON, Reason, SOCKET,
+    code::Dialect,
     enclose::enclose,
     machine::{make_temporary_folder, mounts_are_shared, skip_old_numbers},
     order::{Order, Task},
     output::Output,
-    spawn::{Action, Group},
+    spawn::{Action, Group, Said},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -47,6 +49,9 @@ enum Ended {
     NotStarted(String),
 }
 
+/// In every dialect.
+const SUCCEEDED: Ended = Ended::Code(0);
+
 /// An action that is over, with what it said.
 #[derive(Clone, Debug)]
 struct Finished {
@@ -81,7 +86,7 @@ pub fn run(order: Order, group: Option<&Path>) -> u8 {
             Task::End | Task::Look => runner.confirm(),
         },
         Err(error) => {
-            say(&format!("the agent's runner cannot begin: {error}"));
+            say(&format!("the runner cannot begin: {error}"));
             1
         }
     }
@@ -140,7 +145,8 @@ impl Runner {
         let listener = UnixListener::bind(order.run_dir.join(SOCKET))?;
         listener.set_nonblocking(true)?;
         Ok(Self {
-            group: Group::below(group),
+            // What systemd is asked for leaves nothing to be killed here, and this process is in no group of its own.
+            group: Group::below(group.filter(|_| order.dialect != Dialect::Unit)),
             order,
             listener,
             terminations,
@@ -168,6 +174,8 @@ impl Runner {
     fn run(&mut self) -> u8 {
         skip_old_numbers();
         let ready = match effects(&self.order.name) {
+            // Systemd itself is what is asked for a unit.
+            _ if self.order.dialect == Dialect::Unit => Ok(()),
             _ if !self.order.outlives => enclose(),
             Effects::Outlive(left) if !left.mounts => Ok(()),
             Effects::Outlive(_) | Effects::Processes | Effects::Unknown => mounts_are_shared(),
@@ -179,10 +187,13 @@ impl Runner {
             return 1;
         }
         make_temporary_folder();
-        self.clean();
+        // The start of a unit looks for remains better than a stop of them would.
+        if self.order.dialect != Dialect::Unit {
+            self.clean();
+        }
         if !self.ending {
             let start = self.act("start");
-            if !self.ending && start.ended != Ended::Code(code::SUCCESS) {
+            if !self.ending && start.ended != SUCCEEDED {
                 self.absent = start.code() == Some(NOT_INSTALLED);
                 return self.fail("start", &start);
             }
@@ -196,14 +207,15 @@ impl Runner {
         let ends = self.order.task == Task::End;
         if ends {
             let stop = self.act("stop");
-            if stop.ended != Ended::Code(code::SUCCESS) {
+            if stop.ended != SUCCEEDED {
                 self.give_reason(self.describe("stop", &stop), stop.code());
                 return UNCONFIRMED;
             }
         }
         let found = self.act("confirm");
+        let not_running = self.order.dialect.not_running();
         match found.ended {
-            Ended::Code(code::NOT_RUNNING) => return 0,
+            Ended::Code(code) if code == not_running => return 0,
             // Where it is not installed nobody has started it.
             Ended::Code(NOT_INSTALLED) if !ends => return 0,
             _ => {}
@@ -215,14 +227,15 @@ impl Runner {
     /// Stops it. What outlives its processes has to say afterwards that it is stopped.
     fn stop(&mut self) -> bool {
         let stop = self.act("stop");
-        let done = stop.ended == Ended::Code(code::SUCCESS);
+        let done = stop.ended == SUCCEEDED;
         if !done {
             say(&self.describe("stop", &stop));
         }
         if self.order.outlives {
             let found = self.act("confirm");
+            let not_running = self.order.dialect.not_running();
             self.stopped = match found.ended {
-                Ended::Code(code::NOT_RUNNING) => done || self.absent,
+                Ended::Code(code) if code == not_running => done || self.absent,
                 Ended::Code(NOT_INSTALLED) => self.absent,
                 _ => false,
             };
@@ -236,21 +249,25 @@ impl Runner {
     /// Asks whether it is cleanly stopped, and stops it if it is anything else: remains of an earlier run.
     fn clean(&mut self) {
         let probe = self.act("probe");
-        if self.ending || probe.ended == Ended::Code(code::NOT_RUNNING) {
+        if self.ending || probe.ended == Ended::Code(self.order.dialect.not_running()) {
             return;
         }
-        let found = self.describe("monitor before the start", &probe);
-        say(&format!("{found}; stopping it first"));
+        let found = self.describe("monitor", &probe);
+        say(&format!("before the start: {found}; stopping it first"));
         let stop = self.act("stop");
-        if stop.ended != Ended::Code(code::SUCCESS) && !self.ending {
+        if stop.ended != SUCCEEDED && !self.ending {
             say(&self.describe("stop before the start", &stop));
         }
     }
 
     /// Answers until a stop is asked for, or until the service has ended.
     fn serve(&mut self) -> u8 {
-        let mut known = false;
-        let (mut suspicious, mut next_look) = (false, Instant::now());
+        // Nobody may ever ask about a unit: what its start left, which ends when the unit does, is known from here on.
+        let mut known = self.order.dialect == Dialect::Unit;
+        if known {
+            self.daemons = children();
+        }
+        let (mut suspicious, mut next_look) = (known, Instant::now());
         while !self.ending {
             suspicious |= self.has_died();
             let look = suspicious && Instant::now() >= next_look;
@@ -262,7 +279,7 @@ impl Runner {
             // Whoever asks from here on gets a newer answer.
             let asking = std::mem::take(&mut self.asking);
             let found = self.act("monitor");
-            let healthy = matches!(found.ended, Ended::Code(code) if code::runs(code));
+            let healthy = matches!(found.ended, Ended::Code(code) if self.order.dialect.runs(code));
             let why = self.describe("monitor", &found);
             for mut one in asking {
                 let line = if healthy {
@@ -276,7 +293,7 @@ impl Runner {
             if self.ending {
                 break;
             }
-            if !known && found.lasts() {
+            if !known && self.order.dialect == Dialect::Ocf && found.lasts() {
                 return self.fail("monitor", &found);
             }
             if healthy && !known {
@@ -289,7 +306,13 @@ impl Runner {
                         return self.fail("monitor", &found);
                     }
                     // The keeper ends what is left, and the next start cleans up first.
-                    self.give_reason(format!("{why}, after a process of it ended"), found.code());
+                    let why = match self.order.dialect {
+                        Dialect::Ocf | Dialect::Script => {
+                            format!("{why}, after a process of it ended")
+                        }
+                        Dialect::Unit => why,
+                    };
+                    self.give_reason(why, self.code_of("monitor", &found));
                     return 1;
                 }
                 (suspicious, next_look) = (false, Instant::now() + BETWEEN_LOOKS);
@@ -301,9 +324,15 @@ impl Runner {
     /// Stops what may be left, and says why it ends.
     fn fail(&mut self, action: &str, failed: &Finished) -> u8 {
         // Before the stop, which may take until somebody's patience is over.
-        self.give_reason(self.describe(action, failed), failed.code());
+        self.give_reason(self.describe(action, failed), self.code_of(action, failed));
         self.stop();
         1
+    }
+
+    /// The code of OCF that an action has ended with. What a status says has other codes.
+    fn code_of(&self, action: &str, finished: &Finished) -> Option<i32> {
+        let is_ocf = self.order.dialect == Dialect::Ocf || action == "start";
+        finished.code().filter(|_| is_ocf)
     }
 
     fn give_reason(&self, why: String, code: Option<i32>) {
@@ -345,7 +374,14 @@ impl Runner {
         };
         let group = self.group.clone().filter(|_| monitors);
         let variables = self.variables(task, action);
-        let mut action = match Action::start(&self.order.program, action, &variables, group) {
+        let said = Said {
+            arguments: &self.order.arguments,
+            action: self.order.dialect.word(action),
+            variables: &variables,
+            kept_back: monitors,
+            both: monitors || self.order.dialect == Dialect::Script,
+        };
+        let mut action = match Action::start(&self.order.program, &said, group) {
             Ok(action) => action,
             Err(error) => {
                 return Finished {
@@ -374,7 +410,8 @@ impl Runner {
             }
         };
         let open = !action.output.read();
-        let well = matches!(ended, Ended::Code(code::SUCCESS | code::NOT_RUNNING));
+        let not_running = Ended::Code(self.order.dialect.not_running());
+        let well = ended == SUCCEEDED || (monitors && ended == not_running);
         if !well {
             action.output.pass_on();
         }
@@ -401,6 +438,9 @@ impl Runner {
 
     /// What is special about one action; the rest is in this process's own environment.
     fn variables(&self, task: &str, action: &str) -> Vec<(&'static str, String)> {
+        if self.order.dialect != Dialect::Ocf {
+            return Vec::new();
+        }
         let (timeout, interval) = match task {
             "start" => (self.order.start_ms, 0),
             "stop" => (self.order.stop_ms, 0),
@@ -494,7 +534,7 @@ impl Runner {
     /// How an action ended, for an operator.
     fn describe(&self, action: &str, finished: &Finished) -> String {
         let how = match &finished.ended {
-            Ended::Code(code) => format!("{} ({code})", code::name(*code)),
+            Ended::Code(code) => format!("{} ({code})", self.order.dialect.name(action, *code)),
             Ended::Signal(signal) => format!("killed by signal {signal}"),
             Ended::TimedOut => {
                 let limit = match action {
@@ -507,10 +547,8 @@ impl Runner {
             Ended::NotStarted(why) => why.clone(),
         };
         let colon = if finished.said.is_empty() { "" } else { ": " };
-        format!(
-            "{} {action}: {how}{colon}{}",
-            self.order.name, finished.said
-        )
+        let word = self.order.dialect.word(action);
+        format!("{} {word}: {how}{colon}{}", self.order.name, finished.said)
     }
 }
 

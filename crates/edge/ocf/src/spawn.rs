@@ -1,4 +1,4 @@
-//! Starting one action of an agent, and killing its whole tree. Not for when.
+//! Starting one action of an agent or a script, and killing its whole tree. Not for when.
 //!
 //! A `monitor` gets a control group of its own below that of the keeper, so that one that hangs can be killed with
 //! everything that it started while the service goes on. What `start` leaves running stays where it is.
@@ -24,17 +24,24 @@ pub(crate) struct Action {
     group: Option<Group>,
 }
 
+/// What a program is told, and what becomes of what it says.
+#[derive(Debug)]
+pub(crate) struct Said<'a> {
+    pub(crate) arguments: &'a [String],
+    /// Its last argument.
+    pub(crate) action: &'a str,
+    /// Beside those of the runner.
+    pub(crate) variables: &'a [(&'static str, String)],
+    /// Its output is passed on only when it fails, because it is asked often.
+    pub(crate) kept_back: bool,
+    /// The reason of a failure may be in its standard output too.
+    pub(crate) both: bool,
+}
+
 impl Action {
-    /// Starts an action with these variables beside those of the runner. A `group` makes it one that can be killed whole;
-    /// its output is kept back then, because it is asked often.
-    pub(crate) fn start(
-        program: &Path,
-        action: &str,
-        variables: &[(&str, String)],
-        group: Option<Group>,
-    ) -> io::Result<Self> {
+    /// Starts an action. A `group` makes it one that can be killed whole.
+    pub(crate) fn start(program: &Path, said: &Said<'_>, group: Option<Group>) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let quiet = action == "monitor";
         let mut command = match group {
             Some(_) => {
                 let mut shell = Command::new("/bin/sh");
@@ -49,10 +56,11 @@ impl Action {
             }
         };
         command
-            .arg(action)
-            .envs(variables.iter().map(|(name, value)| (*name, value)))
+            .args(said.arguments)
+            .arg(said.action)
+            .envs(said.variables.iter().map(|(name, value)| (*name, value)))
             .process_group(0);
-        if quiet {
+        if said.both {
             command.stdout(writer.try_clone()?);
         }
         command.stderr(writer);
@@ -67,7 +75,7 @@ impl Action {
         }
         Ok(Self {
             pid,
-            output: Output::new(OwnedFd::from(reader), !quiet)?,
+            output: Output::new(OwnedFd::from(reader), !said.kept_back)?,
             group,
         })
     }

@@ -150,7 +150,7 @@ impl Running {
             // Nobody's patience is over for anything but the stop of what has failed by itself.
             Stage::Failing(_) => {
                 let failed = || InstanceChange::StartFailed(self.with_output(&self.why));
-                return self.said_by_agent(true).unwrap_or_else(failed);
+                return self.said_by_runner(true).unwrap_or_else(failed);
             }
             Stage::Starting(_) => true,
             Stage::Active => false,
@@ -158,10 +158,12 @@ impl Running {
         let why = match reason {
             Reason::LeaseExpired if !starting => return InstanceChange::LeaseEnded,
             Reason::LeaseExpired => "its lease ended before it was ready".to_owned(),
-            Reason::Exited if self.config.agent.is_some() => match self.said_by_agent(starting) {
-                Some(change) => return change,
-                None => "the runner of its agent ended".to_owned(),
-            },
+            Reason::Exited if self.config.started_by().is_some() => {
+                match self.said_by_runner(starting) {
+                    Some(change) => return change,
+                    None => "its runner ended".to_owned(),
+                }
+            }
             Reason::Exited => match exit {
                 Some(Exit::Code(code)) => format!("exited with code {code}"),
                 Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
@@ -180,8 +182,8 @@ impl Running {
         }
     }
 
-    /// What an agent's runner said before it ended by itself.
-    fn said_by_agent(&self, starting: bool) -> Option<InstanceChange> {
+    /// What a runner said before it ended by itself.
+    fn said_by_runner(&self, starting: bool) -> Option<InstanceChange> {
         let said = standfast_ocf::reason(&self.handle.spec().run_dir)?;
         let why = secret::hide(self, &said.why);
         Some(match said.code {

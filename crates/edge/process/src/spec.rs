@@ -1,9 +1,11 @@
 //! From a resource's configuration to what a keeper is asked to run.
 
 use crate::{driver::ProcessSettings, secret};
-use standfast_guard::{KeeperSpec, Output, StopRequest};
+use standfast_guard::{
+    KeeperSpec, Output, StopRequest, cgroup::find_hierarchy, clock::boot_now_ns,
+};
 use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
-use standfast_ocf::{Order, Task};
+use standfast_ocf::{Dialect, Order, Task};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Kept output of each resource, twice at most.
@@ -30,16 +32,26 @@ pub(crate) fn keeper_spec(
     let mut environment = environment(settings, resource, config);
     environment.extend(secret::read(config)?);
     environment.insert(SINCE.to_owned(), since.to_string());
-    let command = match (&config.agent, program) {
-        (Some(agent), Some(program)) => {
-            let given = standfast_ocf::environment(
-                &settings.agents,
-                &settings.node,
-                resource.as_str(),
-                agent,
-            );
-            environment.extend(given);
-            runner(settings, resource, config, (&agent.name, program))?
+    let slice = config
+        .unit()
+        .map(|_| standfast_unit::slice(resource.as_str(), boot_now_ns()));
+    let command = match (config.started_by(), program) {
+        (Some(name), Some(program)) => {
+            let (dialect, arguments) = match (&config.agent, &slice) {
+                (Some(agent), _) => {
+                    let (root, node) = (&settings.agents, &settings.node);
+                    let given = standfast_ocf::environment(root, node, resource.as_str(), agent);
+                    environment.extend(given);
+                    (Dialect::Ocf, Vec::new())
+                }
+                (None, Some(slice)) => (Dialect::Unit, unit_action(resource, name, slice)?),
+                (None, None) => {
+                    environment.extend(standfast_ocf::environment_of_script());
+                    (Dialect::Script, Vec::new())
+                }
+            };
+            let called = (dialect, name, program);
+            runner(settings, resource, config, called, arguments)?
         }
         _ => config.command.clone(),
     };
@@ -52,6 +64,7 @@ pub(crate) fn keeper_spec(
         user: config.user.clone(),
         group: None,
         cgroup_parent: settings.cgroup_parent.clone(),
+        slice,
         private_pids: config.private_pids,
         network_guard: settings.network_guard,
         output: Output {
@@ -66,7 +79,7 @@ pub(crate) fn keeper_spec(
     })
 }
 
-/// The program of a resource's agent, if it has one.
+/// What a resource's runner calls, if it has one: its agent, its script, or for a unit this very program.
 ///
 /// # Errors
 /// It is not installed here, as a sentence.
@@ -74,23 +87,29 @@ pub(crate) fn program(
     settings: &ProcessSettings,
     config: &ProcessConfig,
 ) -> Result<Option<PathBuf>, String> {
-    let agent = config.agent.as_ref();
-    agent
-        .map(|agent| standfast_ocf::find(&settings.agents, &agent.name))
-        .transpose()
+    if let Some(agent) = &config.agent {
+        return standfast_ocf::find(&settings.agents, &agent.name).map(Some);
+    }
+    if let Some(script) = config.script() {
+        return standfast_ocf::find_script(script).map(Some);
+    }
+    Ok(config.unit().map(|_| settings.keeper.path.clone()))
 }
 
-/// The command line of an agent's runner.
+/// The command line of a runner.
 fn runner(
     settings: &ProcessSettings,
     resource: &ResourceId,
     config: &ProcessConfig,
-    (agent, program): (&str, PathBuf),
+    (dialect, name, program): (Dialect, &str, PathBuf),
+    arguments: Vec<String>,
 ) -> Result<Vec<String>, String> {
     let health = config.health.as_ref();
     let order = Order {
-        name: agent.to_owned(),
+        name: name.to_owned(),
+        dialect,
         program,
+        arguments,
         run_dir: run_dir(settings, resource),
         start_ms: millis(config.start_timeout),
         stop_ms: millis(config.stop_timeout),
@@ -103,6 +122,18 @@ fn runner(
     // Where the keeper executes its own program, so does the runner.
     let program = settings.keeper.path.display().to_string();
     Ok(vec![program, "ocf-runner".to_owned(), order])
+}
+
+/// What our own program is told so that it has systemd start, stop and watch a unit; the action comes after it.
+fn unit_action(resource: &ResourceId, unit: &str, slice: &str) -> Result<Vec<String>, String> {
+    let order = standfast_unit::Order {
+        resource: resource.to_string(),
+        unit: unit.to_owned(),
+        slice: slice.to_owned(),
+        slices: find_hierarchy()?.join(standfast_unit::SLICES),
+    };
+    let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
+    Ok(vec!["unit".to_owned(), order])
 }
 
 /// A small clean environment, who it is, and what the configuration adds.

@@ -352,8 +352,9 @@ fn score(value: i64) -> String {
 
 fn resource_summary(resource: &&ResourceConfig) -> String {
     match &resource.kind {
-        ResourceKind::Process(process) => match &process.agent {
-            Some(agent) => format!("agent {}", agent.name),
+        ResourceKind::Process(process) => match process.started_by() {
+            Some(agent) if process.agent.is_some() => format!("agent {agent}"),
+            Some(other) => format!("{} {other}", process.kind()),
             None => format!("process {}", process.command.join(" ")),
         },
         ResourceKind::Vip(vip) if vip.addresses.len() > FEW => {
@@ -478,6 +479,9 @@ fn vip_addresses(lines: &mut Lines, old: &[String], new: &[String]) {
 
 fn process(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
     agent(lines, old, new);
+    let text = |found: Option<&str>| option(found.map(str::to_owned).as_ref());
+    lines.value("script", &text(old.script()), &text(new.script()));
+    lines.value("unit", &text(old.unit()), &text(new.unit()));
     lines.value("command", &list(&old.command), &list(&new.command));
     lines.value(
         "user",

@@ -43,7 +43,9 @@ mod place;
 mod process;
 mod references;
 mod resources;
+mod script;
 mod section;
+mod systemd;
 mod text;
 mod timing;
 

@@ -51,13 +51,9 @@ pub(crate) fn read(
         config.name = agent.value;
     }
     let mut process = ProcessConfig {
-        start_timeout: Micros::from_millis(60_000),
-        stop_timeout: Micros::from_millis(60_000),
-        stop_signal: 15,
-        // What leaves the control group (by a session of its own) dies with the namespace all the same.
         // What outlives its processes is the machine's, not theirs.
         private_pids: !config.outlives,
-        ..ProcessConfig::default()
+        ..under_runner()
     };
     if let Some(section) = table.section(report, "parameters") {
         let (values, files) = parameters::read(&section, report, &wrong_name);
@@ -67,12 +63,30 @@ pub(crate) fn read(
             .map(|(name, file)| (format!("{PREFIX}{name}"), file))
             .collect();
     }
-    if let Some(found) = table.millis(report, "start_timeout_ms", 1..=DAY_MS) {
-        process.start_timeout = found.value;
+    read_times(table, report, &mut process);
+    process.agent = Some(Box::new(config));
+    process
+}
+
+/// A process whose first program is a runner.
+pub(crate) fn under_runner() -> ProcessConfig {
+    ProcessConfig {
+        start_timeout: Micros::from_millis(60_000),
+        stop_timeout: Micros::from_millis(60_000),
+        stop_signal: 15,
+        // What leaves the control group (by a session of its own) dies with the namespace all the same.
+        private_pids: true,
+        ..ProcessConfig::default()
     }
-    if let Some(found) = table.millis(report, "stop_timeout_ms", 1..=DAY_MS) {
-        process.stop_timeout = found.value;
-    }
+}
+
+/// How long each action may take, and how often it is asked: the same for agents and scripts.
+pub(crate) fn read_times(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    process: &mut ProcessConfig,
+) {
+    read_limits(table, report, process);
     let mut health = CheckConfig {
         probe: CheckKind::Agent,
         interval: Micros::from_millis(10_000),
@@ -96,8 +110,20 @@ pub(crate) fn read(
         ..health.clone()
     });
     process.health = Some(health);
-    process.agent = Some(Box::new(config));
-    process
+}
+
+/// How long a start and a stop may take.
+pub(crate) fn read_limits(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    process: &mut ProcessConfig,
+) {
+    if let Some(found) = table.millis(report, "start_timeout_ms", 1..=DAY_MS) {
+        process.start_timeout = found.value;
+    }
+    if let Some(found) = table.millis(report, "stop_timeout_ms", 1..=DAY_MS) {
+        process.stop_timeout = found.value;
+    }
 }
 
 /// Whether what an agent does goes on when its processes are killed.

@@ -61,7 +61,7 @@ fn read_command(table: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String>
     words.into_iter().map(|word| word.value).collect()
 }
 
-fn absolute(report: &mut Report<'_>, found: &Found<String>) {
+pub(crate) fn absolute(report: &mut Report<'_>, found: &Found<String>) {
     if !found.value.starts_with('/') {
         let mistake = Mistake::new(&found.path, format!("\"{}\" is not absolute", found.value));
         let allowed = "a path that begins with /; no shell and no search path is used";
@@ -70,7 +70,11 @@ fn absolute(report: &mut Report<'_>, found: &Found<String>) {
 }
 
 /// Variables by value, and variables by file: `NAME = "value"`, `NAME = { secret_file = "/path" }`.
-fn read_environment(table: &mut Section<'_>, report: &mut Report<'_>, process: &mut ProcessConfig) {
+pub(crate) fn read_environment(
+    table: &mut Section<'_>,
+    report: &mut Report<'_>,
+    process: &mut ProcessConfig,
+) {
     let Some(section) = table.section(report, "environment") else {
         return;
     };
@@ -125,7 +129,7 @@ pub(crate) fn read_secret_file(
 }
 
 /// A check with its defaults for interval and timeout in milliseconds and for failures.
-fn read_check(
+pub(crate) fn read_check(
     table: &mut Section<'_>,
     report: &mut Report<'_>,
     key: &'static str,

@@ -6,7 +6,9 @@ use crate::{
     mistake::{Mistake, Report},
     ocf, process,
     references::Found as Names,
+    script,
     section::{Section, check_name},
+    systemd,
 };
 use standfast_model::{
     config::{FailurePolicy, ResourceConfig, ResourceKind, VipConfig},
@@ -18,6 +20,8 @@ use std::collections::BTreeMap;
 enum Kind {
     Process,
     Ocf,
+    Script,
+    Systemd,
     Vip,
 }
 
@@ -67,11 +71,15 @@ fn read_resource(
         ("process", Kind::Process),
         ("vip", Kind::Vip),
         ("ocf", Kind::Ocf),
+        ("script", Kind::Script),
+        ("systemd", Kind::Systemd),
     ];
     // Without a kind nobody knows which keys are right: only the kind is reported.
     let kind = match table.choice(report, "kind", &kinds)? {
         Kind::Process => ResourceKind::Process(process::read(&mut table, report)),
         Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report, needs_fencing)),
+        Kind::Script => ResourceKind::Process(script::read(&mut table, report)),
+        Kind::Systemd => ResourceKind::Process(systemd::read(&mut table, report)),
         Kind::Vip => ResourceKind::Vip(read_vip(&mut table, report, names)),
     };
     table.finish(report);

@@ -28,6 +28,7 @@ mod ocf;
 mod process;
 mod properties;
 mod resources;
+mod script;
 mod source;
 mod vip;
 mod write;

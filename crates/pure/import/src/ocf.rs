@@ -51,14 +51,18 @@ pub(crate) fn read(source: &Source<'_>, resource: &Resource, draft: &mut Draft) 
     if !parameters.is_empty() {
         keys.push(("parameters", format!("{{ {} }}", parameters.join(", "))));
     }
-    for (task, key) in [("start", "start_timeout_ms"), ("stop", "stop_timeout_ms")] {
-        let mut operations = resource.operations.iter();
-        let operation = operations.find(|operation| operation.name == task);
-        let own = operation.map(|operation| operation.timeout_ms);
-        if let Some(limit) = own.or(source.usual_timeout_ms()) {
-            keys.push((key, limit.clamp(1, DAY_MS).to_string()));
-        }
-    }
+    add_times(source, resource, &mut keys, draft);
+    keys
+}
+
+/// How long each action may take and how often it is asked.
+pub(crate) fn add_times(
+    source: &Source<'_>,
+    resource: &Resource,
+    keys: &mut Vec<Key>,
+    draft: &mut Draft,
+) {
+    add_limits(source, resource, keys);
     match monitors(resource).next() {
         Some(monitor) => {
             let interval = monitor.interval_ms.clamp(100, DAY_MS);
@@ -68,10 +72,21 @@ pub(crate) fn read(source: &Source<'_>, resource: &Resource, draft: &mut Draft) 
         }
         None => draft.changed(
             &format!("{} without a monitor", resource.id),
-            "its agent is asked every 10 s here (monitor_interval_ms)",
+            "it is asked every 10 s here (monitor_interval_ms)",
         ),
     }
-    keys
+}
+
+/// How long a start and a stop may take.
+pub(crate) fn add_limits(source: &Source<'_>, resource: &Resource, keys: &mut Vec<Key>) {
+    for (task, key) in [("start", "start_timeout_ms"), ("stop", "stop_timeout_ms")] {
+        let mut operations = resource.operations.iter();
+        let operation = operations.find(|operation| operation.name == task);
+        let own = operation.map(|operation| operation.timeout_ms);
+        if let Some(limit) = own.or(source.usual_timeout_ms()) {
+            keys.push((key, limit.clamp(1, DAY_MS).to_string()));
+        }
+    }
 }
 
 /// The recurring ones; the first of them counts here.

@@ -10,7 +10,7 @@ use standfast_scheduler::{
 use crate::{
     clones,
     draft::{Draft, Group, Resource as Made, renamed},
-    ocf, process,
+    ocf, process, script,
     source::{Source, Xml, agent, children},
     vip, write,
 };
@@ -229,6 +229,8 @@ fn read_primitive(source: &Source<'_>, resource: &Resource, draft: &mut Draft) -
             ("vip", vip::read(resource, draft)?)
         }
         ("ocf", "heartbeat", "anything") => ("process", process::read(source, resource, draft)?),
+        ("lsb", _, _) => ("script", script::read(source, resource, draft)),
+        ("systemd", _, _) => ("systemd", script::read_unit(source, resource, draft)?),
         _ if ocf::runs(resource) => ("ocf", ocf::read(source, resource, draft)),
         _ => {
             let what = format!("{} {}", resource.id, agent(resource));
@@ -269,7 +271,8 @@ fn no_kind(resource: &Resource) -> Option<&'static str> {
             "there is no kind for it; `gateway` of a vip moves a group away from a node that is cut off",
         ),
         (_, "remote") => Some("every node here runs an agent of its own"),
-        ("systemd" | "service" | "lsb" | "upstart", _) => Some(
+        ("service", _) => Some("it is a script or a unit: kind = \"script\" or kind = \"systemd\""),
+        ("upstart", _) => Some(
             "there is no kind for it yet; a program that can stay in the foreground is kind = \"process\"",
         ),
         _ => None,
@@ -346,11 +349,17 @@ fn note_operations(resource: &Resource, kind: &str, draft: &mut Draft) {
                     "the kernel tells at once when a process ends; `health` asks for more",
                 );
             }
-            ("monitor", "ocf") => ocf::note_monitor(resource, operation, draft),
+            ("monitor", "ocf" | "script") => ocf::note_monitor(resource, operation, draft),
+            ("monitor", "systemd") => {
+                draft.not_needed(
+                    &what,
+                    "systemd tells at once when a unit ends; `health` asks for more",
+                );
+            }
             ("monitor", _) => {
                 draft.not_needed(&what, "the kernel tells at once when an address is gone")
             }
-            ("start" | "stop", "process" | "ocf") => {}
+            ("start" | "stop", "process" | "ocf" | "script" | "systemd") => {}
             ("start" | "stop", _) => {
                 let what = format!("{} timeout of {name}", resource.id);
                 draft.not_needed(&what, "an address comes and goes at once");

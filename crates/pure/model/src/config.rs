@@ -246,6 +246,57 @@ pub struct ProcessConfig {
     /// An OCF resource agent starts, stops and checks it: there is no command then, and the checks ask the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<AgentConfig>>,
+    /// Something else does so; as with an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starter: Option<Box<Starter>>,
+}
+
+/// What starts, stops and checks a resource that has neither a command nor an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Starter {
+    /// A script with the actions `start`, `stop` and `status`, by its absolute path.
+    Script(String),
+    /// A unit of systemd, by its name.
+    Unit(String),
+}
+
+impl ProcessConfig {
+    /// What it is called in a configuration file.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match (&self.agent, self.starter.as_deref()) {
+            (Some(_), _) => "ocf",
+            (None, Some(Starter::Script(_))) => "script",
+            (None, Some(Starter::Unit(_))) => "systemd",
+            (None, None) => "process",
+        }
+    }
+
+    /// The script that starts it, if one does.
+    #[must_use]
+    pub fn script(&self) -> Option<&str> {
+        match self.starter.as_deref()? {
+            Starter::Script(path) => Some(path),
+            Starter::Unit(_) => None,
+        }
+    }
+
+    /// The unit that it is, if it is one.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        match self.starter.as_deref()? {
+            Starter::Unit(name) => Some(name),
+            Starter::Script(_) => None,
+        }
+    }
+
+    /// The agent, the script or the unit that starts it, where it has no command.
+    #[must_use]
+    pub fn started_by(&self) -> Option<&str> {
+        let agent = self.agent.as_ref().map(|agent| agent.name.as_str());
+        agent.or(self.script()).or(self.unit())
+    }
 }
 
 /// An OCF resource agent with what it is given.
@@ -288,7 +339,7 @@ pub enum CheckKind {
     Tcp(String),
     /// An HTTP URL (`http://host:port/path`) that answers 200 to 399.
     Http(String),
-    /// The resource's agent, asked for `monitor` once its start is over.
+    /// The resource's agent, asked for `monitor` once its start is over; of a script, `status`.
     Agent,
 }
 
@@ -366,7 +417,7 @@ impl ClusterConfig {
             resource.failure.fence_on_stop_failure || resource.needs_fencing
         };
         let has_agent = |resource: &ResourceConfig| match &resource.kind {
-            ResourceKind::Process(process) => process.agent.is_some(),
+            ResourceKind::Process(process) => process.started_by().is_some(),
             ResourceKind::Vip(_) => false,
         };
         let pings = |pair: &PairConfig| pair.ping.is_some();

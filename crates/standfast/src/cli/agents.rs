@@ -9,7 +9,7 @@ use standfast_model::{
     id::ResourceId,
     time::Micros,
 };
-use standfast_ocf::{Metadata, Problem, ROOT, metadata, problems, repeated};
+use standfast_ocf::{Metadata, Problem, ROOT, find_script, metadata, problems, repeated};
 use std::{collections::BTreeMap, path::Path};
 
 /// What was found in a text.
@@ -28,6 +28,18 @@ pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
         let ResourceKind::Process(process) = &resource.kind else {
             continue;
         };
+        if let Some(script) = process.script()
+            && let Err(why) = find_script(script)
+        {
+            let path = ["resources", id.as_str(), "script"];
+            found.warnings.extend(warning_at(text, &path, &why));
+        }
+        if let Some(unit) = process.unit()
+            && let Err(why) = standfast_unit::examine(unit)
+        {
+            let path = ["resources", id.as_str(), "unit"];
+            found.warnings.extend(warning_at(text, &path, &why));
+        }
         let Some(agent) = &process.agent else {
             continue;
         };

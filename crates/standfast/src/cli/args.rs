@@ -166,6 +166,14 @@ pub enum Command {
         /// What to run, as the agent wrote it
         order: String,
     },
+    /// Have systemd do something with a unit (started by a runner)
+    #[command(hide = true)]
+    Unit {
+        /// Which unit, as the agent wrote it
+        order: String,
+        /// What to do
+        action: String,
+    },
     /// Write manual pages and shell completions into a folder (what the package is made with)
     #[command(hide = true)]
     Pages(PagesArgs),

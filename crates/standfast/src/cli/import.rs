@@ -134,7 +134,7 @@ mod tests {
 
     const CIB: &str = "<cib><configuration><nodes><node id='1' uname='alpha'/>\
         <node id='2' uname='beta'/><node id='3' uname='gamma'/></nodes><resources>\
-        <primitive id='web' class='systemd' type='httpd'/></resources></configuration></cib>";
+        <primitive id='web' class='service' type='httpd'/></resources></configuration></cib>";
 
     fn imported() -> Imported {
         let more = More {
@@ -150,7 +150,7 @@ mod tests {
         let warnings = check(&imported).expect("a configuration");
         assert_eq!(
             said(&imported, &warnings),
-            "not expressed: web systemd:httpd: there is no kind for it yet; a program that can stay in the foreground is kind = \"process\"\n\
+            "not expressed: web service:httpd: it is a script or a unit: kind = \"script\" or kind = \"systemd\"\n\
              to do: mode = \"observe\": try it beside Pacemaker; stop Pacemaker everywhere before you make it \"active\"\n\
              to do: addresses of beta, gamma: a CIB has none: write them in (192.0.2.x are examples), or give --corosync corosync.conf\n\
              1 not expressed, 0 changed, 2 to do, 0 not needed.\n"
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(value["written"], "cluster.toml");
         assert_eq!(value["warnings"][0], "w");
         assert_eq!(value["notes"][0]["sort"], "not-expressed");
-        assert_eq!(value["notes"][0]["what"], "web systemd:httpd");
+        assert_eq!(value["notes"][0]["what"], "web service:httpd");
         assert!(
             value["text"]
                 .as_str()

@@ -99,6 +99,14 @@ pub(super) fn ocf_runner(order: &str) -> std::process::ExitCode {
     std::process::ExitCode::from(standfast_ocf::run(order, group.as_deref()))
 }
 
+/// What a runner runs in the place of a script when the resource is a unit of systemd.
+pub(super) fn unit(order: &str, action: &str) -> std::process::ExitCode {
+    let Ok(order) = serde_json::from_str(order) else {
+        return std::process::ExitCode::from(super::exit::USAGE);
+    };
+    std::process::ExitCode::from(standfast_unit::run(&order, action))
+}
+
 pub(super) fn token(socket: &Path) -> Result<(), Failure> {
     match Agent::connect(socket)?.ask(&Request::Token)? {
         Response::Token { token } => print(&format!("{token}\n")),

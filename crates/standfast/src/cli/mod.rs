@@ -91,6 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match &cli.command {
         Command::Keeper(args) => return local::keeper(args),
         Command::OcfRunner { order } => return local::ocf_runner(order),
+        Command::Unit { order, action } => return local::unit(order, action),
         _ => {}
     }
     finish(defaults::check(&cli).and_then(|()| dispatch(&cli)))
@@ -118,7 +119,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Join(args) => set_up::join(args, false),
         Command::Witness(args) => set_up::join(args, true),
         // They have their own exit codes, and have been dealt with.
-        Command::Keeper(_) | Command::OcfRunner { .. } => Ok(()),
+        Command::Keeper(_) | Command::OcfRunner { .. } | Command::Unit { .. } => Ok(()),
         Command::Pages(args) => pages::write(&args.folder),
         Command::Demo(args) => crate::demo::run(args),
         Command::Apply(args) => apply::apply(socket, args),

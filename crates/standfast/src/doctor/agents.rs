@@ -1,4 +1,5 @@
-//! Resource agents: whether this machine has those that it may have to run, and whether what they are given fits them.
+//! Resource agents and scripts: whether this machine has those that it may have to run, and whether what agents are given
+//! fits them.
 
 use super::Findings;
 use standfast_model::{
@@ -8,7 +9,7 @@ use standfast_model::{
     query::Severity,
     request::View,
 };
-use standfast_ocf::{ROOT, metadata, problems};
+use standfast_ocf::{ROOT, find_script, metadata, problems};
 use std::path::Path;
 
 pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
@@ -24,9 +25,9 @@ pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
         let ResourceKind::Process(process) = &settings.kind else {
             continue;
         };
-        let Some(agent) = &process.agent else {
+        if process.started_by().is_none() {
             continue;
-        };
+        }
         if first {
             found.check("resource agents");
             first = false;
@@ -34,6 +35,22 @@ pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
         let mut add = |text: String, remedy: &str| {
             let text = format!("{resource} cannot run here: {text}");
             found.add(Severity::Critical, "resource agents", text, remedy);
+        };
+        if let Some(script) = process.script()
+            && let Err(why) = find_script(script)
+        {
+            add(why, "install the script on every node that may run it");
+        }
+        if let Some(unit) = process.unit()
+            && let Err(why) = standfast_unit::examine(unit)
+        {
+            add(
+                why,
+                "a node that cannot run the unit is left out with `prefer`",
+            );
+        }
+        let Some(agent) = &process.agent else {
+            continue;
         };
         match metadata(Path::new(ROOT), &agent.name) {
             Err(why) => add(why, "install the agent on every node that may run it"),

@@ -114,13 +114,12 @@ fn resource_lines(
 ) -> Vec<ResourceLine> {
     let state = &view.state;
     let kind = match state.config.resources.get(resource).map(|r| &r.kind) {
-        Some(ResourceKind::Process(process)) if process.agent.is_some() => "ocf",
-        Some(ResourceKind::Process(_)) => "process",
+        Some(ResourceKind::Process(process)) => process.kind(),
         Some(ResourceKind::Vip(_)) => "vip",
         None => "",
     };
     let agent = match state.config.resources.get(resource).map(|r| &r.kind) {
-        Some(ResourceKind::Process(process)) => process.agent.as_ref().map(|a| a.name.clone()),
+        Some(ResourceKind::Process(process)) => process.started_by().map(str::to_owned),
         Some(ResourceKind::Vip(_)) | None => None,
     };
     let home = assignment.and_then(|a| a.node.as_ref());

@@ -197,9 +197,9 @@ pub struct WishLine {
 pub struct ResourceLine {
     /// Its name.
     pub name: String,
-    /// `process`, `ocf` or `vip`.
+    /// `process`, `ocf`, `script`, `systemd` or `vip`.
     pub kind: &'static str,
-    /// The resource agent of an `ocf` resource.
+    /// The resource agent of an `ocf` resource, the path of a `script`, the unit of a `systemd` one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The node, if it belongs or is anywhere.

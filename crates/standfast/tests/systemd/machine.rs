@@ -119,7 +119,7 @@ impl Machine {
     /// For a failure: what the service and its manager logged.
     pub(crate) fn journal(&self) -> String {
         let console = fs::read_to_string(self.folder.join("console")).unwrap_or_default();
-        let journal = self.output("journalctl --no-pager -o short-monotonic -u standfast -n 60");
+        let journal = self.output("journalctl --no-pager -o short-monotonic -u standfast -n 60; standfast history | tail -20");
         format!("--- console\n{console}\n--- journal\n{journal}")
     }
 

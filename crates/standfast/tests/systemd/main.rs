@@ -3,18 +3,22 @@
 #![allow(clippy::expect_used, reason = "tests")]
 
 mod machine;
+mod units;
 
 use machine::{Machine, text};
 use std::{path::Path, process::Command, time::Duration};
 
 /// Leases long enough for the only voter of a cluster to come back, stand for election and grant.
-const CONFIGURATION: &str = r#"
+const NODES: &str = r#"
 [cluster]
 name = "demo"
 [timing]
 lease_ms = 10000
 [nodes.alpha]
 addresses = ["127.0.0.1:7400"]
+"#;
+
+const RESOURCES: &str = r#"
 [groups.site]
 members = ["site-ip", "web"]
 [resources.site-ip]
@@ -42,13 +46,9 @@ fn package(version: &str, folder: &Path) -> String {
 fn started() -> (Machine, String) {
     let machine = Machine::boot();
     let shared = machine.shared();
-    let first = package("0.1.0", &shared);
-    machine.run(&format!("dpkg --install /shared/{first}"));
-    is_installed(&machine);
-    machine.run("standfast init --name alpha --address 127.0.0.1:7400 --cluster demo");
-    machine.run("systemctl start standfast");
-    std::fs::write(shared.join("cluster.toml"), CONFIGURATION).expect("a file");
-    machine.wait("a leader", "standfast status | grep 'leader alpha'");
+    install(&machine);
+    let text = format!("{NODES}{RESOURCES}");
+    std::fs::write(shared.join("cluster.toml"), text).expect("a file");
     machine.run("standfast apply /shared/cluster.toml");
     let service = runs(&machine);
     // The socket is the group's, and nobody else's.
@@ -57,6 +57,17 @@ fn started() -> (Machine, String) {
     let outside = format!("{nobody} 65534 standfast check; echo $?");
     assert_eq!(machine.output(&outside).lines().last(), Some("3"));
     (machine, service)
+}
+
+/// Makes the machine a node of a cluster of its own, and starts the service.
+fn install(machine: &Machine) {
+    let shared = machine.shared();
+    let first = package("0.1.0", &shared);
+    machine.run(&format!("dpkg --install /shared/{first}"));
+    is_installed(machine);
+    machine.run("standfast init --name alpha --address 127.0.0.1:7400 --cluster demo");
+    machine.run("systemctl start standfast");
+    machine.wait("a leader", "standfast status | grep 'leader alpha'");
 }
 
 /// Everything is where a Debian administrator looks for it, and the agent waits for the machine to become a node.

@@ -87,7 +87,9 @@ impl Keeper {
             flock(&lock, FlockOperation::NonBlockingUnlock).ok();
         }
         self.control.broadcast(&self.status);
-        if let Some(cgroup) = &self.cgroup {
+        if let Some(cgroup) = &self.cgroup
+            && self.prepared.spec.slice.is_none()
+        {
             // An empty group that stays does no harm and is removed with the folder.
             cgroup.remove().ok();
         }

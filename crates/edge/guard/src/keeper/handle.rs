@@ -159,7 +159,9 @@ impl KeeperHandle {
         if !ended || lock.is_none() {
             return Err(KeeperError::Occupied(self.folder.dir().to_owned()));
         }
-        if let Some(dir) = &self.prepared.cgroup {
+        if let Some(dir) = &self.prepared.cgroup
+            && self.prepared.spec.slice.is_none()
+        {
             let removed = Cgroup::at(dir.clone()).remove();
             removed.map_err(|error| KeeperError::system("remove the control group", error))?;
         }

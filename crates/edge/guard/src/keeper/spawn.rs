@@ -206,6 +206,9 @@ fn check(spec: &KeeperSpec) -> Result<(), KeeperError> {
             spec.name
         ));
     }
+    if spec.slice.is_some() && !spec.private_pids {
+        return invalid(format!("{} has nothing to hold its command", spec.name));
+    }
     if spec.command.is_empty() {
         return invalid(format!("{} has no command", spec.name));
     }
@@ -247,12 +250,15 @@ impl Guards {
             .clear()
             .map_err(|error| KeeperError::system("clear the run folder", error))?;
         let created = find_hierarchy().and_then(|mount| {
-            let group = Cgroup::create(&mount, &spec.cgroup_parent, &spec.name);
+            let group = match &spec.slice {
+                Some(slice) => Cgroup::create_slice(&mount, slice),
+                None => Cgroup::create(&mount, &spec.cgroup_parent, &spec.name),
+            };
             group.map_err(|error| format!("make a control group: {error}"))
         });
         let cgroup = match created {
             Ok(group) => Some(group),
-            Err(why) if !spec.private_pids => {
+            Err(why) if !spec.private_pids || spec.slice.is_some() => {
                 return Err(KeeperError::Invalid(format!(
                     "{} has nothing to hold it: {why}",
                     spec.name

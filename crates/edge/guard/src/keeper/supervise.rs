@@ -142,6 +142,8 @@ impl Keeper {
             .map(|group| File::open(group.dir()))
             .transpose();
         let group = group.map_err(failed("open the control group"))?;
+        // A slice is for what systemd starts.
+        let group = group.filter(|_| self.prepared.spec.slice.is_none());
         if self.prepared.spec.private_pids {
             match launch::start_init(group.as_ref().map(AsFd::as_fd)) {
                 Ok(init) => {

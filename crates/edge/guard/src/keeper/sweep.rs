@@ -19,6 +19,8 @@ use super::folder::{Prepared, RunFolder, boot_id};
 pub(crate) struct Sweep {
     folder: RunFolder,
     cgroup: Option<Cgroup>,
+    /// The group stays, frozen.
+    slice: bool,
     status: Status,
     /// The namespace's first process and the service, as long as they may live.
     left: Vec<OwnedFd>,
@@ -61,6 +63,7 @@ impl Sweep {
         Self {
             folder,
             cgroup,
+            slice: prepared.spec.slice.is_some(),
             status,
             left,
             confirm_until_ns,
@@ -77,7 +80,7 @@ impl Sweep {
         self.strike();
         let reason = Reason::KeeperDied;
         if self.is_empty() {
-            if let Some(cgroup) = &self.cgroup {
+            if let Some(cgroup) = self.cgroup.as_ref().filter(|_| !self.slice) {
                 cgroup.remove().ok();
             }
             self.status.phase = Phase::Ended {
@@ -112,6 +115,7 @@ impl Sweep {
 
     fn strike(&self) {
         if let Some(cgroup) = &self.cgroup {
+            cgroup.freeze().ok();
             cgroup.kill().ok();
         }
         for process in &self.left {

@@ -61,6 +61,7 @@ impl World {
             working_directory: None,
             user: None,
             group: None,
+            slice: None,
             cgroup_parent: PathBuf::from(&self.group),
             private_pids: true,
             network_guard: true,
