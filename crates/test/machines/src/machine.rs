@@ -256,8 +256,10 @@ fn spawn(image: &Image, folder: &Path, hardware: &Hardware) -> Result<Child> {
         "console=ttyS0 nokaslr mitigations=off panic=0 loglevel=4 machine.name={}",
         hardware.name
     );
-    let mut command = Command::new(EMULATOR);
+    // It ends with this program, also when that is killed.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", EMULATOR])
         .args(["-machine", "q35", "-accel", accelerator()])
         .args(["-cpu", "max", "-m", "512", "-smp", "1"])
         .args(["-nodefaults", "-no-user-config", "-display", "none"])
