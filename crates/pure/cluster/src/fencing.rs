@@ -180,8 +180,9 @@ impl Core {
 
     /// Whether an earlier run of this agent was asked to carry an act out.
     fn is_earlier_runs(&self, act: &FenceAct) -> bool {
-        let of_any = act.executor_run == Incarnation::default();
-        !of_any && act.executor_run != self.incarnation && !self.planted(Planted::OldOrderAgain)
+        let known = act.executor_run != Incarnation::default();
+        let asked = act.executor.as_ref() == Some(&self.node) && known;
+        asked && act.executor_run != self.incarnation && !self.planted(Planted::OldOrderAgain)
     }
 
     /// An order goes to the edge when its device's delay is over, unless the node is back by then that was lost, or nobody
