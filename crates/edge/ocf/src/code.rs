@@ -81,16 +81,10 @@ const fn of_status(code: i32) -> &'static str {
     }
 }
 
+/// LSB's codes of actions are those of OCF up to there.
 const fn of_script(code: i32) -> &'static str {
     match code {
-        0 => "success",
-        1 => "error",
-        2 => "wrong arguments",
-        3 => "not implemented",
-        4 => "insufficient privileges",
-        5 => "not installed",
-        6 => "not configured",
-        7 => "not running",
+        0..=7 => of_agent(code),
         _ => "no code of LSB",
     }
 }

@@ -27,12 +27,13 @@ pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> ProcessC
     process
 }
 
-fn not_promised(script: &Found<String>) -> Mistake {
+/// What is called that nobody knows anything of.
+pub(crate) fn not_promised(called: &Found<String>) -> Mistake {
     let problem = format!(
         "it is not known whether everything that {} does ends with its processes; a lease is ended by killing them",
-        script.value
+        called.value
     );
-    Mistake::new(&script.path, problem)
+    Mistake::new(&called.path, problem)
         .allowed("effects = \"processes\" beside it, which promises it")
 }
 

@@ -6,6 +6,7 @@ use crate::{
     mistake::{Mistake, Report},
     ocf::{read_limits, under_runner},
     process::read_check,
+    script::not_promised,
     section::{Found, Section},
 };
 use standfast_model::{
@@ -59,15 +60,6 @@ fn no_service(unit: &Found<String>) -> Mistake {
     let whole = format!("{}{ENDING}", unit.value);
     mistake.nearest = (!unit.value.contains('.') && is_service(&whole)).then_some(whole);
     mistake
-}
-
-fn not_promised(unit: &Found<String>) -> Mistake {
-    let problem = format!(
-        "it is not known whether everything that {} does ends with its processes; a lease is ended by killing them",
-        unit.value
-    );
-    Mistake::new(&unit.path, problem)
-        .allowed("effects = \"processes\" beside it, which promises it")
 }
 
 #[cfg(test)]
