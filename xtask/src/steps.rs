@@ -157,6 +157,7 @@ pub(crate) const STEPS: &[Step] = &[
             own(&["target/release/standfast-lab", "lab"]),
             own(&["target/release/standfast-lab", "upgrade"]),
             own(&["target/release/standfast-lab", "fencing"]),
+            own(&["target/release/standfast-lab", "exercises"]),
             own(&[
                 "target/release/standfast-lab",
                 "lab",

@@ -222,7 +222,7 @@ impl Host {
                     .map_err(|error| LabError::file("copy to", &target, error))?;
             }
         }
-        Ok(())
+        link_alternatives(&folder.join("etc/alternatives"))
     }
 
     fn start_init(&self) -> Result<Child> {
@@ -425,6 +425,23 @@ impl Host {
             .map(Some)
             .map_err(|error| LabError::file("open", &path, error))
     }
+}
+
+/// Which of several programs of a name is meant (`which`, `awk`): shell scripts of Debian find them by this folder.
+fn link_alternatives(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| LabError::file("create", folder, error))?;
+    for entry in std::fs::read_dir("/etc/alternatives").into_iter().flatten() {
+        let link = entry.map(|entry| (std::fs::read_link(entry.path()), entry.file_name()));
+        if let Ok((Ok(target), name)) = link {
+            match std::os::unix::fs::symlink(target, folder.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(LabError::file("link in", folder, error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Host {

@@ -7,7 +7,7 @@
 //!   [`keepalived`] and [`pacemaker`]. [`pair`]: two nodes, whose arbiter is a real device.
 //! * [`trial`]: one fault once. [`session`]: many. [`check`]: what is good, and whether the machine let it be. [`report`]: tables. [`usage`]: memory and processor time.
 //! * [`demo`]: `standfast demo`. [`upgrade`]: rolling upgrades, and making a cluster; [`upgrade_state`], [`upgrade_safety`]: what
-//!   they must not lose, and what happens in the middle of them. [`fencing`]: real devices ([`bmc`]) that cut the power. [`evidence`]: what is kept of a failure. [`attempts`]: how these are
+//!   they must not lose, and what happens in the middle of them. [`fencing`]: real devices ([`bmc`]) that cut the power. [`exercises`]: what an administrator does, with Debian's agents. [`evidence`]: what is kept of a failure. [`attempts`]: how these are
 //!   judged.
 //!
 //! Nothing here belongs to the product: it sees Standfast only as an operator and a client do.
@@ -21,6 +21,7 @@ pub mod demo;
 pub mod enclosure;
 pub mod error;
 pub mod evidence;
+pub mod exercises;
 pub mod fault;
 pub mod fencing;
 pub mod host;

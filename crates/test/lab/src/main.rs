@@ -34,6 +34,12 @@ enum Command {
         #[arg(long)]
         mode: Option<Mode>,
     },
+    /// Do the exercises of two nodes with a floating address and a web server, with Debian's own resource agents.
+    Exercises {
+        /// How to keep hosts apart; the strongest way that works when left out.
+        #[arg(long)]
+        mode: Option<Mode>,
+    },
     /// Upgrade a cluster of three nodes under way, and check what comes of it.
     Upgrade(upgrades::Options),
     /// The demonstration: a handful of faults in a script, with a table.
@@ -96,6 +102,7 @@ fn dispatch(command: Command) -> Result<u8> {
         Command::Upgrade(options) => {
             inside(options.mode, |enclosure| upgrades::run(&options, enclosure))
         }
+        Command::Exercises { mode } => inside(mode, run::exercises),
         Command::Fencing { mode } => inside(mode, run::fencing),
         Command::Demo {
             json,

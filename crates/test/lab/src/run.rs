@@ -1,4 +1,4 @@
-//! The subcommands `lab`, `bench-failover` and `fencing`: options, printing, files. Not for running trials.
+//! The subcommands `lab`, `bench-failover`, `fencing` and `exercises`: options, printing, files. Not for running trials.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use standfast_lab::attempts;
 use standfast_lab::check::{self, Verdict};
 use standfast_lab::enclosure::{self, Enclosure, Mode};
 use standfast_lab::error::{LabError, Result};
+use standfast_lab::exercises;
 use standfast_lab::fault::{Expected, Fault};
 use standfast_lab::fencing as fences;
 use standfast_lab::report;
@@ -146,6 +147,28 @@ pub(crate) fn fencing(enclosure: &Enclosure) -> Result<u8> {
     }
     let (passed, bad) = if good { (all.len(), 0) } else { (0, 1) };
     writeln!(out, "fencing: {passed} passed, {bad} failed, 0 skipped").map_err(failed)?;
+    Ok(u8::from(!good))
+}
+
+/// Does the exercises. Exit code 1 when something was not as it should be.
+pub(crate) fn exercises(enclosure: &Enclosure) -> Result<u8> {
+    let mut out = std::io::stdout();
+    let failed = |error| LabError::system("print", error);
+    let (all, good) = attempts::run(
+        (enclosure, 1),
+        &mut out,
+        || exercises::run(enclosure, 1),
+        |all| all.iter().flat_map(|one| one.problems.clone()).collect(),
+    )?;
+    let all = all.unwrap_or_default();
+    for one in &all {
+        writeln!(out, "{}", one.what).map_err(failed)?;
+        for seen in &one.seen {
+            writeln!(out, "    {seen}").map_err(failed)?;
+        }
+    }
+    let (passed, bad) = if good { (all.len(), 0) } else { (0, 1) };
+    writeln!(out, "exercises: {passed} passed, {bad} failed, 0 skipped").map_err(failed)?;
     Ok(u8::from(!good))
 }
 

@@ -77,6 +77,16 @@ impl Standfast {
         Self::deploy_some(lab, profile, build, None)
     }
 
+    /// The same without a service: the nodes are a cluster, and nothing is in it.
+    ///
+    /// # Errors
+    /// When the program is missing or a command of it fails.
+    pub fn deploy_bare(lab: Lab, profile: &str) -> Result<Self> {
+        let mut system = Self::describe(lab, profile, &Build::default(), None)?;
+        system.join_all()?;
+        Ok(system)
+    }
+
     /// A pair of the two hosts of `lab`; a fence device is not configured yet.
     ///
     /// # Errors
@@ -86,6 +96,14 @@ impl Standfast {
     }
 
     fn deploy_some(lab: Lab, profile: &str, build: &Build, pair: Option<Arbiter>) -> Result<Self> {
+        let mut system = Self::describe(lab, profile, build, pair)?;
+        system.join_all()?;
+        let inner = system.configuration_file(0)?;
+        system.insist(0, &["apply", &inner])?;
+        Ok(system)
+    }
+
+    fn describe(lab: Lab, profile: &str, build: &Build, pair: Option<Arbiter>) -> Result<Self> {
         let program = program_of(&lab, build);
         if !program.exists() {
             let text = format!(
@@ -94,7 +112,7 @@ impl Standfast {
             );
             return Err(LabError::Unexpected(text));
         }
-        let mut system = Self {
+        Ok(Self {
             name: match pair {
                 None => format!("standfast {profile}"),
                 Some(Arbiter::Fence) => format!("standfast pair {profile}"),
@@ -106,9 +124,7 @@ impl Standfast {
             level: build.level,
             pair,
             lab,
-        };
-        system.form()?;
-        Ok(system)
+        })
     }
 
     /// A path of the host, as its own programs see it.
@@ -247,8 +263,8 @@ impl Standfast {
         }
     }
 
-    /// The first node makes the cluster, the others join it, and the configuration is applied.
-    fn form(&mut self) -> Result<()> {
+    /// The first node makes the cluster, and the others join it.
+    fn join_all(&mut self) -> Result<()> {
         for index in 0..self.lab.nodes.len() {
             let host = self.host(index)?;
             let name = host.name().to_owned();
@@ -281,13 +297,12 @@ impl Standfast {
             self.start_agent(index)?;
             self.insist(index, &["status", "--json"])?;
         }
-        let inner = self.configuration_file(0)?;
-        self.insist(0, &["apply", &inner]).map(|_| ())
+        Ok(())
     }
 
-    /// The configuration that the laboratory applies.
+    /// A configuration of the nodes alone.
     #[must_use]
-    pub fn configuration(&self) -> String {
+    pub fn nodes_configuration(&self) -> String {
         let mut text = format!(
             "[cluster]\nname = \"demo\"\nprofile = \"{}\"\n",
             self.profile
@@ -296,6 +311,13 @@ impl Standfast {
             let links = self.links(host);
             text.push_str(&format!("[nodes.{}]\naddresses = {links:?}\n", host.name()));
         }
+        text
+    }
+
+    /// The configuration that the laboratory applies.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let mut text = self.nodes_configuration();
         let service = self.lab.service();
         let (members, bind) = match self.lab.service_v6() {
             None => ("\"web\"", service.to_string()),

@@ -171,10 +171,11 @@ fn advance(open: &mut Open) -> std::result::Result<Option<Instance>, String> {
 /// The instance named by a complete answer.
 fn parse(answer: &[u8]) -> Option<Instance> {
     let text = std::str::from_utf8(answer).ok()?;
-    let body = text
-        .strip_prefix("HTTP/1.0 200 ")?
-        .split_once("\r\n\r\n")?
-        .1;
+    // A real web server answers so to questions of either version.
+    let answer = text
+        .strip_prefix("HTTP/1.0 200 ")
+        .or_else(|| text.strip_prefix("HTTP/1.1 200 "))?;
+    let body = answer.split_once("\r\n\r\n")?.1;
     super::owner::instance(body.strip_suffix('\n')?)
 }
 
