@@ -257,6 +257,7 @@ impl Core {
         batch.vote_cap = Some(vote_cap);
         batch.lease_cap = Some(lease_cap);
         batch.pair = serde_json::to_vec(&record).ok();
+        batch.pair_fences = self.fencing.pair.written();
         Some((batch, ticket))
     }
 

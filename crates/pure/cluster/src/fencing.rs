@@ -4,7 +4,7 @@
 //! Not for what an act does to the state (`fences`), not for nodes that are lost (`lost`), and not for talking to a device:
 //! an edge does that.
 
-use crate::{apply::settle_holders, core::Core, fences};
+use crate::{apply::settle_holders, core::Core, fences, pair_fence_act::PairFenceActs};
 use standfast_model::{
     command::Change,
     effect::{Effect, Level},
@@ -45,6 +45,8 @@ pub(crate) struct Fencing {
     pub(crate) began: Option<Now>,
     /// Devices that can fence this node, and those of them that let it in.
     own: Vec<(DeviceId, FenceDevice)>,
+    /// What this node of a pair did about the other one's power.
+    pub(crate) pair: PairFenceActs,
     let_in_by: Vec<DeviceId>,
 }
 
@@ -54,6 +56,7 @@ impl Fencing {
         let snapshot = restored.snapshot.as_ref();
         Self {
             applied_term: snapshot.map_or(0, |snapshot| snapshot.term),
+            pair: PairFenceActs::of(restored),
             ..Self::default()
         }
     }

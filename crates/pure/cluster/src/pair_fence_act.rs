@@ -1,11 +1,13 @@
-//! What a pair did about the other node's power, for `fence history` and the journal: written down as it happens, and told to the log
+//! What a pair did about the other node's power, for `fence history` and the journal: written to the disk as it happens, and told to the log
 //! once this node leads one. Whoever fences in a pair has lost the log, or cannot add to it safely.
 //!
-//! Lost with the agent if that ends before. Not for doing it (`pair_fencing`), nor for what it releases (crate `pair`).
+//! Not for doing it (`pair_fencing`), nor for what it releases (crate `pair`).
 
 use crate::{core::Core, fences};
 use standfast_model::{
     command::Change,
+    effect::Batch,
+    event::Restored,
     fence_act::{FenceAct, FenceOutcome, FenceResult},
     id::Incarnation,
     time::{Micros, Now},
@@ -15,13 +17,50 @@ use std::collections::BTreeSet;
 
 /// What has been proposed is proposed again after this time, as long as it has had no effect.
 const AGAIN: Micros = Micros::from_millis(2_000);
+/// So many acts are kept that the log does not have yet; older ones are forgotten.
+const MOST: usize = 16;
 
-/// An act that the log does not have yet.
-#[derive(Debug)]
-pub(crate) struct PairFenceAct {
-    boot: BootId,
-    act: FenceAct,
+/// An act that the log does not have yet, with the boot that it is about.
+type PairFenceAct = (BootId, FenceAct);
+
+/// All of them, oldest first. One that is under way is the last.
+#[derive(Debug, Default)]
+pub(crate) struct PairFenceActs {
+    acts: Vec<PairFenceAct>,
     proposed: Option<Now>,
+}
+
+impl PairFenceActs {
+    /// Those that the disk has. What was under way when the agent ended had a result that nobody knows.
+    pub(crate) fn of(restored: &Restored) -> Self {
+        let json = restored.pair_fences.as_deref();
+        let mut acts: Vec<PairFenceAct> = json
+            .and_then(|json| serde_json::from_slice(json).ok())
+            .unwrap_or_default();
+        for (_, act) in &mut acts {
+            if act.is_under_way() {
+                let text = "the agent ended meanwhile, and does not know how far it had come";
+                fences::remember(act, text.to_owned());
+                act.outcome = FenceOutcome::Failed;
+                act.ended_ms = act.began_ms;
+            }
+        }
+        Self {
+            acts,
+            proposed: None,
+        }
+    }
+
+    /// As it is on the disk.
+    pub(crate) fn written(&self) -> Option<Vec<u8>> {
+        serde_json::to_vec(&self.acts).ok()
+    }
+
+    /// The one that is under way.
+    fn current(&mut self) -> Option<&mut FenceAct> {
+        let newest = self.acts.last_mut().map(|(_, act)| act);
+        newest.filter(|act| act.is_under_way())
+    }
 }
 
 impl Core {
@@ -30,8 +69,8 @@ impl Core {
         let Some(paired) = &self.paired else {
             return;
         };
-        let known = paired.fence_act.as_ref();
-        if known.is_some_and(|known| known.boot == boot && known.act.is_under_way()) {
+        let newest = self.fencing.pair.acts.last();
+        if newest.is_some_and(|(known, act)| *known == boot && act.is_under_way()) {
             return;
         }
         let fencing = &self.state.config.fencing;
@@ -54,13 +93,22 @@ impl Core {
             began_ms: self.wall_ms(now),
             ended_ms: 0,
         };
-        if let Some(paired) = &mut self.paired {
-            paired.fence_act = Some(PairFenceAct {
-                boot,
-                act,
-                proposed: None,
-            });
-        }
+        // Another boot of it was to be cut before: that is over, whatever came of it.
+        self.end_fence_act(now, FenceOutcome::CalledOff);
+        let known = &mut self.fencing.pair.acts;
+        known.push((boot, act));
+        let surplus = known.len().saturating_sub(MOST);
+        known.drain(..surplus);
+        self.write_fence_acts();
+    }
+
+    fn write_fence_acts(&mut self) {
+        let batch = Batch {
+            pair_fences: self.fencing.pair.written(),
+            ..Batch::default()
+        };
+        let effect = self.disk.write(batch, None);
+        self.out.extend(effect);
     }
 
     /// The run of the other one's agent that was heard last, if it was in that boot.
@@ -77,10 +125,9 @@ impl Core {
 
     /// What the devices of a level did.
     pub(crate) fn tried(&mut self, (level, result): (usize, &FenceResult)) {
-        let Some(known) = self.paired.as_mut().and_then(|p| p.fence_act.as_mut()) else {
+        let Some(act) = self.fencing.pair.current() else {
             return;
         };
-        let act = &mut known.act;
         let devices = act.levels.get(level).map(|named| fences::names(named));
         let (devices, number) = (devices.unwrap_or_default(), level.saturating_add(1));
         let (who, node, took) = (&self.node, &act.node, result.took.as_millis_ceil());
@@ -91,20 +138,22 @@ impl Core {
             format!("level {number} ({devices}) from {who}, {took} ms: {problem}")
         };
         fences::remember(act, what);
+        self.write_fence_acts();
     }
 
     pub(crate) fn end_fence_act(&mut self, now: Now, outcome: FenceOutcome) {
         let ended_ms = self.wall_ms(now);
-        if let Some(known) = self.paired.as_mut().and_then(|p| p.fence_act.as_mut()) {
-            known.act.outcome = outcome;
-            known.act.ended_ms = ended_ms;
+        if let Some(act) = self.fencing.pair.current() {
+            act.outcome = outcome;
+            act.ended_ms = ended_ms;
+            self.write_fence_acts();
         }
     }
 
     /// An operator has seen that the other one is off.
     pub(crate) fn confirm_fence_act(&mut self, now: Now, boot: BootId, author: &str) {
         self.begin_fence_act(now, boot);
-        let Some(known) = self.paired.as_mut().and_then(|p| p.fence_act.as_mut()) else {
+        let Some(act) = self.fencing.pair.current() else {
             return;
         };
         let author = if author.is_empty() {
@@ -112,43 +161,41 @@ impl Core {
         } else {
             author
         };
-        let text = format!("{author} confirms that {} is off", known.act.node);
-        fences::remember(&mut known.act, text);
+        let text = format!("{author} confirms that {} is off", act.node);
+        fences::remember(act, text);
         self.end_fence_act(now, FenceOutcome::Confirmed);
     }
 
-    /// Tells the log what it does not have yet.
+    /// Tells the log what it does not have yet, one after the other.
     pub(crate) fn note_fence(&mut self, now: Now) {
         let Some(paired) = &self.paired else {
             return;
         };
-        let Some(known) = &paired.fence_act else {
-            return;
-        };
-        if known.act.is_under_way() {
-            if paired.clocked.pair().sees_peer() {
-                self.end_fence_act(now, FenceOutcome::CalledOff);
-            }
-            return;
+        if paired.clocked.pair().sees_peer() {
+            self.end_fence_act(now, FenceOutcome::CalledOff);
         }
         let of = |act: &FenceAct| (act.node.clone(), act.incarnation, act.began_ms);
-        let mut noted = self.state.fences.iter();
-        if noted.any(|act| of(act) == of(&known.act)) {
-            if let Some(paired) = &mut self.paired {
-                paired.fence_act = None;
-            }
-            return;
+        let noted: BTreeSet<_> = self.state.fences.iter().map(of).collect();
+        let own = &mut self.fencing.pair;
+        let before = own.acts.len();
+        own.acts.retain(|(_, act)| !noted.contains(&of(act)));
+        if own.acts.len() != before {
+            own.proposed = None;
+            self.write_fence_acts();
         }
-        let told = known.proposed.is_some_and(|at| now.held_since(at) < AGAIN);
+        let own = &self.fencing.pair;
+        let over = own.acts.iter().find(|(_, act)| !act.is_under_way());
+        let Some((_, act)) = over else {
+            return;
+        };
+        let told = own.proposed.is_some_and(|at| now.held_since(at) < AGAIN);
         let leads = self.lead.as_ref().is_some_and(|lead| lead.caught_up);
-        let act = Box::new(known.act.clone());
+        let act = Box::new(act.clone());
         let change = Change::PairFenced { act };
         if told || !leads || self.check_level(now, &change).is_err() {
             return;
         }
-        if let Some(known) = self.paired.as_mut().and_then(|p| p.fence_act.as_mut()) {
-            known.proposed = Some(now);
-        }
+        self.fencing.pair.proposed = Some(now);
         self.propose(now, None, change);
     }
 }

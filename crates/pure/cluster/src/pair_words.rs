@@ -10,7 +10,7 @@ use standfast_model::{
     time::Now,
 };
 use standfast_pair::{
-    Confirms, History, Role,
+    Confirms, Role,
     clock::{Input, Packet},
 };
 
@@ -66,53 +66,20 @@ impl Core {
         self.renew_adoption();
     }
 
-    fn judge(&mut self, now: Now, mut packet: Packet) {
-        let index = self.copy_index();
-        let Some(paired) = &mut self.paired else {
+    fn judge(&mut self, now: Now, packet: Packet) {
+        let Some(paired) = &self.paired else {
             return;
         };
-        let ours = paired.clocked.pair().record().history.clone();
-        // Contents of the same generation come by the log: being behind in it is nothing to be taken over by a
-        // word. Whoever hands over has everything counted.
-        let (leads, hands) = match packet.word.role {
-            Role::Primary { .. } | Role::Releasing { .. } => (true, false),
-            Role::Handing { .. } => (false, true),
-            Role::Waiting { .. }
-            | Role::Following { .. }
-            | Role::Claiming { .. }
-            | Role::Rising
-            | Role::Dissolved => (false, false),
-        };
-        let same = |ours: &History, theirs: &History| ours.is_of_generation(theirs);
-        let followed = match paired.clocked.pair().role() {
-            Role::Following { leader, .. } | Role::Claiming { leader, .. } => Some(leader),
-            Role::Primary { .. }
-            | Role::Waiting { .. }
-            | Role::Rising
-            | Role::Releasing { .. }
-            | Role::Handing { .. }
-            | Role::Dissolved => None,
-        };
-        if let (Some(ours), Some(theirs)) = (&ours, &mut packet.word.history)
-            && same(ours, theirs)
-            && followed == Some(packet.word.from)
-        {
-            let complete = theirs.index == index;
-            if let (Role::Handing { partner }, false) = (packet.word.role, complete) {
-                // Not yet: it is judged again when the rest has come.
-                packet.word.role = Role::Releasing { partner };
-            }
-            if leads || hands {
-                theirs.index = index;
-            }
-        }
-        let from = packet.word.from;
-        let claim = match (&packet.word.role, &ours, &packet.word.history) {
-            (Role::Following { leader, .. }, Some(ours), Some(theirs)) if same(ours, theirs) => {
-                Some((*leader, theirs.index))
-            }
+        let ours = paired.clocked.pair().record().history.as_ref();
+        let theirs = packet.word.history.as_ref();
+        let same = ours
+            .zip(theirs)
+            .filter(|(ours, theirs)| ours.is_of_generation(theirs));
+        let claim = match (packet.word.role, same) {
+            (Role::Following { leader, .. }, Some((_, theirs))) => Some((leader, theirs.index)),
             _ => None,
         };
+        let from = packet.word.from;
         self.tell_pair(now, Input::Packet(packet));
         let Some(paired) = &mut self.paired else {
             return;

@@ -6,9 +6,7 @@
 //!
 //! Level-triggered like the rest: `pair_on` compares what the pair wants with what is.
 
-use crate::{
-    adoption::Adoption, core::Core, pair_fence_act::PairFenceAct, pair_fencing::PairFence,
-};
+use crate::{adoption::Adoption, core::Core, pair_fencing::PairFence};
 use standfast_consensus::Role as LogRole;
 use standfast_model::{
     effect::{Batch, Level},
@@ -46,8 +44,6 @@ pub(crate) struct Paired {
     pub(crate) spoken: u64,
     pub(crate) fence: Option<PairFence>,
     pub(crate) fence_turn: u32,
-    /// What was done about the other one's power, until the log has it.
-    pub(crate) fence_act: Option<PairFenceAct>,
     /// The boot of the lost primary whose power was looked at.
     pub(crate) looked: Option<BootId>,
     /// The state by which everything is well placed on its primary.
@@ -198,6 +194,7 @@ impl Core {
             arbiter: config.arbiter,
             boot: config.boot,
             failback_to: failback_to(&config),
+            by_log: true,
             planted: self.pair_bug(),
         };
         let session = Session {
@@ -220,7 +217,6 @@ impl Core {
             spoken: 0,
             fence: None,
             fence_turn: 0,
-            fence_act: None,
             looked: None,
             judged: None,
             role: None,

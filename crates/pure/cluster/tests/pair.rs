@@ -6,10 +6,7 @@ mod net;
 
 use net::{
     Net,
-    pairs::{
-        apply, assert_state, change, device_says, done, name_of, order, pair, pair_at, settings,
-        view,
-    },
+    pairs::{apply, assert_state, change, device_says, done, fenced, name_of, order, pair, view},
 };
 use standfast_model::{
     config::{ResourceConfig, ResourceKind, VipConfig},
@@ -50,53 +47,6 @@ fn a_secondary_takes_over_when_the_primary_is_confirmed_off() {
     let journal = &net.core("beta").inspect().state.journal;
     let text = "the pair had alpha fenced, because beta had lost it";
     assert_eq!(journal.iter().filter(|entry| entry.text == text).count(), 1);
-}
-
-/// What a node knows of acts of fencing.
-fn fenced(net: &Net, node: &str) -> Vec<String> {
-    let acts = net.core(node).inspect().state.fences.iter();
-    acts.map(|act| {
-        let (outcome, by, why) = (act.outcome, &act.by, &act.why);
-        format!("{outcome:?}: {by}, {why}: {}", act.tries.join("; "))
-    })
-    .collect()
-}
-
-/// Both agents know no more than the level before: nothing is in the log that they could not read.
-#[test]
-fn what_a_pair_fenced_waits_until_everybody_can_read_it() {
-    let mut net = pair_at(3, &settings(Arbiter::Fence));
-    net.crash("beta");
-    net.run(1600);
-    device_says(&mut net, "");
-    net.run(3000);
-    assert_state(&mut net, "alpha", "secondary-down");
-    assert_eq!(net.core("alpha").inspect().state.level(), 3);
-    assert_eq!(fenced(&net, "alpha"), Vec::<String>::new());
-    assert_eq!(net.runs_on("web"), ["alpha"]);
-}
-
-#[test]
-fn a_fence_that_is_called_off_because_the_other_one_is_back_is_told_by_the_primary() {
-    let mut net = pair(Arbiter::Fence);
-    net.cut.insert("beta".into());
-    net.run(1600);
-    let (executor, newest) = net.orders.first().cloned().unwrap();
-    assert_eq!(executor.as_str(), "alpha");
-    let result = FenceResult {
-        id: newest.id,
-        turn: newest.turn,
-        problem: "it does not answer".to_owned(),
-        note: String::new(),
-        took: Micros::ZERO,
-    };
-    net.deliver(&executor, Event::Fenced(result));
-    net.run(500);
-    net.cut.clear();
-    net.run(3000);
-    assert_state(&mut net, "alpha", "normal");
-    let told = "CalledOff: the pair, alpha had lost it: level 1 (power) from alpha, 0 ms: it does not answer";
-    assert_eq!(fenced(&net, "alpha"), [told]);
 }
 
 #[test]

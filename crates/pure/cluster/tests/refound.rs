@@ -63,7 +63,7 @@ fn recovered(disk: &Restored) -> (Restored, MemberId) {
         vote_cap: disk.vote_cap,
         lease_cap: disk.lease_cap.max(longest_lease(&survey.state)),
         memory: Vec::new(),
-        pair: None,
+        ..Restored::default()
     };
     (restored, member)
 }

@@ -156,6 +156,8 @@ pub struct Batch {
     pub memory: Option<Vec<Acknowledged>>,
     /// What a node of a pair knows about its copy (JSON, see crate `pair`).
     pub pair: Option<Vec<u8>>,
+    /// What a node of a pair did about the other one's power and the log does not have yet (JSON).
+    pub pair_fences: Option<Vec<u8>>,
     /// Everything of consensus stored before is void: this node starts again as this new member.
     pub reset: Option<MemberId>,
 }

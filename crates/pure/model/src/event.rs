@@ -156,6 +156,8 @@ pub struct Restored {
     pub memory: Vec<crate::message::Acknowledged>,
     /// See `Batch::pair`; none outside of a pair.
     pub pair: Option<Vec<u8>>,
+    /// See `Batch::pair_fences`.
+    pub pair_fences: Option<Vec<u8>>,
 }
 
 /// Whether a disk can be believed.

@@ -329,6 +329,8 @@ pub struct Settings {
     pub boot: standfast_model::pair::BootPolicy,
     /// Who is preferred, when failback is configured.
     pub failback_to: Option<Side>,
+    /// Within a generation contents come to a follower by a log of the leader's, not by its words.
+    pub by_log: bool,
     /// A planted bug (model checker only; ignored without feature `planted`).
     pub planted: Option<crate::planted::Planted>,
 }

@@ -24,7 +24,7 @@ impl Pair {
             return;
         }
         self.seen = true;
-        let relation = self.relation(word.history.as_ref());
+        let relation = self.relation_to(word);
         let diverged = relation == Relation::Diverged;
         if diverged && !self.diverged {
             self.effects.push(Effect::Alarm(Alarm::Diverged));
@@ -43,6 +43,36 @@ impl Pair {
             Role::Handing { partner } => self.hear_successor(word, relation, partner),
             Role::Rising | Role::Releasing { .. } | Role::Dissolved => {}
         }
+    }
+
+    /// How this node's copy relates to the peer's. What a follower lacks of its leader's generation comes by the log, where
+    /// there is one: that is nothing to be taken over by a word.
+    fn relation_to(&self, word: &Word) -> Relation {
+        let leads = matches!(
+            word.role,
+            Role::Primary { .. } | Role::Releasing { .. } | Role::Handing { .. }
+        );
+        if leads && self.has_log_of(word) {
+            Relation::Same
+        } else {
+            self.relation(word.history.as_ref())
+        }
+    }
+
+    /// Whether the log of the word's speaker, whom this node follows, is what its own copy grows with.
+    fn has_log_of(&self, word: &Word) -> bool {
+        let (Role::Following { leader, .. } | Role::Claiming { leader, .. }) = self.role else {
+            return false;
+        };
+        let histories = self.record.history.as_ref().zip(word.history.as_ref());
+        let same = histories.is_some_and(|(ours, theirs)| ours.is_of_generation(theirs));
+        self.settings.by_log && leader == word.from && same
+    }
+
+    /// What is being handed over has not all come by the log yet.
+    fn lacks_some_of(&self, word: &Word) -> bool {
+        let theirs = word.history.as_ref().map(|history| history.index);
+        self.has_log_of(word) && theirs != Some(self.length)
     }
 
     /// Whether the word answers what we say at present. One that answers an older word of ours is old; one
@@ -259,6 +289,8 @@ impl Pair {
                 let counted = confirms == Confirms::Both && partner == Some(self.session);
                 self.hear_primary(word, relation, counted);
             }
+            // Not yet: it is judged again when the rest has come.
+            Role::Handing { .. } if self.lacks_some_of(word) => {}
             Role::Handing { partner } if partner == self.session => {
                 self.take_over(relation, leader)
             }

@@ -72,6 +72,7 @@ impl Bed {
                 arbiter,
                 boot,
                 failback_to,
+                by_log: false,
                 planted,
             };
             let pair = Pair::start(settings, session, (record.clone(), 0), false);

@@ -14,6 +14,7 @@ const LEASE_CAP: &str = "lease-cap-us";
 const MEMORY: &str = "memory";
 const PEERS: &str = "peers";
 const PAIR: &str = "pair";
+const PAIR_FENCES: &str = "pair-fences";
 
 /// A batch for the disk.
 pub(crate) fn batch(from: Batch) -> storage::Batch {
@@ -32,6 +33,9 @@ pub(crate) fn batch(from: Batch) -> storage::Batch {
     }
     if let Some(record) = from.pair {
         notes.push((PAIR.to_owned(), Some(record)));
+    }
+    if let Some(acts) = from.pair_fences {
+        notes.push((PAIR_FENCES.to_owned(), Some(acts)));
     }
     storage::Batch {
         snapshot: from.snapshot.map(|snapshot| storage::Snapshot {
@@ -125,6 +129,7 @@ pub(crate) fn restored(from: &storage::Restored) -> Restored {
             })
             .collect(),
         pair: from.notes.get(PAIR).cloned(),
+        pair_fences: from.notes.get(PAIR_FENCES).cloned(),
     }
 }
 

@@ -235,6 +235,7 @@ impl World {
             arbiter: bounds.arbiter,
             boot: BootPolicy::Automatic,
             failback_to: None,
+            by_log: false,
             planted: bounds.planted,
         };
         let found = (machine.disk.record.clone(), machine.disk.length());

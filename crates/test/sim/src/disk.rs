@@ -22,6 +22,7 @@ pub(crate) struct Image {
     pub(crate) lease_cap: Micros,
     pub(crate) memory: Vec<Acknowledged>,
     pub(crate) pair: Option<Vec<u8>>,
+    pub(crate) pair_fences: Option<Vec<u8>>,
     /// Consensus identity, where a later one has been given than the machine's own files have.
     pub(crate) member: Option<MemberId>,
 }
@@ -34,6 +35,7 @@ impl Image {
             self.hard_state = HardState::default();
             self.snapshot = None;
             self.entries.clear();
+            self.pair_fences = None;
         }
         if let Some(snapshot) = &batch.snapshot {
             let snapshot = Rc::new(snapshot.clone());
@@ -70,6 +72,9 @@ impl Image {
         self.lease_cap = batch.lease_cap.unwrap_or(self.lease_cap);
         if let Some(pair) = &batch.pair {
             self.pair = Some(pair.clone());
+        }
+        if let Some(acts) = &batch.pair_fences {
+            self.pair_fences = Some(acts.clone());
         }
         if let Some(memory) = &batch.memory {
             self.memory.clone_from(memory);
@@ -113,6 +118,7 @@ impl Image {
             lease_cap: self.lease_cap,
             memory: self.memory.clone(),
             pair: self.pair.clone(),
+            pair_fences: self.pair_fences.clone(),
         }
     }
 }

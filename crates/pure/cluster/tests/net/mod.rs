@@ -420,6 +420,7 @@ impl Net {
             disk.entries.clear();
             disk.snapshot = None;
             disk.hard_state = HardState::default();
+            disk.pair_fences = None;
         }
         disk.hard_state = batch.hard_state.unwrap_or(disk.hard_state);
         if let Some(first) = batch.entries.first().map(|entry| entry.index) {
@@ -431,6 +432,7 @@ impl Net {
             disk.snapshot = Some(snapshot);
         }
         disk.pair = batch.pair.or(disk.pair.take());
+        disk.pair_fences = batch.pair_fences.or(disk.pair_fences.take());
         disk.promise = batch.promise.unwrap_or(disk.promise);
         disk.vote_cap = batch.vote_cap.unwrap_or(disk.vote_cap);
         disk.lease_cap = batch.lease_cap.unwrap_or(disk.lease_cap);

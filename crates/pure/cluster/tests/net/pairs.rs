@@ -209,3 +209,13 @@ pub(crate) fn device_says(net: &mut Net, problem: &str) {
 pub(crate) fn name_of(net: &Net, node: &str) -> String {
     net.core(node).inspect().state.config.name.clone()
 }
+
+/// What a node knows of acts of fencing.
+pub(crate) fn fenced(net: &Net, node: &str) -> Vec<String> {
+    let acts = net.core(node).inspect().state.fences.iter();
+    acts.map(|act| {
+        let (outcome, by, why) = (act.outcome, &act.by, &act.why);
+        format!("{outcome:?}: {by}, {why}: {}", act.tries.join("; "))
+    })
+    .collect()
+}
