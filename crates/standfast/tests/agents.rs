@@ -197,8 +197,8 @@ fn what_an_agent_says_that_another_try_does_not_end_is_tried_once() {
 #[test]
 fn what_cannot_be_ended_is_refused_with_what_to_do_instead() {
     let node = Node::new("ocf-refused");
-    let address =
-        "kind = \"ocf\"\nagent = \"ocf:heartbeat:IPaddr2\"\nparameters = { ip = \"10.0.0.1\" }\n";
+    let address = "kind = \"ocf\"\nagent = \"ocf:heartbeat:IPaddr2\"\n\
+         parameters = { ip = \"10.0.0.1\", clusterip_hash = \"sourceip\" }\n";
     let file = node.write("x.toml", &format!("[resources.ip]\n{address}"));
     let said = run(&["plan", &file]);
     assert_eq!(said.code, 78, "{said:?}");
@@ -208,6 +208,8 @@ fn what_cannot_be_ended_is_refused_with_what_to_do_instead() {
         "{said:?}"
     );
     assert!(said.err.contains("kind = \"vip\""), "{said:?}");
+    let why = "the address guard cannot silence them: clusterip_hash is given";
+    assert!(said.err.contains(why), "{said:?}");
 }
 
 /// Mounts of this thread's own, and of all that it starts, which are shared as systemd has them.

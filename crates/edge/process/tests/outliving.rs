@@ -81,7 +81,7 @@ fn agent(name: &str, parameters: &[(&str, String)]) -> ProcessConfig {
             name: name.to_owned(),
             parameters: parameters.iter().map(owned).collect(),
             outlives: true,
-            copies: None,
+            ..AgentConfig::default()
         })),
         readiness: check(20),
         health: check(3_600_000),

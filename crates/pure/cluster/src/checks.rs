@@ -49,7 +49,10 @@ impl Core {
     /// Whether something ends every resource on every node: a guard with its lease, or a fence device.
     fn check_ends(&self, config: &ClusterConfig) -> Result<(), Refusal> {
         let asks_nobody = |pair: &PairConfig| !matches!(pair.arbiter, Arbiter::Fence);
-        let outliving = config.resources.iter().find(|(_, r)| r.kind.outlives());
+        let outliving = config
+            .resources
+            .iter()
+            .find(|(_, r)| r.kind.only_power_ends());
         if let (Some(pair), Some((id, _))) = (&config.pair, outliving)
             && asks_nobody(pair)
         {

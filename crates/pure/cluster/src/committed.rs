@@ -254,9 +254,15 @@ impl Core {
         self.publish_authorities();
         let mut watched = self.address_resources();
         watched.retain(|(resource, _)| self.touches(resource));
-        if watched != self.watched {
-            self.watched.clone_from(&watched);
+        if watched != self.watched.vips {
+            self.watched.vips.clone_from(&watched);
             self.out.push(Effect::WatchNetworks(watched));
+        }
+        let mut guarded = self.addresses_of_agents();
+        guarded.retain(|(resource, _)| self.touches(resource));
+        if guarded != self.watched.of_agents {
+            self.watched.of_agents.clone_from(&guarded);
+            self.out.push(Effect::GuardAddresses(guarded));
         }
         let config = &self.state.config;
         let file = config

@@ -15,6 +15,7 @@ use crate::{
     leaving::Ending,
     local::Local,
     paired::{Paired, read_record},
+    reporting::Watched,
     returning::Returning,
     serving::Clients,
     stalls::Stalls,
@@ -25,7 +26,7 @@ use standfast_consensus::{Consensus, Role};
 use standfast_model::{
     authority::AuthorityOrders,
     command::{Change, Command},
-    config::{Timing, VipConfig},
+    config::Timing,
     effect::{Class, Effect, Level},
     event::{Event, Restored},
     fence::FenceDevice,
@@ -103,7 +104,7 @@ pub struct Core {
     pub(crate) ending: Ending,
     /// Feature level that this program speaks.
     pub(crate) level: u32,
-    pub(crate) watched: Vec<(ResourceId, VipConfig)>,
+    pub(crate) watched: Watched,
     /// The file that the edge keeps equal to what is in force.
     pub(crate) kept_file: Option<(String, String)>,
     /// Fence devices that the edge watches.
@@ -193,7 +194,7 @@ impl Core {
             restart_asked: None,
             ending: Ending::default(),
             level: init.level,
-            watched: Vec::new(),
+            watched: Watched::default(),
             kept_file: None,
             devices: Vec::new(),
             fencing: Fencing::of(&init.restored),

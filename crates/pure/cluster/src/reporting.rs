@@ -8,7 +8,7 @@ use crate::{
     stalls::coarse,
 };
 use standfast_model::{
-    config::{ResourceKind, VipConfig},
+    config::{ResourceConfig, ResourceKind, VipConfig},
     effect::{Batch, Class},
     guards::GuardSupport,
     id::ResourceId,
@@ -18,7 +18,15 @@ use standfast_model::{
     state::{NodeReport, Phase},
     time::{Micros, Now},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Addresses that were handed to the edges last.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    pub(crate) vips: Vec<(ResourceId, VipConfig)>,
+    /// Those that agents put on interfaces.
+    pub(crate) of_agents: Vec<(ResourceId, IpAddr)>,
+}
 
 impl Core {
     /// Promises, on disk, to refuse older plans, as soon as a plan takes something away from this node.
@@ -150,14 +158,27 @@ impl Core {
         }
     }
 
+    /// Addresses that agents put on interfaces, and a guard silences. A witness never has one.
+    pub(crate) fn addresses_of_agents(&self) -> Vec<(ResourceId, IpAddr)> {
+        let silenced = |(resource, config): (&ResourceId, &ResourceConfig)| match &config.kind {
+            ResourceKind::Process(process) => Some((resource.clone(), process.silenced_address()?)),
+            ResourceKind::Vip(_) => None,
+        };
+        let resources = self.state.config.resources.iter();
+        resources
+            .filter(|_| !self.is_witness())
+            .filter_map(silenced)
+            .collect()
+    }
+
+    fn is_witness(&self) -> bool {
+        let nodes = &self.state.config.nodes;
+        nodes.get(&self.node).is_some_and(|node| node.witness)
+    }
+
     /// Address resources that may run on this node.
     pub(crate) fn address_resources(&self) -> Vec<(ResourceId, VipConfig)> {
-        let witness = self
-            .state
-            .config
-            .nodes
-            .get(&self.node)
-            .is_some_and(|node| node.witness);
+        let witness = self.is_witness();
         self.state
             .config
             .resources

@@ -13,6 +13,7 @@ use standfast_model::{
     event::Event,
     fence::FenceDevice,
     fence_act::{FenceAct, FenceOutcome, FenceResult},
+    guards::GuardSupport,
     id::{DeviceId, GroupId, NodeId, ResourceId},
     request::{RefusalKind, Request, Response},
     time::Micros,
@@ -571,6 +572,34 @@ fn what_outlives_its_processes_waits_for_a_fence_or_for_its_own_word() {
     assert!(net.orders.is_empty(), "{:?}", net.orders);
 }
 
+/// The address guard silences it on every node that has one: the end of the lease is enough there, and nowhere else.
+#[test]
+fn an_address_that_a_guard_silences_waits_for_no_fence() {
+    let silenced = |config: &mut ClusterConfig| {
+        web_outlives_its_processes(config);
+        for resource in config.resources.values_mut() {
+            if let ResourceKind::Process(process) = &mut resource.kind
+                && let Some(agent) = &mut process.agent
+            {
+                agent.address = Some([10, 80, 1, 100].into());
+            }
+        }
+    };
+    let mut net = cluster_with(silenced);
+    net.crash("beta");
+    net.run(1500);
+    assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
+
+    let config = net.core("alpha").inspect().state.config.clone();
+    let web = &config.resources[&ResourceId::from("web")];
+    let bare = GuardSupport {
+        address: false,
+        ..GuardSupport::full()
+    };
+    assert!(GuardSupport::full().covers(&web.kind) && !web.kind.only_power_ends());
+    assert!(!bare.covers(&web.kind), "the address would stay, for ever");
+}
+
 #[test]
 fn what_needs_fencing_waits_after_one_that_failed_until_an_operator_or_the_node_itself_says_so() {
     let mut net = cluster_with(web_needs_fencing);
@@ -638,7 +667,7 @@ fn a_configuration_in_which_nothing_could_end_it_is_refused() {
     }
     net.deliver(
         &NodeId::from("gamma"),
-        Event::Guards(standfast_model::guards::GuardSupport::default()),
+        Event::Guards(GuardSupport::default()),
     );
     // Told with the next report.
     net.report(

@@ -221,5 +221,20 @@ fn what_outlives_its_processes_needs_a_fence_device_as_the_arbiter() {
             _ => false,
         };
         assert_eq!(refused, arbiter != Arbiter::Fence, "{answer:?}");
+        // What a guard silences needs no device.
+        let mut config = net.core("alpha").inspect().state.config.clone();
+        for resource in config.resources.values_mut() {
+            let agent = AgentConfig {
+                outlives: true,
+                address: Some([10, 80, 1, 100].into()),
+                ..AgentConfig::default()
+            };
+            resource.kind = ResourceKind::Process(ProcessConfig {
+                agent: Some(Box::new(agent)),
+                ..ProcessConfig::default()
+            });
+        }
+        let answer = net::pairs::apply(&mut net, "alpha", config);
+        assert!(!matches!(answer, Response::Refused(_)), "{answer:?}");
     }
 }

@@ -7,10 +7,13 @@ use crate::{
     mistake::{Mistake, Report},
     parameters,
     process::DAY_MS,
+    references::Found as Names,
     section::{Found, Section},
 };
+use std::net::IpAddr;
+
 use standfast_model::{
-    agent::{Effects, effects, parts},
+    agent::{Effects, effects, parts, silenced},
     config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig},
     time::Micros,
 };
@@ -37,6 +40,7 @@ pub(crate) fn read(
     table: &mut Section<'_>,
     report: &mut Report<'_>,
     needs_fencing: bool,
+    names: &mut Names,
 ) -> ProcessConfig {
     let agent = table.required_string(report, "agent");
     let words = [
@@ -45,9 +49,21 @@ pub(crate) fn read(
     ];
     let promise = table.choice(report, "effects", &words);
     let mut config = AgentConfig::default();
+    let mut files = parameters::Values::new();
+    if let Some(section) = table.section(report, "parameters") {
+        (config.parameters, files) = parameters::read(&section, report, &wrong_name);
+    }
     if let Some(agent) = agent {
         config.outlives = outlives(&agent.value, promise);
-        judge(&agent, (promise, needs_fencing), report);
+        let address = silenced(&agent.value, &config.parameters);
+        if let Some(Ok(ip)) = &address {
+            config.address = Some(*ip);
+            let path = agent.path.replace(".agent", ".parameters.ip");
+            let prefix = if ip.is_ipv4() { 32 } else { 128 };
+            let whole = format!("{ip}/{prefix}");
+            names.vip_addresses.push((whole, path, agent.at.clone()));
+        }
+        judge(&agent, (promise, needs_fencing), address.as_ref(), report);
         config.name = agent.value;
     }
     let mut process = ProcessConfig {
@@ -55,14 +71,10 @@ pub(crate) fn read(
         private_pids: !config.outlives,
         ..under_runner()
     };
-    if let Some(section) = table.section(report, "parameters") {
-        let (values, files) = parameters::read(&section, report, &wrong_name);
-        config.parameters = values;
-        let files = files.into_iter();
-        process.secret_environment = files
-            .map(|(name, file)| (format!("{PREFIX}{name}"), file))
-            .collect();
-    }
+    process.secret_environment = files
+        .into_iter()
+        .map(|(name, file)| (format!("{PREFIX}{name}"), file))
+        .collect();
     read_times(table, report, &mut process);
     process.agent = Some(Box::new(config));
     process
@@ -138,6 +150,7 @@ fn outlives(name: &str, promise: Option<Promise>) -> bool {
 fn judge(
     agent: &Found<String>,
     (promise, needs_fencing): (Option<Promise>, bool),
+    address: Option<&Result<IpAddr, String>>,
     report: &mut Report<'_>,
 ) {
     let name = agent.value.as_str();
@@ -153,6 +166,7 @@ fn judge(
         match (effects(name), promise) {
             (Effects::Processes, _) | (Effects::Unknown, Some(Promise::Processes)) => return,
             (Effects::Outlive(left), _) if left.fenced && needs_fencing => return,
+            (Effects::Outlive(_), _) if matches!(address, Some(Ok(_))) => return,
             (Effects::Unknown, Some(Promise::Machine)) if needs_fencing => return,
             (Effects::Unknown, Some(Promise::Machine)) => {
                 let problem = format!(
@@ -170,8 +184,12 @@ fn judge(
                 )
             }
             (Effects::Outlive(left), _) => {
+                let guard = match address {
+                    Some(Err(why)) => format!(", and the address guard cannot silence them: {why}"),
+                    _ => String::new(),
+                };
                 let problem = format!(
-                    "{name} cannot be ended by killing its processes: {}, so two nodes could have it at once",
+                    "{name} cannot be ended by killing its processes: {}{guard}, so two nodes could have it at once",
                     left.what
                 );
                 let instead = left.instead;
@@ -268,11 +286,11 @@ mod tests {
 
     #[test]
     fn what_outlives_its_processes_is_refused_whatever_is_promised() {
-        let promised = "agent = \"ocf:heartbeat:IPaddr2\"\neffects = \"processes\"";
+        let promised = "agent = \"ocf:heartbeat:IPaddr\"\neffects = \"processes\"";
         assert_eq!(
             mistakes(promised),
             [
-                "x:7:9: resources.web.agent: ocf:heartbeat:IPaddr2 cannot be ended by killing its processes: \
+                "x:7:9: resources.web.agent: ocf:heartbeat:IPaddr cannot be ended by killing its processes: \
               addresses stay on the interface, so two nodes could have it at once; \
               allowed: requires = \"fencing\" beside it, with a fence device for every node that may run it; \
               or kind = \"vip\" holds addresses and takes them away in time"
@@ -294,6 +312,7 @@ mod tests {
             "LVM-activate",
             "exportfs",
             "nfsserver",
+            "IPaddr",
             "IPaddr2",
         ] {
             let keys = format!("agent = \"ocf:heartbeat:{name}\"");
@@ -315,6 +334,42 @@ mod tests {
         // Nobody's promise makes it less than it is.
         let keys = "agent = \"ocf:heartbeat:nginx\"\neffects = \"machine\"";
         assert!(!read(keys).outlives());
+    }
+
+    #[test]
+    fn an_address_that_a_guard_silences_needs_no_fencing() {
+        let agent = "agent = \"ocf:heartbeat:IPaddr2\"";
+        let process = read(&format!(
+            "{agent}\nparameters = {{ ip = \"10.0.0.100\", cidr_netmask = 24, nic = \"eth0\" }}"
+        ));
+        assert_eq!(process.silenced_address(), "10.0.0.100".parse().ok());
+        assert!(process.outlives() && !process.private_pids);
+        let cluster = "parameters = { ip = \"10.0.0.100\", clusterip_hash = \"sourceip\" }";
+        assert_eq!(
+            mistakes(&format!("{agent}\n{cluster}")),
+            [
+                "x:7:9: resources.web.agent: ocf:heartbeat:IPaddr2 cannot be ended by killing its processes: \
+              addresses stay on the interface, and the address guard cannot silence them: clusterip_hash is given, and several nodes \
+              have the address at once then, so two nodes could have it at once; \
+              allowed: requires = \"fencing\" beside it, with a fence device for every node that may run it; \
+              or kind = \"vip\" holds addresses and takes them away in time"
+            ]
+        );
+        let fenced = read(&format!("{agent}\n{cluster}\nrequires = \"fencing\""));
+        assert_eq!(fenced.silenced_address(), None);
+        // Guarding the address of a node would silence the node.
+        let of_node = format!("{agent}\nparameters = {{ ip = \"10.0.0.1\" }}");
+        let found = mistakes(&of_node);
+        assert!(
+            found[0].contains(
+                "resources.web.parameters.ip: 10.0.0.1 is taken already by nodes.alpha.addresses"
+            ),
+            "{found:?}"
+        );
+        let twice = format!(
+            "{agent}\nparameters = {{ ip = \"10.0.0.100\" }}\n[resources.ip]\nkind = \"vip\"\naddresses = [\"10.0.0.100/24\"]"
+        );
+        assert!(mistakes(&twice)[0].contains("is taken already"));
     }
 
     #[test]

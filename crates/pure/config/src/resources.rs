@@ -77,7 +77,7 @@ fn read_resource(
     // Without a kind nobody knows which keys are right: only the kind is reported.
     let kind = match table.choice(report, "kind", &kinds)? {
         Kind::Process => ResourceKind::Process(process::read(&mut table, report)),
-        Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report, needs_fencing)),
+        Kind::Ocf => ResourceKind::Process(ocf::read(&mut table, report, needs_fencing, names)),
         Kind::Script => ResourceKind::Process(script::read(&mut table, report)),
         Kind::Systemd => ResourceKind::Process(systemd::read(&mut table, report)),
         Kind::Vip => ResourceKind::Vip(read_vip(&mut table, report, names)),

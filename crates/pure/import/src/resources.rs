@@ -225,6 +225,9 @@ fn read_primitive(source: &Source<'_>, resource: &Resource, draft: &mut Draft) -
     }
     let [class, provider, kind] = &resource.agent;
     let (kind, mut keys) = match (class.as_str(), provider.as_str(), kind.as_str()) {
+        ("ocf", "heartbeat", "IPaddr2") if vip::needs_agent(resource, draft) => {
+            ("ocf", ocf::read(source, resource, draft))
+        }
         ("ocf", "heartbeat", "IPaddr2" | "IPaddr" | "IPv6addr") => {
             ("vip", vip::read(resource, draft)?)
         }

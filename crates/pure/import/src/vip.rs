@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use standfast_model::agent::silenced;
 use standfast_scheduler::input::Resource;
 
 use crate::{
@@ -33,6 +34,29 @@ const NOT_NEEDED: [(&str, &str); 6] = [
     ),
     ("broadcast", "the kernel knows it from the prefix"),
 ];
+
+/// What an address of kind `vip` has no setting for, and the agent has.
+const OF_AGENT: [&str; 6] = [
+    "flush_routes",
+    "iflabel",
+    "nodad",
+    "noprefixroute",
+    "preferred_lft",
+    "run_arping",
+];
+
+/// Whether the agent itself is to hold the address: it is told what a `vip` could not be, and the address guard silences it.
+pub(crate) fn needs_agent(resource: &Resource, draft: &Draft) -> bool {
+    let parameters = resource.parameters.iter();
+    let mut told = parameters.filter(|(_, value)| !value.is_empty());
+    let address = silenced(
+        &agent(resource),
+        &resource.parameters.clone().into_iter().collect(),
+    );
+    let free = |ip| owner(draft, ip).is_none();
+    told.any(|(name, _)| OF_AGENT.contains(&name.as_str()))
+        && address.is_some_and(|found| found.is_ok_and(free))
+}
 
 /// The keys of an address, unless it cannot be one.
 pub(crate) fn read(resource: &Resource, draft: &mut Draft) -> Option<Vec<Key>> {
@@ -92,11 +116,14 @@ pub(crate) fn read(resource: &Resource, draft: &mut Draft) -> Option<Vec<Key>> {
 
 /// The resource that has an address already.
 fn owner(draft: &Draft, ip: IpAddr) -> Option<String> {
-    let start = format!("[\"{ip}/");
+    let (start, given) = (format!("[\"{ip}/"), format!(" ip = \"{ip}\""));
     let mut resources = draft.resources.iter();
     let owner = resources.find(|resource| {
         let mut keys = resource.keys.iter();
-        keys.any(|(key, value)| *key == "addresses" && value.starts_with(&start))
+        keys.any(|(key, value)| {
+            (*key == "addresses" && value.starts_with(&start))
+                || (*key == "parameters" && value.contains(&given))
+        })
     });
     owner.map(|owner| owner.name.clone())
 }

@@ -5,6 +5,7 @@
 //! says of itself: the crate `ocf` asks it.
 
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The exit code of an agent, or of what calls it, that is not there.
 pub const NOT_INSTALLED: i32 = 5;
@@ -274,6 +275,83 @@ pub fn parts(name: &str) -> Option<(&str, &str)> {
     (is_part(provider) && is_part(kind)).then_some((provider, kind))
 }
 
+/// The one agent whose address the address guard can silence, which does nothing else that lasts.
+const ADDRESS_AGENT: &str = "ocf:heartbeat:IPaddr2";
+
+/// Its parameters that leave it at that: one address on one interface of the machine, announced for a moment.
+const PLAIN: [&str; 14] = [
+    "arp_bg",
+    "arp_count",
+    "arp_interval",
+    "arp_sender",
+    "broadcast",
+    "cidr_netmask",
+    "flush_routes",
+    "iflabel",
+    "ip",
+    "nic",
+    "nodad",
+    "noprefixroute",
+    "preferred_lft",
+    "run_arping",
+];
+
+/// The address that an agent puts on an interface, where the address guard can silence it at the end of a lease: then nothing of it is heard
+/// outside, whether it is still there or not. Nothing for agents that do something else.
+///
+/// # Errors
+/// Why not, for an agent that could do so with other parameters.
+pub fn silenced(
+    name: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Option<Result<IpAddr, String>> {
+    (name == ADDRESS_AGENT).then(|| address_of(parameters))
+}
+
+fn address_of(parameters: &BTreeMap<String, String>) -> Result<IpAddr, String> {
+    let as_if_missing = |name: &str, value: &str| match name {
+        "lvs_support" | "unique_clone_address" => matches!(value, "false" | "no" | "off" | "0"),
+        "arp_count_refresh" => value == "0",
+        _ => value.is_empty(),
+    };
+    let mut others = parameters.iter().filter(|(name, value)| {
+        !PLAIN.contains(&name.as_str()) && !as_if_missing(name, value.trim())
+    });
+    if let Some((name, _)) = others.next() {
+        let why = match name.as_str() {
+            "clusterip_hash" | "mac" | "unique_clone_address" => {
+                "several nodes have the address at once then"
+            }
+            "lvs_support" => "the address stays on the loopback interface then",
+            "network_namespace" => "the address is in another network namespace then",
+            "arp_count_refresh" => {
+                "it goes on announcing the address by packets that pass no guard"
+            }
+            _ => "what it does is not known here",
+        };
+        return Err(format!("{name} is given, and {why}"));
+    }
+    let written = parameters.get("ip").map(|ip| ip.trim());
+    let Some(written) = written else {
+        return Err("its address (ip) is not in the configuration".to_owned());
+    };
+    let no_address = || format!("ip = \"{written}\" is no address of one machine");
+    let ip: IpAddr = written.parse().map_err(|_syntax| no_address())?;
+    let mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    if ip.is_unspecified()
+        || ip.is_multicast()
+        || ip.is_loopback()
+        || mapped
+        || ip == IpAddr::from([255; 4])
+    {
+        return Err(no_address());
+    }
+    if matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        return Err(format!("{ip} means another machine on each network"));
+    }
+    Ok(ip)
+}
+
 /// What is known of an agent, by `ocf:PROVIDER:TYPE`. What is dangerous is so whoever provides it.
 #[must_use]
 pub fn effects(name: &str) -> Effects {
@@ -305,6 +383,56 @@ mod tests {
         }
         let both = |kind: &&str| OUTLIVING.iter().any(|(names, _)| names.contains(kind));
         assert_eq!(PROCESSES.iter().find(|kind| both(kind)), None);
+    }
+
+    #[test]
+    fn an_address_is_silenced_where_nothing_else_is_done() {
+        let of = |pairs: &[(&str, &str)]| {
+            let owned = pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            silenced(ADDRESS_AGENT, &owned.collect())
+        };
+        let ip = ("ip", "10.0.0.9");
+        let plain = of(&[
+            ip,
+            ("nic", "eth0"),
+            ("cidr_netmask", "24"),
+            ("lvs_support", "false"),
+            ("mac", ""),
+        ]);
+        assert_eq!(plain, Some(Ok(IpAddr::from([10, 0, 0, 9]))));
+        assert!(of(&[("ip", " fd80::9 ")]).is_some_and(|found| found.is_ok()));
+        for more in [
+            ("clusterip_hash", "sourceip"),
+            ("unique_clone_address", "true"),
+            ("mac", "01:00:5e:00:00:01"),
+            ("lvs_support", "true"),
+            ("network_namespace", "red"),
+            ("arp_count_refresh", "2"),
+            ("send_arp_opts", "-x"),
+            ("of_next_year", "1"),
+        ] {
+            let found = of(&[ip, more]);
+            assert!(
+                matches!(&found, Some(Err(why)) if why.starts_with(more.0)),
+                "{found:?}"
+            );
+        }
+        for wrong in [
+            "fe80::1",
+            "127.0.0.1",
+            "224.0.0.1",
+            "0.0.0.0",
+            "::ffff:10.0.0.1",
+            "x",
+            "",
+        ] {
+            assert!(matches!(of(&[("ip", wrong)]), Some(Err(_))), "{wrong}");
+        }
+        assert!(matches!(of(&[]), Some(Err(_))), "a file has it");
+        assert_eq!(silenced("ocf:heartbeat:IPaddr", &BTreeMap::new()), None);
+        assert_eq!(silenced("ocf:ours:IPaddr2", &BTreeMap::new()), None);
     }
 
     #[test]

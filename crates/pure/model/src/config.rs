@@ -11,7 +11,7 @@ use crate::{
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -311,6 +311,10 @@ pub struct AgentConfig {
     /// fencing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlives: bool,
+    /// The address that it puts on an interface, where the address guard silences that at the end of a lease. Then its resource
+    /// needs no fencing on nodes that have this guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Its group has copies, and so many run at once. Told at a start; another number restarts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
@@ -388,6 +392,15 @@ impl ResourceKind {
             Self::Vip(_) => false,
         }
     }
+
+    /// Whether only fencing ends what it does, on any machine: nothing that the kernel offers would.
+    #[must_use]
+    pub fn only_power_ends(&self) -> bool {
+        match self {
+            Self::Process(process) => process.outlives() && process.silenced_address().is_none(),
+            Self::Vip(_) => false,
+        }
+    }
 }
 
 impl ProcessConfig {
@@ -395,6 +408,12 @@ impl ProcessConfig {
     #[must_use]
     pub fn outlives(&self) -> bool {
         self.agent.as_ref().is_some_and(|agent| agent.outlives)
+    }
+
+    /// The address that its agent puts on an interface and the address guard silences.
+    #[must_use]
+    pub fn silenced_address(&self) -> Option<IpAddr> {
+        self.agent.as_ref()?.address
     }
 }
 

@@ -72,6 +72,8 @@ pub enum Effect {
     Peers(Vec<(NodeId, Vec<String>)>),
     /// Watch these interfaces and gateways for address resources that this node might run.
     WatchNetworks(Vec<(ResourceId, crate::config::VipConfig)>),
+    /// Addresses that agents of resources put on interfaces, by themselves: silent on this machine unless their lease runs. Complete every time.
+    GuardAddresses(Vec<(ResourceId, std::net::IpAddr)>),
     /// A file that is to be equal on the nodes of a pair: its path and its text. Kept until another one is named, or none.
     KeepFile(Option<(String, String)>),
     /// Devices that this node could fence others with: they are asked whether they answer. Complete every time.

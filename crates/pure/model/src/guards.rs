@@ -56,11 +56,13 @@ impl GuardSupport {
 
     /// Whether something ends this kind of resource with its lease, whatever becomes of the agent. If nothing does, a
     /// lease that is over says nothing. A process always has its keeper; how far that reaches is what the others say, and
-    /// what an agent does on the machine itself is out of its reach.
+    /// what an agent does on the machine itself is out of its reach. Of an agent's address the address guard silences all that is heard outside.
     #[must_use]
     pub fn covers(&self, kind: &ResourceKind) -> bool {
         match kind {
-            ResourceKind::Process(process) => !process.outlives(),
+            ResourceKind::Process(process) => {
+                !process.outlives() || (self.address && process.silenced_address().is_some())
+            }
             ResourceKind::Vip(_) => self.address || self.address_lifetime,
         }
     }

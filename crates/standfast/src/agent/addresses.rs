@@ -2,6 +2,7 @@
 //!
 //! Not for deciding; and not for extending a lease, which the core's thread does itself.
 
+use super::guarded::Guarded;
 use standfast_address::{
     AddressConfig, AddressDriver, AddressEvent, Extended, PROBE_ROUND, Support, VipSpec,
     probe_conflict,
@@ -14,6 +15,7 @@ use standfast_model::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -41,6 +43,8 @@ pub(crate) enum Order {
     Repair(ResourceId),
     Reconfigure(ResourceId, VipConfig),
     Prepare(Vec<(ResourceId, VipConfig)>),
+    /// Addresses that agents of resources put on interfaces: all of them.
+    Guard(Vec<(ResourceId, IpAddr)>),
 }
 
 /// The driver and its thread.
@@ -77,6 +81,7 @@ impl Addresses {
             why,
             memory: run.join("addresses"),
             specs: BTreeMap::new(),
+            guarded: Guarded::default(),
             events: events.clone(),
         };
         let own = events.clone();
@@ -112,6 +117,38 @@ impl Addresses {
         }
     }
 
+    /// Lets the address that a resource's agent is about to put on an interface speak until the deadline, `CLOCK_BOOTTIME` microseconds. Where there is
+    /// no guard at all, another node waits for more than the lease.
+    pub(crate) fn open(&self, resource: &ResourceId, address: IpAddr, deadline: u64) -> bool {
+        let Some(driver) = &self.driver else {
+            return true;
+        };
+        match driver.open(resource.as_str(), address, deadline.saturating_mul(1000)) {
+            Ok(()) => {
+                self.closed().remove(resource);
+                true
+            }
+            Err(error) => {
+                let change =
+                    InstanceChange::StartFailed(format!("its address is not let out: {error}"));
+                let resource = resource.clone();
+                drop(self.events.send(Event::Instance { resource, change }));
+                false
+            }
+        }
+    }
+
+    /// Guards the address of a resource that may be running here, open if an earlier agent's lease still runs.
+    pub(crate) fn guard(&self, resource: &ResourceId, address: IpAddr) {
+        let guarded = self
+            .driver
+            .as_ref()
+            .map(|driver| driver.guard(resource.as_str(), address));
+        if let Some(Err(error)) = guarded {
+            tracing::warn!(%resource, %error, "cannot guard its address");
+        }
+    }
+
     /// Lets the guards of a resource run until the deadline, `CLOCK_BOOTTIME` microseconds. A guard that has closed stays closed:
     /// an address that is believed to be up has to be started anew then, or nobody would ever reach it again.
     pub(crate) fn extend(&self, resource: &ResourceId, deadline: u64) {
@@ -140,13 +177,15 @@ struct Worker {
     why: String,
     memory: PathBuf,
     specs: BTreeMap<ResourceId, VipSpec>,
+    guarded: Guarded,
     events: Sender<Event>,
 }
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Order>) {
-        while let Ok(order) = queue.recv() {
+        while let Some(order) = self.guarded.wait(queue, self.driver.as_deref()) {
             match order {
+                Order::Guard(all) => self.guarded.set(all, self.driver.as_deref()),
                 Order::Start(resource, config, terms) => {
                     let change = match self.start(&resource, &config, terms) {
                         Ok(()) => InstanceChange::Started,
@@ -266,7 +305,7 @@ impl Worker {
                 format!("{resource}: {error}"),
             );
         }
-        let wanted: Vec<std::net::IpAddr> = spec
+        let wanted: Vec<IpAddr> = spec
             .vips()
             .map(|vips| vips.iter().map(|vip| vip.address).collect())
             .unwrap_or_default();

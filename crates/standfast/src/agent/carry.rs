@@ -88,6 +88,8 @@ pub(crate) struct Edges {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Process,
+    /// One whose agent puts an address on an interface.
+    Addressed,
     Vip,
 }
 
@@ -102,15 +104,28 @@ impl Edges {
                 Effect::Start(start) => self.start(*start),
                 Effect::Stop { resource, grace } => match self.kinds.get(&resource) {
                     Some(Kind::Vip) => self.addresses.order(Order::Stop(resource)),
-                    Some(Kind::Process) | None => self.processes.stop(&resource, grace),
+                    Some(Kind::Process | Kind::Addressed) | None => {
+                        self.processes.stop(&resource, grace);
+                    }
                 },
                 Effect::Extend { resource, deadline } => match self.kinds.get(&resource) {
                     Some(Kind::Vip) => self.addresses.extend(&resource, deadline),
+                    Some(Kind::Addressed) => {
+                        self.processes.extend(&resource, deadline);
+                        self.addresses.extend(&resource, deadline);
+                    }
                     Some(Kind::Process) | None => self.processes.extend(&resource, deadline),
                 },
                 Effect::Probe { resource, kind } => match *kind {
                     ResourceKind::Process(config) => {
-                        self.kinds.insert(resource.clone(), Kind::Process);
+                        let kind = match config.silenced_address() {
+                            Some(address) => {
+                                self.addresses.guard(&resource, address);
+                                Kind::Addressed
+                            }
+                            None => Kind::Process,
+                        };
+                        self.kinds.insert(resource.clone(), kind);
                         self.processes.probe(&resource, &config);
                     }
                     ResourceKind::Vip(config) => {
@@ -130,6 +145,7 @@ impl Edges {
                 }
                 Effect::Peers(peers) => self.set_peers(&peers),
                 Effect::WatchNetworks(resources) => self.addresses.order(Order::Prepare(resources)),
+                Effect::GuardAddresses(all) => self.addresses.order(Order::Guard(all)),
                 Effect::KeepFile(file) => self.kept_file.keep(file),
                 Effect::WatchFences(devices) => self.fencing.watch(devices),
                 Effect::Unfence(devices) => self.fencing.unfence(devices),
@@ -161,7 +177,15 @@ impl Edges {
         let resource = start.resource;
         match start.kind {
             ResourceKind::Process(config) => {
-                self.kinds.insert(resource.clone(), Kind::Process);
+                let address = config.silenced_address();
+                let kind = address.map_or(Kind::Process, |_| Kind::Addressed);
+                self.kinds.insert(resource.clone(), kind);
+                // What it announces has to get out.
+                if let Some(address) = address
+                    && !self.addresses.open(&resource, address, start.deadline)
+                {
+                    return;
+                }
                 self.processes
                     .start(&resource, &config, start.since, start.deadline);
             }

@@ -12,6 +12,7 @@ mod clock;
 mod convert;
 mod copies;
 mod fencing;
+mod guarded;
 mod input;
 pub(crate) mod inquiry;
 mod kept_file;

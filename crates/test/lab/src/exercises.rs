@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::bmc::Boards;
 use crate::check::{self, Problem, Weight, problem};
 use crate::enclosure::Enclosure;
 use crate::error::{LabError, Result};
@@ -18,7 +17,7 @@ use crate::probe::Probe;
 use crate::processes::signal;
 use crate::standfast_system::Standfast;
 use crate::sys;
-use crate::system::System;
+use crate::system::{Role, System};
 use crate::trial::settle;
 use crate::upgrade::bare;
 
@@ -77,13 +76,8 @@ enum Expected {
 pub fn run(enclosure: &Enclosure, number: u8) -> Result<Vec<Exercise>> {
     let lab = bare(enclosure, number, 3)?;
     let system = Standfast::deploy_bare(lab, "lan")?;
-    let boards = Boards::start(system.lab())?;
     let probe = system.lab().probe()?;
-    let mut course = Course {
-        system,
-        boards,
-        probe,
-    };
+    let mut course = Course { system, probe };
     let result = course.all();
     let fine = |all: &Vec<Exercise>| all.iter().all(|one| one.problems.is_empty());
     if !result.as_ref().is_ok_and(fine) {
@@ -95,7 +89,6 @@ pub fn run(enclosure: &Enclosure, number: u8) -> Result<Vec<Exercise>> {
 /// The cluster, and who asks for the page.
 struct Course {
     system: Standfast,
-    boards: Boards,
     probe: Probe,
 }
 
@@ -111,6 +104,7 @@ impl Course {
             self.floating_address()?,
             self.planned_move()?,
             self.lost_node()?,
+            self.frozen_agent()?,
             self.stopped_service()?,
             self.maintenance()?,
         ])
@@ -124,7 +118,7 @@ impl Course {
             std::fs::write(&file, self.page(host.name()))
                 .map_err(|error| LabError::file("write", &file, error))?;
         }
-        let text = self.configuration()?;
+        let text = self.configuration();
         let file = self.system.file_of(0, "exercises.toml", &text)?;
         let began = self.now();
         self.system.ask_anything(0, &["apply", &file])?;
@@ -190,7 +184,7 @@ impl Course {
         let lost = self.position(from)?;
         let began = self.now();
         self.system.lab_mut().power_off(&[lost])?;
-        self.expect(&began, Expected::Moves, &mut done)?;
+        self.moves(&began)?;
         self.shown(witness, to, &mut done)?;
         let outages = "standfast_group_last_outage_seconds{group=\"page\",cause=\"failover\"} ";
         let metrics = self.metrics(witness)?;
@@ -206,13 +200,32 @@ impl Course {
         }
         self.system.lab_mut().boot(lost)?;
         self.system.start()?;
-        let node = self.settled()?;
-        done.has(
-            node == to,
-            format!("it failed back to {node}, which nobody asked for"),
-        );
+        // All of them are there again: it does not fail back.
+        self.expect(&began, Expected::Moves, &mut done)?;
         self.only_at(to, &mut done)?;
-        self.owners(&began, &mut done);
+        Ok(done)
+    }
+
+    /// Agent and keepers of the node stand still, and with them whoever could take the address away. It is silent all the same when the other node has it,
+    /// and gone as soon as they go on.
+    fn frozen_agent(&mut self) -> Result<Exercise> {
+        let mut done = Exercise::new("the cluster's own programs stand still on the active node");
+        let (from, to) = ("alpha", "beta");
+        let stopped = self.position(from)?;
+        let roles = [Role::Agent, Role::Keeper];
+        let programs = roles.map(|role| self.system.processes(stopped, role));
+        let began = self.now();
+        let all = || programs.iter().flatten();
+        all().for_each(|process| signal(process.pid, Signal::STOP));
+        let moved = self.moves(&began);
+        // Whoever asks for it there is not answered, though it is still there.
+        std::thread::sleep(NOTHING);
+        let there = self.has_address(stopped)?;
+        done.has(there, "nobody stood still: the address is gone");
+        all().for_each(|process| signal(process.pid, Signal::CONT));
+        moved?;
+        self.expect(&began, Expected::Moves, &mut done)?;
+        self.until_only_at(to, &mut done)?;
         Ok(done)
     }
 
@@ -220,22 +233,23 @@ impl Course {
     /// and everybody is told why.
     fn stopped_service(&mut self) -> Result<Exercise> {
         let mut done = Exercise::new("the web server is stopped on the active node");
+        let (from, to) = ("beta", "alpha");
         let began = self.now();
-        self.kill_page("alpha")?;
+        self.kill_page(from)?;
         self.expect(&began, Expected::Restarts, &mut done)?;
 
-        let alpha = self.position("alpha")?;
-        let file = self.node(alpha)?.folder().join("etc/page.conf");
+        let broken = self.position(from)?;
+        let file = self.node(broken)?.folder().join("etc/page.conf");
         let good = std::fs::read(&file).map_err(|error| LabError::file("read", &file, error))?;
         std::fs::write(&file, "this is no configuration\n")
             .map_err(|error| LabError::file("write", &file, error))?;
         let began = self.now();
-        self.kill_page("alpha")?;
+        self.kill_page(from)?;
         self.expect(&began, Expected::Moves, &mut done)?;
-        self.only_at("beta", &mut done)?;
+        self.only_at(to, &mut done)?;
         std::thread::sleep(NOTHING);
         let history = self.history()?;
-        let failed = "page-server failed on alpha: ocf:heartbeat:nginx start: ";
+        let failed = "page-server failed on beta: ocf:heartbeat:nginx start: ";
         let count = history.matches(failed).count();
         done.has(
             count == 1,
@@ -261,7 +275,7 @@ impl Course {
     /// In maintenance nothing is restarted: not what runs when it begins or ends, whatever becomes of the agent, and not what fails meanwhile.
     fn maintenance(&mut self) -> Result<Exercise> {
         let mut done = Exercise::new("maintenance");
-        let node = self.position("beta")?;
+        let node = self.position("alpha")?;
         let began = self.now();
         self.maintain("on")?;
         self.system.restart_agent(node)?;
@@ -270,7 +284,7 @@ impl Course {
         self.expect(&began, Expected::GoesOn, &mut done)?;
 
         self.maintain("on")?;
-        self.kill_page("beta")?;
+        self.kill_page("alpha")?;
         let killed = self.now();
         std::thread::sleep(NOTHING);
         let view = self.view(&killed);
@@ -302,13 +316,11 @@ impl Course {
     }
 
     /// What the chapter gives Pacemaker: an address and a web server, together, one after the other, rather on the first node.
-    fn configuration(&self) -> Result<String> {
-        let lab = self.system.lab();
+    fn configuration(&self) -> String {
         let nodes = self.system.nodes_configuration();
         let nodes = nodes.replace("[nodes.gamma]\n", "[nodes.gamma]\nwitness = true\n");
-        let nodes = nodes.replacen("[cluster]\n", "[cluster]\nfence_lost_after_ms = 2000\n", 1);
-        Ok(format!(
-            "{nodes}{}[resources.address]\nkind = \"ocf\"\nagent = \"ocf:heartbeat:IPaddr2\"\nrequires = \"fencing\"\n\
+        format!(
+            "{nodes}[resources.address]\nkind = \"ocf\"\nagent = \"ocf:heartbeat:IPaddr2\"\n\
              parameters = {{ ip = \"{}\", cidr_netmask = 24 }}\nmonitor_interval_ms = 30000\n\
              [resources.page-server]\nkind = \"ocf\"\nagent = \"ocf:heartbeat:nginx\"\n\
              parameters = {{ configfile = \"{PAGE}\" }}\nmonitor_interval_ms = 10000\n\
@@ -316,9 +328,8 @@ impl Course {
              [groups.floating]\nmembers = [\"address\"]\nprefer = {{ alpha = 100 }}\n\
              [colocation.page-at-address]\ngroup = \"page\"\nwith = \"floating\"\nscore = \"INFINITY\"\n\
              [order.address-then-page]\nfirst = \"floating\"\nthen = \"page\"\n",
-            self.boards.configuration(lab)?,
-            lab.service().ip()
-        ))
+            self.system.lab().service().ip()
+        )
     }
 
     fn now(&self) -> Moment {
@@ -332,19 +343,24 @@ impl Course {
         measure::client_view(&self.probe.requests(since.first), since.ns)
     }
 
+    /// Waits until another process answers.
+    fn moves(&self, since: &Moment) -> Result<()> {
+        let began = Instant::now();
+        while self.view(since).new_node.is_none() && began.elapsed() < LIMIT {
+            self.probe.check()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Waits until the page is what it is to be, and says what clients noticed.
     fn expect(&mut self, since: &Moment, expected: Expected, done: &mut Exercise) -> Result<()> {
-        let began = Instant::now();
-        let mut view = self.view(since);
-        let other = |view: &ClientView| view.new_node.is_some();
-        while expected != Expected::GoesOn && !other(&view) && began.elapsed() < LIMIT {
-            self.tend()?;
-            std::thread::sleep(Duration::from_millis(50));
-            view = self.view(since);
+        if expected != Expected::GoesOn {
+            self.moves(since)?;
         }
         let node = self.settled()?;
-        let old = view.old_node.clone().unwrap_or_default();
         let view = self.view(since);
+        let old = view.old_node.clone().unwrap_or_default();
         let became = match &view.new_node {
             None if view.failed_requests == 0 => Expected::GoesOn,
             _ if node == old => Expected::Restarts,
@@ -381,12 +397,32 @@ impl Course {
         done.problems.extend(check::owners(&seen));
     }
 
+    fn has_address(&self, index: usize) -> Result<bool> {
+        let address = format!(" {}/", self.system.lab().service().ip());
+        let show = ["ip", "-o", "-4", "address", "show", "dev", "eth0"];
+        let shown = self.node(index)?.run(&show, "")?;
+        Ok(String::from_utf8_lossy(&shown.stdout).contains(&address))
+    }
+
+    /// The same as soon as what was left behind is gone.
+    fn until_only_at(&self, node: &str, done: &mut Exercise) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let mut looked = Exercise::new("");
+            self.only_at(node, &mut looked)?;
+            if looked.problems.is_empty() || began.elapsed() > LIMIT {
+                done.problems.extend(looked.problems);
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// The address and the server are on this node, and on no other one.
     fn only_at(&self, node: &str, done: &mut Exercise) -> Result<()> {
-        let address = format!(" {}/", self.system.lab().service().ip());
-        for host in self.system.lab().nodes.iter().filter(|host| host.is_on()) {
-            let shown = host.run(&["ip", "-o", "-4", "address", "show", "dev", "eth0"], "")?;
-            let has_address = String::from_utf8_lossy(&shown.stdout).contains(&address);
+        let nodes = self.system.lab().nodes.iter().enumerate();
+        for (index, host) in nodes.filter(|(_, host)| host.is_on()) {
+            let has_address = self.has_address(index)?;
             let has_page = !masters(host).is_empty();
             let wanted = host.name() == node;
             let words = format!("address: {has_address}, page: {has_page}");
@@ -420,7 +456,6 @@ impl Course {
                 );
                 return Ok(());
             }
-            self.tend()?;
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -454,18 +489,8 @@ impl Course {
         self.system.lab().nodes.get(index).ok_or_else(missing)
     }
 
-    /// Gives power back where a board was told to.
-    fn tend(&mut self) -> Result<()> {
-        self.probe.check()?;
-        if self.boards.tend(self.system.lab_mut())? {
-            self.system.start()?;
-        }
-        Ok(())
-    }
-
     /// Waits until the page answers for a while, with the whole cluster there. Says where.
     fn settled(&mut self) -> Result<String> {
-        self.tend()?;
         let index = settle(&mut self.system, &self.probe, LIMIT)?;
         Ok(self.node(index)?.name().to_owned())
     }

@@ -115,6 +115,12 @@ impl Leases {
         self.close(&addresses)
     }
 
+    /// The addresses of a resource; none when it is not known.
+    pub(super) fn addresses(&self, name: &str) -> Vec<IpAddr> {
+        let lease = self.leases.get(name);
+        lease.map_or_else(Vec::new, |lease| lease.addresses.clone())
+    }
+
     /// The deadline of a lease that runs.
     pub(crate) fn running(&self, name: &str) -> Option<u64> {
         self.leases

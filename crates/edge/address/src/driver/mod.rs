@@ -3,6 +3,7 @@
 
 mod announce;
 mod change;
+mod foreign;
 mod gateway;
 mod leases;
 mod observe;

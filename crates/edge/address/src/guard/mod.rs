@@ -129,10 +129,15 @@ impl AddressGuard {
         Ok(self.survey()?.addresses())
     }
 
+    /// Until when the address is open, by this handle's own account.
+    pub(crate) fn open_until(&self, address: IpAddr) -> Option<u64> {
+        let deadline = self.known.get(&address).copied().flatten();
+        deadline.filter(|deadline| boot_now_ns() < *deadline)
+    }
+
     /// Whether this handle has opened the address (or found it open) and its deadline has not passed.
     pub(crate) fn is_open(&self, address: IpAddr) -> bool {
-        let deadline = self.known.get(&address).copied().flatten();
-        deadline.is_some_and(|deadline| boot_now_ns() < deadline)
+        self.open_until(address).is_some()
     }
 
     /// Guards `addresses`, closed when they were not guarded before. Creates the tables first when they are missing.

@@ -333,7 +333,7 @@ impl Net {
                     self.touched
                         .extend(resources.map(|resource| (resource, node.clone())));
                 }
-                Effect::WatchFences(_) => {}
+                Effect::WatchFences(_) | Effect::GuardAddresses(_) => {}
                 Effect::Ping(order) => self.pinged(node, &order),
                 Effect::Unfence(devices) => {
                     let devices = devices.into_iter().map(|(id, _)| id);

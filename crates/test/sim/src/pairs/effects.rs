@@ -102,6 +102,7 @@ impl World {
             | Effect::Keys(_)
             | Effect::Authorities(_)
             | Effect::KeepFile(_)
+            | Effect::GuardAddresses(_)
             | Effect::Peers(_)
             | Effect::WatchNetworks(_)
             | Effect::WatchFences(_)

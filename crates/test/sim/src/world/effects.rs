@@ -62,7 +62,7 @@ impl World {
             Effect::Probe { resource, .. } => self.probe(number, &resource),
             Effect::Repair { .. } | Effect::Reconfigure { .. } => self.hash.add(6),
             // Nobody shows a certificate here, and no authority signs.
-            Effect::Authorities(_) | Effect::KeepFile(_) => {}
+            Effect::Authorities(_) | Effect::KeepFile(_) | Effect::GuardAddresses(_) => {}
             Effect::Keys(keys) => {
                 self.nodes[number].keys = Some(self.key_bits(&keys));
             }
@@ -163,6 +163,7 @@ fn is_repeatable(effect: &Effect) -> bool {
         | Effect::Reconfigure { .. }
         | Effect::Authorities(_)
         | Effect::KeepFile(_)
+        | Effect::GuardAddresses(_)
         | Effect::Peers(_)
         | Effect::WatchNetworks(_) => true,
     }
