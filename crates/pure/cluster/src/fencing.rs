@@ -399,7 +399,8 @@ impl Core {
             let new = !fences::is_known(&self.state, &node, known);
             let able = !self.state.config.fencing.levels_of(&node).is_empty();
             let due = now.waited_since(since) >= patience;
-            (due && new && able && self.majority_without(&node)).then(|| {
+            let goes_on = self.majority_without(&node) || self.successor_fences(&node);
+            (due && new && able && goes_on).then(|| {
                 let why = format!("the stop of {resource} is not confirmed");
                 (node, incarnation, why)
             })
@@ -415,7 +416,8 @@ impl Core {
             incarnation,
             by: "the cluster".to_owned(),
             why,
-            power_on: !self.state.config.fencing.stay_off,
+            // Of a pair whoever takes over gives the power back: it looks first whether the machine is off.
+            power_on: !self.state.config.fencing.stay_off && self.paired.is_none(),
             lost: false,
         };
         if self.check_level(now, &change).is_ok() {

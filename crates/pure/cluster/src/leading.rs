@@ -223,7 +223,9 @@ impl Core {
         incarnation: Incarnation,
         request: LeaseRequest,
     ) {
-        if !self.state.members.values().any(|info| info.node == *from) {
+        // Who stands apart is lost to this log: what it held is free when its lease is over.
+        let member = self.state.members.values().any(|info| info.node == *from);
+        if !member || self.stands_apart(from) {
             return;
         }
         let offline = self.state.nodes.get(from).is_none_or(|node| !node.online);

@@ -9,11 +9,14 @@ use crate::core::Core;
 use standfast_model::{
     effect::{Effect, Level},
     fence_act::{FenceOrder, FenceOutcome, FenceResult},
-    id::DeviceId,
+    id::{DeviceId, NodeId},
+    pair::Arbiter,
     state::NodeState,
     time::Now,
 };
-use standfast_pair::{Alarm, BootId, Event as Told, FenceOutcome as Said, Role, clock::Input};
+use standfast_pair::{
+    Alarm, BootId, Confirms, Event as Told, FenceOutcome as Said, Role, clock::Input,
+};
 
 /// Orders of a pair to the fencing edge carry numbers that no act has: an act is an index of the log.
 const PAIR_ORDERS: u64 = 1 << 63;
@@ -48,6 +51,27 @@ impl Core {
             });
             self.fence_level(now);
         }
+    }
+
+    /// This node is the primary of a pair, and its secondary takes over when it has cut this node's power.
+    pub(crate) fn successor_fences(&self, node: &NodeId) -> bool {
+        let Some(paired) = self.paired.as_ref().filter(|_| *node == self.node) else {
+            return false;
+        };
+        let pair = paired.clocked.pair();
+        let waits = match pair.role() {
+            Role::Primary { confirms, .. } => confirms == Confirms::Both,
+            Role::Releasing { .. } => true,
+            Role::Waiting { .. }
+            | Role::Following { .. }
+            | Role::Claiming { .. }
+            | Role::Rising
+            | Role::Handing { .. }
+            | Role::Dissolved => false,
+        };
+        let config = self.state.config.pair.as_ref();
+        let by_device = config.is_some_and(|config| config.arbiter == Arbiter::Fence);
+        waits && by_device && pair.sees_peer()
     }
 
     /// Level after level of devices, until one says "off".

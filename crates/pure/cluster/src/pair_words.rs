@@ -10,7 +10,7 @@ use standfast_model::{
     time::Now,
 };
 use standfast_pair::{
-    Confirms, Role,
+    Confirms, Role, State,
     clock::{Input, Packet},
 };
 
@@ -22,6 +22,7 @@ impl Core {
         let Ok(json) = serde_json::to_vec(&packet.word) else {
             return;
         };
+        let idle = self.is_idle();
         let Some(paired) = &mut self.paired else {
             return;
         };
@@ -38,6 +39,7 @@ impl Core {
             number,
             heard,
             json,
+            idle,
         };
         self.send(&peer, class, Body::PairWord(word));
     }
@@ -61,9 +63,32 @@ impl Core {
         };
         if let Some(paired) = &mut self.paired {
             paired.newest = Some(packet.clone());
+            paired.peer_is_idle = word.idle;
         }
         self.judge(now, packet);
         self.renew_adoption();
+    }
+
+    /// Nothing of what a primary runs is left here, as far as is known, and nothing is given out that could run.
+    fn is_idle(&self) -> bool {
+        let runs = self.locals.values().any(|local| local.phase.may_run());
+        let stops = self.paired.as_ref().is_none_or(|paired| {
+            let pair = paired.clocked.pair();
+            pair.is_stopping() || pair.acts()
+        });
+        self.holder.learned && !runs && !stops && self.holder.leases().next().is_none()
+    }
+
+    /// The other one of the pair went its own way, hears this node, waits for an operator to choose, and has nothing running. It
+    /// takes no part in this node's log before that, and cannot say there that it has released what it ran.
+    pub(crate) fn stands_apart(&self, node: &NodeId) -> bool {
+        self.paired.as_ref().is_some_and(|paired| {
+            let pair = paired.clocked.pair();
+            let word = paired.newest.as_ref().map(|packet| &packet.word);
+            let waits = word.is_some_and(|word| matches!(word.role, Role::Waiting { .. }));
+            let heard = pair.sees_peer() && pair.state() == State::Diverged;
+            paired.peer == *node && heard && waits && paired.peer_is_idle
+        })
     }
 
     fn judge(&mut self, now: Now, packet: Packet) {

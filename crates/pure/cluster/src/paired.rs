@@ -40,6 +40,8 @@ pub(crate) struct Paired {
     pub(crate) answers: Vec<(u64, u64, Response)>,
     /// The peer's newest packet, to be judged again when this node's copy has grown.
     pub(crate) newest: Option<Packet>,
+    /// What it said with it: nothing that a primary runs is left there.
+    pub(crate) peer_is_idle: bool,
     /// How far this node's copy was when it spoke last.
     pub(crate) spoken: u64,
     pub(crate) fence: Option<PairFence>,
@@ -214,6 +216,7 @@ impl Core {
             confirmed: 0,
             answers: Vec::new(),
             newest: None,
+            peer_is_idle: false,
             spoken: 0,
             fence: None,
             fence_turn: 0,

@@ -5,27 +5,34 @@ mod net;
 
 use net::{
     Net,
-    pairs::{assert_state, device_says, done, fenced, order, pair, pair_at, settings, view},
+    pairs::{
+        apply, assert_state, device_says, done, fenced, order, order_and_leave, pair, pair_at,
+        settings, view,
+    },
 };
 use standfast_model::{
+    config::ClusterConfig,
     event::Event,
-    fence_act::FenceResult,
+    fence_act::{FenceOrder, FenceResult},
     id::MemberId,
     pair::{Arbiter, PairOrder},
     time::Micros,
 };
 
-/// What the first order to a device came to.
-fn device_answers(net: &mut Net, problem: &str) {
-    let (executor, newest) = net.orders.first().cloned().unwrap();
-    let result = FenceResult {
-        id: newest.id,
-        turn: newest.turn,
+fn result_of(order: &FenceOrder, problem: &str) -> Event {
+    Event::Fenced(FenceResult {
+        id: order.id,
+        turn: order.turn,
         problem: problem.to_owned(),
         note: String::new(),
         took: Micros::ZERO,
-    };
-    net.deliver(&executor, Event::Fenced(result));
+    })
+}
+
+/// What the first order to a device came to.
+fn device_answers(net: &mut Net, problem: &str) {
+    let (executor, first) = net.orders.first().cloned().unwrap();
+    net.deliver(&executor, result_of(&first, problem));
 }
 
 const FAILED: &str =
@@ -103,4 +110,43 @@ fn what_a_device_confirmed_is_told_by_the_next_agent_too() {
     let told = "Off: the pair, beta had lost it: alpha is off, as power said to beta after 0 ms";
     let known = [fenced(&net, "alpha"), fenced(&net, "beta")];
     assert_eq!(known, [[told], [told]], "{}", net.log.join("\n"));
+}
+
+/// A primary that cannot stop what it runs has itself fenced by its secondary, which takes over and gives the power back.
+#[test]
+fn a_primary_whose_stop_is_not_confirmed_is_fenced_where_that_is_configured() {
+    let mut net = pair(Arbiter::Fence);
+    let mut config: ClusterConfig = net.core("alpha").inspect().state.config.clone();
+    for resource in config.resources.values_mut() {
+        resource.failure.fence_on_stop_failure = true;
+    }
+    done(apply(&mut net, "alpha", config));
+    net.run(1000);
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    order_and_leave(&mut net, "alpha", PairOrder::Swap);
+    net.run(1200);
+    assert!(net.orders.is_empty(), "the lease's end may still stop it");
+    net.run(4000);
+    let (executor, order) = net.orders.last().cloned().unwrap();
+    assert_eq!((executor.as_str(), order.node.as_str()), ("beta", "alpha"));
+    assert!(!order.power_on, "whoever takes over gives it back");
+    assert_eq!(net.runs_on("web"), ["alpha"]);
+    net.failing_stops = 0;
+    net.stuck_guards = false;
+    net.crash("alpha");
+    device_says(&mut net, "");
+    net.run(900);
+    let (executor, look) = net.looks.pop().unwrap();
+    assert_eq!(executor.as_str(), "beta");
+    net.deliver(&executor, result_of(&look, ""));
+    net.run(3000);
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    let (_, back) = net.looks.pop().unwrap();
+    assert!(back.power_on, "it boots again");
+    let told = fenced(&net, "beta").join("\n");
+    assert!(
+        told.contains("Off: the cluster, the stop of web is not confirmed"),
+        "{told}"
+    );
 }

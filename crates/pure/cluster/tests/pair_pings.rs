@@ -6,12 +6,12 @@ mod net;
 
 use net::{
     Net,
-    pairs::{assert_state, change, done, name_of, pair_with, view, with_targets},
+    pairs::{assert_state, change, done, name_of, order, pair_with, view, with_targets},
 };
 use standfast_model::{
     config::{AgentConfig, ProcessConfig, ResourceKind},
     id::MemberId,
-    pair::Arbiter,
+    pair::{Arbiter, PairOrder},
     request::{RefusalKind, Request, Response},
 };
 
@@ -237,4 +237,43 @@ fn what_outlives_its_processes_needs_a_fence_device_as_the_arbiter() {
         let answer = net::pairs::apply(&mut net, "alpha", config);
         assert!(!matches!(answer, Response::Refused(_)), "{answer:?}");
     }
+}
+
+/// Both reach a target and not each other. They meet when one has taken over and waits for the other one's longest lease.
+#[test]
+fn who_took_over_and_met_the_other_one_before_it_had_started_anything_starts_by_itself() {
+    let mut net = pair();
+    net.cut.insert("beta".into());
+    net.run(2500);
+    assert_state(&mut net, "alpha", "secondary-down");
+    assert_state(&mut net, "beta", "took-over");
+    assert_eq!(net.runs_on("web"), ["alpha"], "beta waits");
+    net.cut.clear();
+    let mut both = 0;
+    for _ in 0..120 {
+        net.run(100);
+        both += usize::from(net.runs_on("web").len() > 1);
+    }
+    assert_eq!(both, 0, "{}", net.log.join("\n"));
+    assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
+    assert_state(&mut net, "beta", "diverged");
+    done(order(&mut net, "alpha", PairOrder::Rebuild));
+    net.run(4000);
+    assert_state(&mut net, "alpha", "normal");
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}
+
+/// One that is heard, still runs what it ran, and does not hear: nothing is started beside it for that.
+#[test]
+fn who_does_not_say_that_it_has_stopped_is_waited_for() {
+    let mut net = pair();
+    net.cut.insert("beta".into());
+    net.run(2500);
+    assert_state(&mut net, "beta", "took-over");
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    net.cut.clear();
+    net.run(12_000);
+    assert_state(&mut net, "beta", "diverged");
+    assert_eq!(net.runs_on("web"), ["alpha"], "{}", net.log.join("\n"));
 }

@@ -50,6 +50,8 @@ pub(crate) fn read(
     if arbiter == Some(Arbiter::Fence) {
         let delays = (fence_delay, fence_random_delay);
         warn_fencing(report, section.at.clone(), config, (delays, &survivor));
+    } else {
+        warn_stops(report, section.at.clone(), config);
     }
     section.finish(report);
     Some(PairConfig {
@@ -225,6 +227,18 @@ fn warn_fencing(
     }
 }
 
+/// Nobody fences a primary for a stop that is not confirmed, unless its secondary goes on by a fence device.
+fn warn_stops(report: &mut Report<'_>, at: Range<usize>, config: &ClusterConfig) {
+    let resources = config.resources.iter();
+    let mut fenced = resources.filter(|(_, resource)| resource.failure.fence_on_stop_failure);
+    if let Some((name, _)) = fenced.next() {
+        let text = format!(
+            "on_stop_failure = \"fence\" of {name} does nothing in a pair without a fence device as the arbiter: give both machines a watchdog"
+        );
+        report.warning(at, "pair.arbiter", text);
+    }
+}
+
 fn read_failback(section: &mut Section<'_>, report: &mut Report<'_>, survivor: &Survivor) -> bool {
     let at = section.at.clone();
     let failback = section.boolean(report, "failback").unwrap_or(false);
@@ -287,6 +301,20 @@ addresses = ["10.0.0.1:7400"]
             ping: None,
         };
         assert_eq!(pair, expected);
+    }
+
+    #[test]
+    fn a_stop_that_nobody_would_fence_for_is_warned_of() {
+        let resource = "[resources.web]\nkind = \"process\"\ncommand = [\"/bin/true\"]\non_stop_failure = \"fence\"\n\
+                        [groups.site]\nmembers = [\"web\"]\n";
+        let warned = |arbiter: &str| {
+            let text = format!("{SMALLEST}arbiter = \"{arbiter}\"\n{resource}");
+            let (_, warnings) = parse(&text, "pair.toml").expect("no mistakes");
+            let mut warnings = warnings.iter().map(ToString::to_string);
+            warnings.any(|text| text.contains("on_stop_failure = \"fence\" of web does nothing"))
+        };
+        assert!(warned("none"));
+        assert!(!warned("fence"));
     }
 
     #[test]

@@ -328,6 +328,9 @@ pub struct PairWord {
     /// JSON of the word (see crate `pair`).
     #[prost(bytes = "vec", tag = "3")]
     pub json: Vec<u8>,
+    /// Nothing of what a primary runs is left on the sender. Never said by programs that do not know it.
+    #[prost(bool, tag = "4")]
+    pub idle: bool,
 }
 
 /// A message of consensus within one generation of a pair. Whoever is in another one does not take it.

@@ -35,6 +35,15 @@ const PAIR_SWAP_MS: f64 = 1200.0;
 /// Of a pair with ping targets, for whom no power is cut: until its pings have failed, and the longest lease of the lost primary.
 const PINGED_MS: f64 = 8500.0;
 
+/// Of a pair with ping targets whose nodes do not hear each other: nobody takes over before `downtime_ms` and the longest lease of the other one are over.
+const PINGED_LEAST_MS: f64 = 6500.0;
+
+/// The same, when they hear each other again: one of them has stopped within this time.
+const MEETS_MS: f64 = 2500.0;
+
+/// The same: one that has taken over and not started anything yet does so, when the longest lease of the other one is over.
+const MET_MS: f64 = 7500.0;
+
 /// After a healed partition every client is answered within this time.
 const HEALED_MS: f64 = 1000.0;
 
@@ -188,9 +197,7 @@ pub fn problems(trial: &Trial) -> Vec<Problem> {
         trial.fault.expected()
     };
     if expected == Expected::Measured {
-        if trial.owners_healed.answers == 0 {
-            found.firm("the watcher heard nobody: nothing is known of owners");
-        }
+        apart(trial, &mut found);
         return found.0;
     }
     if expected == Expected::TwoOwners {
@@ -348,6 +355,36 @@ fn ends(trial: &Trial, found: &mut Found) {
     }
 }
 
+/// Two that do not hear each other and both reach a ping target both go on. How long there are two owners is measured; that the second one waits for the
+/// first one's lease, that clients are answered all the time, and that one stops when they meet is promised.
+fn apart(trial: &Trial, found: &mut Found) {
+    let client = &trial.client;
+    if trial.owners_healed.answers == 0 {
+        found.firm("the watcher heard nobody: nothing is known of owners");
+    }
+    if trial.fault == Fault::HealedPartition {
+        limit(found, "clients were answered", client.steady_ms, MET_MS);
+        let both = Some(trial.owners.dual_owner_ms);
+        limit(found, "two nodes owned the address", both, MEETS_MS);
+        return;
+    }
+    let dual = trial.owners.dual_owner_ms;
+    if dual > (trial.watched_ms - PINGED_LEAST_MS).max(0.0) {
+        found.firm(format!(
+            "two nodes owned the address for {dual:.0} ms of {:.0} ms: one did not wait for the lease of the other one",
+            trial.watched_ms
+        ));
+    }
+    limit(found, "longest gap", Some(client.longest_gap_ms), HEALED_MS);
+    let both = Some(trial.owners_healed.dual_owner_ms - dual);
+    limit(
+        found,
+        "they met, and two nodes owned the address",
+        both,
+        MEETS_MS,
+    );
+}
+
 /// A dead agent's machine answers pings: its services end with their leases, and nobody else starts them.
 fn ends_in_a_pair(trial: &Trial, found: &mut Found) {
     let last = trial.client.old_last_answer_ms;
@@ -483,9 +520,32 @@ pub(crate) mod tests {
     fn with_ping_targets_two_owners_are_measured_where_both_reach_one_and_firm_everywhere_else() {
         let mut trial = good();
         trial.system = "standfast pair ping lan".to_owned();
+        trial.owners.dual_owner_ms = 4800.0;
         trial.owners_healed.dual_owner_ms = 5000.0;
+        trial.watched_ms = 12_000.0;
         trial.fault = Fault::SilentPartition;
         assert_eq!(texts(problems(&trial)), Vec::<String>::new());
+        trial.owners.dual_owner_ms = 7000.0;
+        trial.owners_healed.dual_owner_ms = 10_000.0;
+        trial.client.longest_gap_ms = 1500.0;
+        assert_eq!(
+            texts(problems(&trial)),
+            [
+                "two nodes owned the address for 7000 ms of 12000 ms: one did not wait for the lease of the other one",
+                "longest gap: 1500 ms of at most 1000 ms",
+                "they met, and two nodes owned the address: 3000 ms of at most 2500 ms"
+            ]
+        );
+        trial.fault = Fault::HealedPartition;
+        trial.client.steady_ms = None;
+        assert_eq!(
+            texts(problems(&trial)),
+            [
+                "clients were answered: never, of at most 7500 ms",
+                "two nodes owned the address: 7000 ms of at most 2500 ms"
+            ]
+        );
+        trial.owners_healed.dual_owner_ms = 5000.0;
         trial.fault = Fault::PowerLoss;
         assert_eq!(
             texts(problems(&trial)),
