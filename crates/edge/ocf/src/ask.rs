@@ -3,7 +3,7 @@
 //! Whoever connects is told lines: `wait ACTION` at once, and `ok` or `failed WHY` when a `monitor` that began
 //! after the connection is over. A runner that ends says nothing more.
 
-use crate::{REASON, SOCKET};
+use crate::{REASON, socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -19,15 +19,20 @@ const LOOK: Duration = Duration::from_millis(20);
 /// More than any answer or reason has.
 const LONGEST: u64 = 4096;
 
-/// Asks the runner in a run folder for a `monitor`; waits for the end of a start that is under way. `wanted` ends
+/// Asks the runner in a run folder for a `monitor` of a depth; waits for the end of a start that is under way. `wanted` ends
 /// it early.
 ///
 /// # Errors
 /// What is wrong, as a sentence.
-pub fn ask(run_dir: &Path, timeout: Duration, wanted: &dyn Fn() -> bool) -> Result<(), String> {
+pub fn ask(
+    run_dir: &Path,
+    depth: u32,
+    timeout: Duration,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), String> {
     let until = Instant::now() + timeout;
     let failed = |error: std::io::Error| format!("its runner cannot be asked: {error}");
-    let mut runner = UnixStream::connect(run_dir.join(SOCKET)).map_err(failed)?;
+    let mut runner = UnixStream::connect(run_dir.join(socket(depth))).map_err(failed)?;
     runner.set_nonblocking(true).map_err(failed)?;
     let mut heard = Vec::new();
     loop {

@@ -13,6 +13,7 @@
 //! no lease. It decides nothing: not whether something is started again, and not where.
 
 mod ask;
+mod asking;
 mod check;
 mod code;
 mod enclose;
@@ -31,10 +32,19 @@ pub use code::Dialect;
 pub use environment::{PREFIX, environment, environment_of_script};
 pub use find::{ROOT, find, find_script};
 pub use metadata::{Kind, Metadata, Parameter, metadata};
-pub use order::{Order, Task};
+pub use order::{Deep, Order, Task};
 pub use runner::run;
 
 /// The runner's socket in its run folder.
 const SOCKET: &str = "agent";
+
+/// Where a runner is asked for a `monitor` of a depth; 0 is the first one. Whoever connects has said all that there is to say.
+fn socket(depth: u32) -> String {
+    match depth {
+        0 => SOCKET.to_owned(),
+        depth => format!("{SOCKET}-{depth}"),
+    }
+}
+
 /// Why the runner ended by itself, in its run folder.
 const REASON: &str = "reason";

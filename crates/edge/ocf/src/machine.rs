@@ -1,7 +1,7 @@
-//! What the runner finds and makes on the machine before it calls an agent: process numbers, mounts, a folder. Not for
+//! What the runner finds and makes on the machine before it calls an agent: process numbers, children, mounts, a folder. Not for
 //! what is hidden from the agent (`enclose`).
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 /// Numbers below are given out again too soon, and by the kernel to its own.
 const FIRST_PID: u32 = 1000;
@@ -48,4 +48,12 @@ pub(crate) fn make_temporary_folder() {
     if fs::create_dir(&folder).is_ok() {
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o1755)).ok();
     }
+}
+
+/// The numbers of this process's children.
+pub(crate) fn children() -> BTreeSet<i32> {
+    let text = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect()
 }

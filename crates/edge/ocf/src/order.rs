@@ -26,12 +26,26 @@ pub struct Order {
     pub monitor_ms: u64,
     /// Between two of them, milliseconds.
     pub interval_ms: u64,
+    /// Those that look more closely.
+    #[serde(default)]
+    pub deep: Vec<Deep>,
     /// What it does outlives its processes: it runs on the machine itself, and has ended when it says so.
     #[serde(default)]
     pub outlives: bool,
     /// What the runner is there for.
     #[serde(default)]
     pub task: Task,
+}
+
+/// A recurring `monitor` with a depth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deep {
+    /// What the agent is told as `OCF_CHECK_LEVEL`.
+    pub depth: u32,
+    /// One that takes longer is killed, milliseconds.
+    pub monitor_ms: u64,
+    /// Between two of them, milliseconds.
+    pub interval_ms: u64,
 }
 
 /// What a runner is there for.

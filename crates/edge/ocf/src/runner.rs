@@ -5,10 +5,11 @@
 //! and restarts nothing. One thread, which waits for one thing only: [`Runner::turn`].
 
 use crate::{
-    REASON, Reason, SOCKET,
+    REASON, Reason,
+    asking::{Asking, remove},
     code::Dialect,
     enclose::enclose,
-    machine::{make_temporary_folder, mounts_are_shared, skip_old_numbers},
+    machine::{children, make_temporary_folder, mounts_are_shared, skip_old_numbers},
     order::{Order, Task},
     output::Output,
     spawn::{Action, Group, Said},
@@ -21,8 +22,8 @@ use standfast_model::agent::{Effects, NOT_INSTALLED, effects, severity};
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, ErrorKind, Read as _, Write as _},
-    os::unix::net::{UnixListener, UnixStream},
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::Path,
     time::{Duration, Instant},
 };
@@ -31,8 +32,6 @@ use std::{
 const DIES_WITHIN: Duration = Duration::from_millis(200);
 /// Between two looks because a process of the service ended.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// More who ask at once than there are.
-const MAX_ASKING: usize = 16;
 /// Ended processes of nobody's that are remembered.
 const MAX_GONE: usize = 256;
 /// The exit code of a runner that cannot say that it has ended what it began.
@@ -99,11 +98,12 @@ fn say(text: &str) {
 struct Runner {
     order: Order,
     group: Option<Group>,
-    listener: UnixListener,
     terminations: UnixStream,
     deaths: UnixStream,
     /// Who waits for a `monitor`.
-    asking: Vec<UnixStream>,
+    asking: Asking,
+    /// The depth of the `monitor` under way.
+    depth: u32,
     /// The action under way, for those who ask; `nothing` between two.
     doing: &'static str,
     /// A stop was asked for.
@@ -136,22 +136,16 @@ impl Runner {
             pipe(signal_hook::consts::SIGTERM)?,
             pipe(signal_hook::consts::SIGCHLD)?,
         );
-        for name in [SOCKET, REASON] {
-            match fs::remove_file(order.run_dir.join(name)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        let listener = UnixListener::bind(order.run_dir.join(SOCKET))?;
-        listener.set_nonblocking(true)?;
+        remove(&order.run_dir.join(REASON))?;
+        let asking = Asking::listen(&order)?;
         Ok(Self {
             // What systemd is asked for leaves nothing to be killed here, and this process is in no group of its own.
             group: Group::below(group.filter(|_| order.dialect != Dialect::Unit)),
             order,
-            listener,
+            asking,
             terminations,
             deaths,
-            asking: Vec::new(),
+            depth: 0,
             doing: "start",
             ending: false,
             gone: Vec::new(),
@@ -276,22 +270,12 @@ impl Runner {
                 self.turn(suspicious.then_some(next_look));
                 continue;
             }
-            // Whoever asks from here on gets a newer answer.
-            let asking = std::mem::take(&mut self.asking);
-            let found = self.act("monitor");
-            let healthy = matches!(found.ended, Ended::Code(code) if self.order.dialect.runs(code));
-            let why = self.describe("monitor", &found);
-            for mut one in asking {
-                let line = if healthy {
-                    "ok\n".to_owned()
-                } else {
-                    format!("failed {why}\n")
-                };
-                // Whoever does not wait any more need not know.
-                one.write_all(line.as_bytes()).ok();
-            }
+            let (found, healthy, why) = self.answer(look);
             if self.ending {
                 break;
+            }
+            if self.depth > 0 {
+                continue;
             }
             if !known && self.order.dialect == Dialect::Ocf && found.lasts() {
                 return self.fail("monitor", &found);
@@ -319,6 +303,46 @@ impl Runner {
             }
         }
         if self.stop() { 0 } else { 1 }
+    }
+
+    /// One `monitor` for all who ask for the shallowest depth that is asked for, and for this runner itself if it wants to look. What it found, whether
+    /// that is healthy, and how to say it.
+    fn answer(&mut self, look: bool) -> (Finished, bool, String) {
+        self.depth = if look { 0 } else { self.asking.shallowest() };
+        let asking = self.asking.take(self.depth);
+        let found = self.act("monitor");
+        let healthy = matches!(found.ended, Ended::Code(code) if self.order.dialect.runs(code));
+        let why = self.describe("monitor", &found);
+        if self.depth > 0 && found.ended == Ended::Interrupted && !self.ending {
+            // Something of the service has ended, which is more urgent.
+            self.asking.put_back(asking);
+            return (found, healthy, why);
+        }
+        // What does not run at all does not stand a closer look.
+        let deeper = if look && !healthy {
+            self.asking.take_all()
+        } else {
+            Vec::new()
+        };
+        for (_, mut one) in asking.into_iter().chain(deeper) {
+            let line = if healthy {
+                "ok\n".to_owned()
+            } else {
+                format!("failed {why}\n")
+            };
+            // Whoever does not wait any more need not know.
+            one.write_all(line.as_bytes()).ok();
+        }
+        (found, healthy, why)
+    }
+
+    /// The times of the `monitor` under way: how long it may take, and between two, milliseconds.
+    fn times(&self) -> (u64, u64) {
+        let mut deep = self.order.deep.iter();
+        let deep = deep.find(|deep| deep.depth == self.depth);
+        deep.map_or((self.order.monitor_ms, self.order.interval_ms), |deep| {
+            (deep.monitor_ms, deep.interval_ms)
+        })
     }
 
     /// Stops what may be left, and says why it ends.
@@ -391,7 +415,7 @@ impl Runner {
             }
         };
         let limit = match self.order.task {
-            _ if monitors => Some(self.order.monitor_ms),
+            _ if monitors => Some(self.times().0),
             // Nobody else ends it.
             Task::End => Some(self.order.stop_ms),
             Task::Run | Task::Look => None,
@@ -402,7 +426,9 @@ impl Runner {
             if let Some(ended) = self.end_of(action.pid) {
                 break ended;
             }
-            if self.ending && !matches!(task, "stop" | "confirm") {
+            let died = |(pid, _): &(Pid, _)| self.daemons.contains(&pid.as_raw_nonzero().get());
+            let urgent = self.depth > 0 && self.gone.iter().any(died);
+            if (self.ending || urgent) && !matches!(task, "stop" | "confirm") {
                 break self.end(&mut action, Ended::Interrupted);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -444,14 +470,17 @@ impl Runner {
         let (timeout, interval) = match task {
             "start" => (self.order.start_ms, 0),
             "stop" => (self.order.stop_ms, 0),
-            "monitor" => (self.order.monitor_ms, self.order.interval_ms),
+            "monitor" => self.times(),
             _ => (self.order.monitor_ms, 0),
         };
-        vec![
+        let level = (task == "monitor" && self.depth > 0).then(|| self.depth.to_string());
+        let level = level.map(|level| ("OCF_CHECK_LEVEL", level));
+        let fixed = [
             ("OCF_RESKEY_CRM_meta_name", action.to_owned()),
             ("OCF_RESKEY_CRM_meta_timeout", timeout.to_string()),
             ("OCF_RESKEY_CRM_meta_interval", interval.to_string()),
-        ]
+        ];
+        fixed.into_iter().chain(level).collect()
     }
 
     fn end(&mut self, action: &mut Action, how: Ended) -> Ended {
@@ -495,8 +524,12 @@ impl Runner {
         let mut watched = vec![
             PollFd::new(&self.terminations, PollFlags::IN),
             PollFd::new(&self.deaths, PollFlags::IN),
-            PollFd::new(&self.listener, PollFlags::IN),
         ];
+        watched.extend(
+            self.asking
+                .fds()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         let outputs: Vec<_> = self
             .outputs
             .iter()
@@ -518,17 +551,7 @@ impl Runner {
             }
         }
         self.outputs.retain_mut(|output| !output.read());
-        while let Ok((mut asking, _)) = self.listener.accept() {
-            let line = format!("wait {}\n", self.doing);
-            let told = asking.set_nonblocking(true);
-            if told
-                .and_then(|()| asking.write_all(line.as_bytes()))
-                .is_ok()
-                && self.asking.len() < MAX_ASKING
-            {
-                self.asking.push(asking);
-            }
-        }
+        self.asking.accept(self.doing);
     }
 
     /// How an action ended, for an operator.
@@ -539,7 +562,7 @@ impl Runner {
             Ended::TimedOut => {
                 let limit = match action {
                     "stop" => self.order.stop_ms,
-                    _ => self.order.monitor_ms,
+                    _ => self.times().0,
                 };
                 format!("no end within {limit} ms; killed")
             }
@@ -548,7 +571,14 @@ impl Runner {
         };
         let colon = if finished.said.is_empty() { "" } else { ": " };
         let word = self.order.dialect.word(action);
-        format!("{} {word}: {how}{colon}{}", self.order.name, finished.said)
+        let depth = match (action, self.depth) {
+            ("monitor", depth) if depth > 0 => format!(" of depth {depth}"),
+            _ => String::new(),
+        };
+        format!(
+            "{} {word}{depth}: {how}{colon}{}",
+            self.order.name, finished.said
+        )
     }
 }
 
@@ -560,12 +590,4 @@ fn has_bytes(pipe: &mut UnixStream) -> bool {
         any = true;
     }
     any
-}
-
-/// The numbers of this process's children.
-fn children() -> BTreeSet<i32> {
-    let text = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    text.split_whitespace()
-        .filter_map(|number| number.parse().ok())
-        .collect()
 }

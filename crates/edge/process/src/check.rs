@@ -3,7 +3,7 @@
 
 use crate::{exec, http, login};
 use standfast_model::{
-    config::{CheckConfig, CheckKind},
+    config::{CheckConfig, CheckKind, DeepMonitor},
     time::Micros,
 };
 use std::{
@@ -39,6 +39,8 @@ pub(crate) enum Found {
 pub(crate) struct Plan {
     pub(crate) readiness: Option<CheckConfig>,
     pub(crate) health: Option<CheckConfig>,
+    /// More questions to an agent, each at its own times.
+    pub(crate) deep: Vec<DeepMonitor>,
     /// Found running: readiness is not asked again.
     pub(crate) ready: bool,
     /// By when it has to be ready, and how long that was from the start.
@@ -83,6 +85,31 @@ impl Checker {
     }
 }
 
+/// One thing that is asked for ever.
+struct Asked {
+    check: CheckConfig,
+    depth: u32,
+    due: Instant,
+    /// In a row.
+    failures: u32,
+}
+
+impl Asked {
+    fn new(check: CheckConfig, depth: u32) -> Self {
+        Self {
+            due: Instant::now() + duration(check.interval),
+            check,
+            depth,
+            failures: 0,
+        }
+    }
+
+    /// Whether it has failed too often.
+    fn fails(&self) -> bool {
+        self.failures >= self.check.failures
+    }
+}
+
 /// The thread's state.
 struct Asking {
     plan: Plan,
@@ -94,10 +121,8 @@ struct Asking {
 
 impl Asking {
     fn run(mut self, tell: &dyn Fn(Found)) {
-        if (self.plan.ready || self.await_ready(tell))
-            && let Some(health) = self.plan.health.clone()
-        {
-            self.watch_health(&health, tell);
+        if self.plan.ready || self.await_ready(tell) {
+            self.watch_health(tell);
         }
     }
 
@@ -116,7 +141,7 @@ impl Asking {
         };
         loop {
             let left = self.plan.ready_by.saturating_duration_since(Instant::now());
-            let why = match self.ask(&readiness, left.max(Duration::from_millis(1))) {
+            let why = match self.ask(&readiness, 0, left.max(Duration::from_millis(1))) {
                 Ok(()) => {
                     tell(Found::Ready);
                     return true;
@@ -137,22 +162,47 @@ impl Asking {
         }
     }
 
-    fn watch_health(&mut self, health: &CheckConfig, tell: &dyn Fn(Found)) {
-        let mut failures: u32 = 0;
-        while self.pause(duration(health.interval)) {
-            match self.ask(health, Duration::MAX) {
+    /// Everything that is asked for ever, one after the other: what is due first comes first.
+    fn watch_health(&mut self, tell: &dyn Fn(Found)) {
+        let health = self
+            .plan
+            .health
+            .iter()
+            .map(|health| Asked::new(health.clone(), 0));
+        let deep = self.plan.deep.iter().map(|monitor| {
+            let check = CheckConfig {
+                probe: CheckKind::Agent,
+                interval: monitor.interval,
+                timeout: monitor.timeout,
+                failures: monitor.failures,
+            };
+            Asked::new(check, monitor.depth)
+        });
+        let mut all: Vec<Asked> = health.chain(deep).collect();
+        loop {
+            let failing = all.iter().filter(|one| one.fails()).count();
+            let Some(one) = all.iter_mut().min_by_key(|one| one.due) else {
+                return;
+            };
+            if !self.pause(one.due.saturating_duration_since(Instant::now())) {
+                return;
+            }
+            let answer = self.ask(&one.check, one.depth, Duration::MAX);
+            one.due = Instant::now() + duration(one.check.interval);
+            match answer {
                 Ok(()) => {
-                    if failures >= health.failures {
+                    // With others failing it is not healthy.
+                    if one.fails() && failing == 1 {
                         tell(Found::Healthy);
                     }
-                    failures = 0;
+                    one.failures = 0;
                 }
                 Err(why) => {
-                    failures = failures.saturating_add(1);
-                    if failures == health.failures {
-                        let often = match failures {
+                    one.failures = one.failures.saturating_add(1);
+                    if one.failures == one.check.failures {
+                        let often = match one.failures {
                             1 => "a health check failed".to_owned(),
-                            _ => format!("{failures} health checks failed in a row, the last"),
+                            more => format!("{more} health checks failed in a row, the last"),
                         };
                         tell(Found::Unhealthy(format!("{often}: {why}")));
                     }
@@ -161,8 +211,8 @@ impl Asking {
         }
     }
 
-    /// One check, which may take `longest` if its own limit is not shorter.
-    fn ask(&mut self, check: &CheckConfig, longest: Duration) -> Result<(), String> {
+    /// One check, which may take `longest` if its own limit is not shorter. Only an agent looks more or less closely.
+    fn ask(&mut self, check: &CheckConfig, depth: u32, longest: Duration) -> Result<(), String> {
         let timeout = duration(check.timeout).min(longest);
         match &check.probe {
             CheckKind::Exec(command) => self.execute(command, timeout),
@@ -173,7 +223,7 @@ impl Asking {
                 let timeout = timeout.saturating_add(RUNNER_LATE).min(longest);
                 let stopped = &self.stopped;
                 let wanted = || matches!(stopped.try_recv(), Err(TryRecvError::Empty));
-                standfast_ocf::ask(&self.plan.run_dir, timeout, &wanted)
+                standfast_ocf::ask(&self.plan.run_dir, depth, timeout, &wanted)
             }
         }
     }

@@ -71,6 +71,10 @@ impl Worker {
         let plan = Plan {
             readiness: config.readiness.clone(),
             health: config.health.clone(),
+            deep: config
+                .agent
+                .as_ref()
+                .map_or_else(Vec::new, |agent| agent.monitors.clone()),
             ready,
             ready_by: started + start_timeout,
             start_timeout,

@@ -5,7 +5,7 @@ use standfast_guard::{
     KeeperSpec, Output, StopRequest, cgroup::find_hierarchy, clock::boot_now_ns,
 };
 use standfast_model::{config::ProcessConfig, id::ResourceId, plan::PlanNumber, time::Micros};
-use standfast_ocf::{Dialect, Order, Task};
+use standfast_ocf::{Deep, Dialect, Order, Task};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Kept output of each resource, twice at most.
@@ -115,6 +115,7 @@ fn runner(
         stop_ms: millis(config.stop_timeout),
         monitor_ms: health.map_or(MONITOR_MS, |health| millis(health.timeout)),
         interval_ms: health.map_or(0, |health| millis(health.interval)),
+        deep: deep(config),
         outlives: config.outlives(),
         task: Task::Run,
     };
@@ -122,6 +123,17 @@ fn runner(
     // Where the keeper executes its own program, so does the runner.
     let program = settings.keeper.path.display().to_string();
     Ok(vec![program, "ocf-runner".to_owned(), order])
+}
+
+/// The monitors of an agent beside the first one.
+fn deep(config: &ProcessConfig) -> Vec<Deep> {
+    let monitors = config.agent.iter().flat_map(|agent| &agent.monitors);
+    let deep = monitors.map(|monitor| Deep {
+        depth: monitor.depth,
+        monitor_ms: millis(monitor.timeout),
+        interval_ms: millis(monitor.interval),
+    });
+    deep.collect()
 }
 
 /// What our own program is told so that it has systemd start, stop and watch a unit; the action comes after it.

@@ -9,7 +9,7 @@ mod support;
 
 use rustix::process::Signal;
 use standfast_model::{
-    config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig},
+    config::{AgentConfig, CheckConfig, CheckKind, DeepMonitor, ProcessConfig},
     event::InstanceChange,
     time::Micros,
 };
@@ -143,6 +143,121 @@ fn is_asked_started_asked_and_stopped() {
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert_eq!(actions(&world).last().unwrap(), "stop");
     world.wait_clean();
+}
+
+fn deep(depth: u32, interval: u64) -> DeepMonitor {
+    DeepMonitor {
+        depth,
+        interval: Micros::from_millis(interval),
+        timeout: Micros::from_millis(700),
+        failures: 1,
+    }
+}
+
+/// The agent writes down each depth that it is asked for.
+const DEPTHS: &str = "echo ${OCF_CHECK_LEVEL:-0} ${OCF_RESKEY_CRM_meta_timeout} ${OCF_RESKEY_CRM_meta_interval} >>\"$d/depths\"";
+
+fn depths(world: &World) -> Vec<String> {
+    let text = fs::read_to_string(world.path("agent/depths")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_depth_is_asked_for_at_its_own_times() {
+    let world = ours("depths");
+    let mut config = of_test(&world);
+    if let Some(agent) = &mut config.agent {
+        agent.monitors = vec![deep(10, 120), deep(20, 3_600_000)];
+    }
+    script(&world, "monitor", DEPTHS);
+    world.start_ready(&config);
+    let of = |line: &str| depths(&world).iter().filter(|found| *found == line).count();
+    wait_until("both depths", || {
+        of("10 700 120") >= 3 && of("0 5000 20") >= 9
+    });
+    assert!(of("0 5000 20") > of("10 700 120"));
+    assert!(!depths(&world).iter().any(|line| line.starts_with("20 ")));
+    // Only looking closely shows it.
+    script(
+        &world,
+        "monitor",
+        "[ \"$OCF_CHECK_LEVEL\" != 10 ] || { echo 'ocf-exit-reason:a wrong page' >&2; exit 1; }",
+    );
+    assert_eq!(
+        unhealthy(&world),
+        "a health check failed: ocf:test:ours monitor of depth 10: error (1): a wrong page"
+    );
+    script(&world, "monitor", "");
+    assert_eq!(world.next(), InstanceChange::Healthy);
+}
+
+#[test]
+fn a_deep_monitor_that_hangs_is_killed_at_its_own_limit_and_the_first_one_goes_on() {
+    let world = ours("deep-hangs");
+    let mut config = of_test(&world);
+    if let Some(agent) = &mut config.agent {
+        agent.monitors = vec![deep(10, 100)];
+    }
+    world.start_ready(&config);
+    let hangs = format!("{DEPTHS}; [ \"$OCF_CHECK_LEVEL\" != 10 ] || exec sleep 1000");
+    script(&world, "monitor", &hangs);
+    let began = Instant::now();
+    assert_eq!(
+        unhealthy(&world),
+        "a health check failed: ocf:test:ours monitor of depth 10: no end within 700 ms; killed"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    let before = depths(&world).len();
+    wait_until("more of the first", || depths(&world).len() > before + 2);
+}
+
+/// The kernel says that the service has ended while a deep one is under way: that is looked at now.
+#[test]
+fn the_end_of_the_service_does_not_wait_for_a_deep_monitor() {
+    let world = ours("deep-urgent");
+    let mut config = of_test(&world);
+    let mut slow = deep(10, 100);
+    slow.timeout = Micros::from_millis(60_000);
+    if let Some(agent) = &mut config.agent {
+        agent.monitors = vec![slow];
+    }
+    config.health = None;
+    script(
+        &world,
+        "start",
+        "sleep 1000 >/dev/null 2>&1 & echo $! >\"$d/pid\"",
+    );
+    script(
+        &world,
+        "monitor",
+        "[ \"$OCF_CHECK_LEVEL\" != 10 ] || { touch \"$d/deep\"; exec sleep 1000; }\n\
+         [ ! -e \"$d/pid\" ] || kill -0 $(cat \"$d/pid\") || exit 7",
+    );
+    config.private_pids = false;
+    world.start_ready(&config);
+    wait_until("a deep one", || world.path("agent/deep").exists());
+    let began = Instant::now();
+    let pid = fs::read_to_string(world.path("agent/pid")).unwrap();
+    send(pid.trim().parse().unwrap(), Signal::KILL);
+    // Whoever waited for the deep one may be heard first.
+    let (code, why) = match world.next() {
+        InstanceChange::Unhealthy(why) => {
+            assert!(!why.contains("of depth"), "{why}");
+            agent_failed(world.next())
+        }
+        other => agent_failed(other),
+    };
+    assert_eq!(code, 7, "{why}");
+    assert!(why.contains("after a process of it ended"), "{why}");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod support;
 
 use rustix::process::Signal;
 use standfast_model::{
-    config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig},
+    config::{AgentConfig, CheckConfig, CheckKind, DeepMonitor, ProcessConfig},
     event::InstanceChange,
     time::Micros,
 };
@@ -118,6 +118,49 @@ fn a_real_nginx_that_crashes_is_noticed_and_one_that_is_stopped_is_gone() {
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert!(!is_alive(pid));
     wait_until("the agent stopped it", || !world.path("nginx.pid").exists());
+}
+
+/// The agent's own meaning of depth 10: its status page is asked for.
+#[test]
+fn a_status_page_that_is_gone_is_found_by_a_deep_monitor_only() {
+    let (world, mut config, address) = nginx("nginx-deep");
+    let file = world.path("nginx.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let page = "location /nginx_status { stub_status; } location / {";
+    fs::write(&file, text.replace("location / {", page)).unwrap();
+    config.health = Some(CheckConfig {
+        probe: CheckKind::Agent,
+        interval: Micros::from_millis(100),
+        timeout: Micros::from_millis(15_000),
+        failures: 1,
+    });
+    if let Some(agent) = &mut config.agent {
+        let url = format!("http://{address}/nginx_status");
+        agent.parameters.insert("status10url".to_owned(), url);
+        agent.monitors = vec![DeepMonitor {
+            depth: 10,
+            interval: Micros::from_millis(200),
+            timeout: Micros::from_millis(15_000),
+            failures: 1,
+        }];
+    }
+    world.start_ready(&config);
+    world.assert_silence(2000);
+    fs::write(&file, text).unwrap();
+    send(master(&world), Signal::HUP);
+    match world.next() {
+        InstanceChange::Unhealthy(why) => assert!(
+            why.starts_with(
+                "a health check failed: ocf:heartbeat:nginx monitor of depth 10: error (1)"
+            ),
+            "{why}"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        get(&address).unwrap().ends_with("here"),
+        "it answers all the same"
+    );
 }
 
 #[test]

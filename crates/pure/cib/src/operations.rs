@@ -49,6 +49,10 @@ impl<'a> Reader<'a> {
                 interval_ms,
                 role: meta.get("role").cloned(),
                 timeout_ms: self.timeout_ms(meta.get("timeout")),
+                depth: meta
+                    .get("OCF_CHECK_LEVEL")
+                    .and_then(|level| level.trim().parse().ok())
+                    .unwrap_or_default(),
                 on_fail: own
                     .or(meta.get("on-fail").map(String::as_str))
                     .map(str::to_owned),

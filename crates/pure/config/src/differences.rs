@@ -431,6 +431,17 @@ fn agent(lines: &mut Lines, old: &ProcessConfig, new: &ProcessConfig) {
         what.to_owned()
     };
     lines.value("effects", &ended_by(old), &ended_by(new));
+    let monitors = |agent: &AgentConfig| {
+        let monitors = agent.monitors.iter().map(|one| {
+            let (every, limit) = (one.interval.as_millis_ceil(), one.timeout.as_millis_ceil());
+            format!(
+                "depth {} every {every} ms within {limit} ms, {} in a row",
+                one.depth, one.failures
+            )
+        });
+        list(&monitors.collect::<Vec<_>>())
+    };
+    lines.value("monitors", &monitors(old), &monitors(new));
     let names: BTreeSet<&String> = old.parameters.keys().chain(new.parameters.keys()).collect();
     for name in names {
         let value = |agent: &AgentConfig| option(agent.parameters.get(name));

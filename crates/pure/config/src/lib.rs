@@ -33,6 +33,7 @@ mod copies;
 mod differences;
 mod fencing;
 mod mistake;
+mod monitors;
 mod node;
 mod nodes;
 mod ocf;

@@ -5,7 +5,7 @@
 
 use crate::{
     mistake::{Mistake, Report},
-    parameters,
+    monitors, parameters,
     process::DAY_MS,
     references::Found as Names,
     section::{Found, Section},
@@ -76,6 +76,11 @@ pub(crate) fn read(
         .map(|(name, file)| (format!("{PREFIX}{name}"), file))
         .collect();
     read_times(table, report, &mut process);
+    let usual = process
+        .health
+        .as_ref()
+        .map_or(Micros::ZERO, |health| health.timeout);
+    config.monitors = monitors::read(table, report, usual);
     process.agent = Some(Box::new(config));
     process
 }
@@ -225,7 +230,7 @@ fn wrong_name(name: &Found<String>) -> Option<Mistake> {
 mod tests {
     use crate::parse;
     use standfast_model::{
-        config::{CheckKind, ProcessConfig, ResourceKind},
+        config::{CheckKind, DeepMonitor, ProcessConfig, ResourceKind},
         time::Micros,
     };
 
@@ -370,6 +375,27 @@ mod tests {
             "{agent}\nparameters = {{ ip = \"10.0.0.100\" }}\n[resources.ip]\nkind = \"vip\"\naddresses = [\"10.0.0.100/24\"]"
         );
         assert!(mistakes(&twice)[0].contains("is taken already"));
+    }
+
+    #[test]
+    fn monitors_of_a_depth_have_times_of_their_own() {
+        let agent = "agent = \"ocf:heartbeat:nginx\"\nmonitor_timeout_ms = 7000";
+        let deep = "monitors = [{ depth = 10, interval_ms = 60000 }, \
+                    { depth = 30, interval_ms = 600000, timeout_ms = 90000, failures = 2 }]";
+        let process = read(&format!("{agent}\n{deep}"));
+        let monitors = process.agent.expect("an agent").monitors;
+        let ms = Micros::from_millis;
+        let expected = [
+            (10, ms(60_000), ms(7000), 1),
+            (30, ms(600_000), ms(90_000), 2),
+        ];
+        let expected = expected.map(|(depth, interval, timeout, failures)| DeepMonitor {
+            depth,
+            interval,
+            timeout,
+            failures,
+        });
+        assert_eq!(monitors, expected);
     }
 
     #[test]

@@ -53,6 +53,7 @@ zzzz = 1
 [resources.ocf]
 kind = "ocf"
 agent = "ocf:heartbeat:nginx"
+monitors = [{ depth = 1, interval_ms = 1000, zzzz = 1 }]
 zzzz = 1
 [colocation.together]
 group = "site"

@@ -15,6 +15,9 @@ use crate::{
 };
 
 const DAY_MS: u64 = 86_400_000;
+/// As configurations allow.
+const DEEPEST: u32 = 1000;
+const MOST_DEEP: usize = 8;
 
 /// Whether the agent of a primitive runs here as it is.
 pub(crate) fn runs(resource: &Resource) -> bool {
@@ -52,6 +55,20 @@ pub(crate) fn read(source: &Source<'_>, resource: &Resource, draft: &mut Draft) 
         keys.push(("parameters", format!("{{ {} }}", parameters.join(", "))));
     }
     add_times(source, resource, &mut keys, draft);
+    let deep: Vec<String> = deep_monitors(resource)
+        .iter()
+        .map(|monitor| {
+            format!(
+                "{{ depth = {}, interval_ms = {}, timeout_ms = {} }}",
+                monitor.depth,
+                monitor.interval_ms.clamp(100, DAY_MS),
+                monitor.timeout_ms.clamp(1, DAY_MS)
+            )
+        })
+        .collect();
+    if !deep.is_empty() {
+        keys.push(("monitors", format!("[{}]", deep.join(", "))));
+    }
     keys
 }
 
@@ -63,7 +80,7 @@ pub(crate) fn add_times(
     draft: &mut Draft,
 ) {
     add_limits(source, resource, keys);
-    match monitors(resource).next() {
+    match first_monitor(resource) {
         Some(monitor) => {
             let interval = monitor.interval_ms.clamp(100, DAY_MS);
             keys.push(("monitor_interval_ms", interval.to_string()));
@@ -89,14 +106,36 @@ pub(crate) fn add_limits(source: &Source<'_>, resource: &Resource, keys: &mut Ve
     }
 }
 
-/// The recurring ones; the first of them counts here.
+/// The one that asks whether it runs at all; of those with a depth, if there are no others.
+fn first_monitor(resource: &Resource) -> Option<&Operation> {
+    let plain = monitors(resource).find(|monitor| monitor.depth == 0);
+    plain.or_else(|| monitors(resource).next())
+}
+
+/// Those that look more closely: the first of each depth that can be said here.
+fn deep_monitors(resource: &Resource) -> Vec<&Operation> {
+    let mut deep: Vec<&Operation> = Vec::new();
+    for monitor in monitors(resource).filter(|monitor| (1..=DEEPEST).contains(&monitor.depth)) {
+        if deep.len() < MOST_DEEP && deep.iter().all(|other| other.depth != monitor.depth) {
+            deep.push(monitor);
+        }
+    }
+    deep
+}
+
+/// The recurring ones.
 fn monitors(resource: &Resource) -> impl Iterator<Item = &Operation> {
     let operations = resource.operations.iter();
     operations.filter(|each| each.name == "monitor" && each.interval_ms > 0 && each.enabled)
 }
 
 /// What is to be noted of a `monitor`.
-pub(crate) fn note_monitor(resource: &Resource, operation: &Operation, draft: &mut Draft) {
+pub(crate) fn note_monitor(
+    resource: &Resource,
+    operation: &Operation,
+    kind: &str,
+    draft: &mut Draft,
+) {
     let what = format!(
         "{} monitor every {} s",
         resource.id,
@@ -104,8 +143,16 @@ pub(crate) fn note_monitor(resource: &Resource, operation: &Operation, draft: &m
     );
     if operation.interval_ms == 0 || !operation.enabled {
         draft.not_needed(&what, "every start begins with one");
-    } else if monitors(resource).next() != Some(operation) {
-        draft.not_expressed(&what, "there is one monitor of a resource here");
+    } else if kind == "ocf" && deep_monitors(resource).contains(&operation) {
+        if first_monitor(resource) == Some(operation) {
+            let text = format!(
+                "it looks with depth {} and, as often, without",
+                operation.depth
+            );
+            draft.changed(&what, &text);
+        }
+    } else if first_monitor(resource) != Some(operation) {
+        draft.not_expressed(&what, "there is one monitor of each depth here");
     }
 }
 

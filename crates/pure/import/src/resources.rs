@@ -352,7 +352,7 @@ fn note_operations(resource: &Resource, kind: &str, draft: &mut Draft) {
                     "the kernel tells at once when a process ends; `health` asks for more",
                 );
             }
-            ("monitor", "ocf" | "script") => ocf::note_monitor(resource, operation, draft),
+            ("monitor", "ocf" | "script") => ocf::note_monitor(resource, operation, kind, draft),
             ("monitor", "systemd") => {
                 draft.not_needed(
                     &what,

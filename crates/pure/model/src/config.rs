@@ -315,9 +315,25 @@ pub struct AgentConfig {
     /// needs no fencing on nodes that have this guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Recurring `monitor`s that look more closely than the first one, which is the resource's health check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitors: Vec<DeepMonitor>,
     /// Its group has copies, and so many run at once. Told at a start; another number restarts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
+}
+
+/// A recurring `monitor` of an agent with a depth (`OCF_CHECK_LEVEL`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeepMonitor {
+    /// How closely it looks: what a number means is the agent's to say.
+    pub depth: u32,
+    /// Time between two of them.
+    pub interval: Micros,
+    /// One that takes longer has failed.
+    pub timeout: Micros,
+    /// So many failures in a row are a failure of the resource.
+    pub failures: u32,
 }
 
 /// A check of a process.

@@ -133,6 +133,9 @@ pub struct Operation {
     /// Milliseconds that it may take.
     #[serde(default)]
     pub timeout_ms: u64,
+    /// How closely a monitor looks (`OCF_CHECK_LEVEL`).
+    #[serde(default)]
+    pub depth: u32,
     /// Not switched off.
     pub enabled: bool,
 }
