@@ -10,6 +10,7 @@ use standfast_model::{
     config::{
         ClusterConfig, GroupConfig, ProcessConfig, Profile, ResourceConfig, ResourceKind, Timing,
     },
+    event::InstanceChange,
     id::{GroupId, MemberId, NodeId, ResourceId},
     request::{Request, Response},
 };
@@ -120,6 +121,24 @@ fn a_lease_ends_that_is_longer_than_the_time_between_two_attempts_to_stop() {
     assert!(feeding(&net, "beta").idle);
     assert_eq!(net.runs_on("web").len(), 1);
     assert_ne!(net.runs_on("web"), ["beta"]);
+}
+
+/// A service that hangs where it runs, and cannot be stopped to be started anew there.
+#[test]
+fn what_could_not_be_stopped_starts_elsewhere_when_its_machine_is_reset() {
+    let mut net = cluster_of(Profile::Wan);
+    net.failing_stops = 1000;
+    net.stuck_guards = true;
+    let hangs = InstanceChange::Unhealthy("its health check failed".to_owned());
+    net.report("beta", "web", hangs);
+    net.run(15_000);
+    assert_eq!(feeding(&net, "beta"), Feeding::default());
+    assert_eq!(net.runs_on("web"), ["beta"], "nothing is released");
+    net.failing_stops = 0;
+    net.stuck_guards = false;
+    net.crash("beta");
+    net.run(15_000);
+    assert_eq!(net.runs_on("web").len(), 1, "{}", net.log.join("\n"));
 }
 
 #[test]

@@ -325,3 +325,98 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path, process::Command};
+
+    /// Devices of one level, each with a folder of its own below `folder`, in which the machine's power is the file `alpha`.
+    fn level(folder: &Path, devices: &[(&str, &str, u32)]) -> FenceOrder {
+        let agent = folder.join("fence_test");
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../edge/fence/tests/support/fence_test"
+        );
+        let mut install = Command::new("install");
+        install.args(["-m", "755", source]).arg(&agent);
+        assert!(install.status().expect("install").success());
+        let text = |path: &Path| path.display().to_string();
+        let devices = devices.iter().map(|(name, fault, retries)| {
+            let store = folder.join(name);
+            fs::create_dir(&store).expect("a folder");
+            fs::write(store.join("alpha"), "on\n").expect("a file");
+            let device = FenceDevice {
+                agent: text(&agent),
+                parameters: BTreeMap::from([
+                    ("store".to_owned(), text(&store)),
+                    ("fault".to_owned(), (*fault).to_owned()),
+                ]),
+                secret_parameters: BTreeMap::new(),
+                nodes: BTreeMap::from([(NodeId::from("alpha"), Some("alpha".to_owned()))]),
+                timeout: Micros::from_millis(30_000),
+                retries: *retries,
+                delay: Micros::ZERO,
+                monitor: Micros::ZERO,
+            };
+            (DeviceId::from(*name), device)
+        });
+        FenceOrder {
+            id: 1,
+            turn: 1,
+            node: NodeId::from("alpha"),
+            lost: false,
+            devices: devices.collect(),
+            power_on: true,
+            look: false,
+            told_when_off: false,
+        }
+    }
+
+    fn power(folder: &Path, device: &str) -> String {
+        let power = fs::read_to_string(folder.join(device).join("alpha"));
+        power.expect("a file").trim().to_owned()
+    }
+
+    /// A machine with two power supplies.
+    #[test]
+    fn every_device_of_a_level_has_to_say_off_and_gives_the_power_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let order = level(folder.path(), &[("left", "none", 0), ("right", "none", 0)]);
+        assert_eq!(cut(&order, Instant::now()).problem, "");
+        let both = || ["left", "right"].map(|device| power(folder.path(), device));
+        assert_eq!(both(), ["off", "off"]);
+        assert_eq!(give_back(&order), "");
+        assert_eq!(both(), ["on", "on"]);
+    }
+
+    #[test]
+    fn one_device_of_a_level_that_fails_fails_the_level_and_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let order = level(
+            folder.path(),
+            &[("left", "none", 0), ("right", "off-fails", 1)],
+        );
+        let problem = cut(&order, Instant::now()).problem;
+        assert!(problem.starts_with("right: "), "{problem}");
+        assert_eq!(power(folder.path(), "left"), "off");
+        assert_eq!(power(folder.path(), "right"), "on");
+        let asked = fs::read_to_string(folder.path().join("right/asked")).expect("a file");
+        assert_eq!(asked.matches("off").count(), 2, "one retry: {asked}");
+    }
+
+    #[test]
+    fn a_device_that_fails_once_is_asked_again_where_retries_say_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let order = level(
+            folder.path(),
+            &[
+                ("left", "off-fails-once", 1),
+                ("right", "off-fails-once", 0),
+            ],
+        );
+        let problem = cut(&order, Instant::now()).problem;
+        assert!(problem.starts_with("right: "), "{problem}");
+        assert_eq!(power(folder.path(), "left"), "off");
+    }
+}

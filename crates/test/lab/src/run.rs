@@ -204,7 +204,7 @@ fn line(trial: &Trial) -> String {
 fn measured(trial: &Trial) -> &'static str {
     let nothing = trial.fault.expected_with_ping_targets() == Expected::Measured;
     if nothing && check::pings(trial) {
-        "  (ping targets promise nothing here: measured)"
+        "  (how long there are two owners is measured here, not judged)"
     } else {
         ""
     }

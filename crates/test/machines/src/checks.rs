@@ -2,6 +2,7 @@
 
 mod disk;
 mod guards;
+mod hung;
 mod pair;
 mod watchdog;
 
@@ -52,6 +53,12 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "a delayed, lossy network changes nothing; a primary whose kernel stands still loses its power by IPMI, then the other one takes over",
         short: false,
         run: pair::pair,
+    },
+    Check {
+        name: "hung-fenced",
+        what: "a service that hangs in the kernel starts nowhere else until its machine has lost its power, by IPMI",
+        short: false,
+        run: hung::fenced,
     },
     Check {
         name: "power-cut",

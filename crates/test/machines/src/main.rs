@@ -11,6 +11,7 @@ mod image;
 mod machine;
 mod monitor;
 mod node;
+mod wires;
 
 use std::{
     fs,

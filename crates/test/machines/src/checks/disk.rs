@@ -92,7 +92,8 @@ fn boot(place: &Place, hardware: &Hardware) -> Result<Node> {
     Ok(node)
 }
 
-fn make_disk(disk: &Path) -> Result<()> {
+/// Makes an ext4 of 64 MiB in a file.
+pub(super) fn make_disk(disk: &Path) -> Result<()> {
     std::fs::File::create(disk)
         .and_then(|made| made.set_len(64 << 20))
         .map_err(file(disk))?;

@@ -13,6 +13,7 @@ use crate::{
     error::{Result, unexpected},
     machine::Hardware,
     node::{Node, PATIENCE},
+    wires,
 };
 
 /// Ports of the boards on 127.0.0.1, below those that the kernel gives away by itself.
@@ -27,27 +28,13 @@ const BAD: Duration = Duration::from_secs(30);
 const SERVICE: &str = "[\"/bin/sleep\", \"86397\"]";
 const SERVICE_PATTERN: &str = "^/bin/sleep 8639[7]";
 
-/// Two interfaces: a wire to the other machine, and the way to the boards, where the emulator is 10.0.2.2 and hands what
-/// comes there to this machine's loopback.
+/// Two interfaces: a wire to the other machine, and the way to the boards.
 fn hardware(folder: &Path, index: usize) -> Hardware {
-    let wire = |index: usize| folder.join(format!("wire-{index}")).display().to_string();
-    let (own, other) = (wire(index), wire(1 - index));
-    let mac = |net: usize| format!("52:54:00:00:{net:02x}:{index:02x}");
-    let devices = [
-        "-netdev".to_owned(),
-        format!(
-            "dgram,id=wire,local.type=unix,local.path={own},remote.type=unix,remote.path={other}"
-        ),
-        "-device".to_owned(),
-        format!("virtio-net-pci,netdev=wire,mac={}", mac(0)),
-        "-netdev".to_owned(),
-        "user,id=boards".to_owned(),
-        "-device".to_owned(),
-        format!("virtio-net-pci,netdev=boards,mac={}", mac(1)),
-    ];
+    let sides = if index == 0 { (0, 1) } else { (1, 0) };
+    let devices = [wires::wire(folder, "wire", sides), wires::boards(sides.0)];
     Hardware {
         name: NAMES.get(index).copied().unwrap_or_default().to_owned(),
-        devices: devices.to_vec(),
+        devices: devices.concat(),
     }
 }
 
