@@ -329,7 +329,7 @@ impl Core {
     }
 
     /// The constraints that a leader looks at: all of them, unless a bug is planted.
-    fn constrained<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
+    pub(crate) fn constrained<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
         let order = self.planted(Planted::OrderIgnored);
         let colocation = self.planted(Planted::ColocationIgnored);
         let mut config = Cow::Borrowed(config);
@@ -510,7 +510,7 @@ impl Core {
     }
 
     /// The configuration as it is acted on, with what operators have ordered.
-    fn config_acted_on(&self) -> Cow<'_, ClusterConfig> {
+    pub(crate) fn config_acted_on(&self) -> Cow<'_, ClusterConfig> {
         if self.forgets(Planted::MaintenanceForgotten) {
             return self.state.config.as_acted_on();
         }

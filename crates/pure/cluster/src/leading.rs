@@ -6,16 +6,18 @@ use crate::{
     core::Core,
     lead::{Base, Lead, grantable},
     paired::barred,
+    stages::turn_has_come,
 };
 use standfast_model::{
     command::Change,
     effect::{Class, Level},
-    id::{Incarnation, MemberId, NodeId},
+    id::{Incarnation, MemberId, NodeId, ResourceId},
     message::{Acknowledged, Body, LeaseGrant, LeaseRequest, Round, RoundAck},
     planted::Planted,
     state::NodeReport,
     time::{Micros, Now, WaitUntil},
 };
+use std::collections::BTreeSet;
 
 impl Core {
     /// Everything that a leader does without being asked.
@@ -267,6 +269,7 @@ impl Core {
         let known = self.state.nodes.get(node);
         let extra = known.map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
         let reported = known.map(|known| (known.report.incarnation, known.report.version));
+        let early = self.too_early(node);
         let Some(lead) = &mut self.lead else { return };
         let based_on = match lead.rules(now, &timing) {
             Some(based_on) => based_on,
@@ -292,7 +295,9 @@ impl Core {
             // The plan that a new primary has found may still name the other one of its pair.
             Vec::new()
         } else {
-            grantable(&self.state, pending.as_ref(), node, &request.wants)
+            let mut granted = grantable(&self.state, pending.as_ref(), node, &request.wants);
+            granted.retain(|one| !early.contains(&ResourceId::from(one.resource.as_str())));
+            granted
         };
         if only_more
             && instances
@@ -325,6 +330,52 @@ impl Core {
             ),
         };
         self.send(node, Class::Datagram, Body::LeaseGrant(grant));
+    }
+
+    /// What a node asks for and does not run yet, and that is to start after something else that does not run either. The plan
+    /// gives it to the node because it was its turn once: then agents ended, or machines lost their power.
+    fn too_early(&self, node: &NodeId) -> BTreeSet<ResourceId> {
+        let mut early = BTreeSet::new();
+        let Some(lead) = &self.lead else { return early };
+        let peer = lead.peers.get(node);
+        let request = peer.and_then(|peer| peer.request.as_ref());
+        let Some((request, _)) = request.filter(|_| {
+            !self.state.config.constraints.sequences.is_empty()
+                && !self.planted(Planted::OldTurnTaken)
+        }) else {
+            return early;
+        };
+        let runs = |resource: &ResourceId| {
+            let known = self.state.nodes.get(node).map(|known| &known.report);
+            let newer = peer.and_then(|peer| peer.report.as_ref());
+            newer.or(known).is_some_and(|report| {
+                let seen = report.instances.get(resource);
+                let now = peer.is_some_and(|peer| peer.incarnation == report.incarnation);
+                now && seen.is_some_and(|seen| seen.phase.may_run())
+            })
+        };
+        let wants = request.wants.iter();
+        let mut begins: Vec<ResourceId> = wants
+            .map(|want| ResourceId::from(want.resource.as_str()))
+            .collect();
+        begins.retain(|resource| !runs(resource));
+        if begins.is_empty() {
+            return early;
+        }
+        let config = self.config_acted_on();
+        let config = self.constrained(&config);
+        let said = |node: &NodeId| {
+            let known = self.state.nodes.get(node);
+            let peer = lead.peers.get(node);
+            known.is_some_and(|known| {
+                known.online && peer.is_some_and(|p| p.incarnation == known.report.incarnation)
+            })
+        };
+        early.extend(begins.into_iter().filter(|resource| {
+            let group = config.group_of(resource);
+            group.is_some_and(|group| !turn_has_come(&self.state, &config, &said, group))
+        }));
+        early
     }
 
     /// Grants whatever has become possible.

@@ -119,6 +119,37 @@ pub(crate) fn told(
     Some(text)
 }
 
+/// Whether a group that the plan gives to a node may begin to run there: what it starts after is active, as a node says that
+/// is there now. Who has just started its agent says nothing yet, and a plan from before may count on what ran then.
+/// `said`: whether the state's report of a node is by the agent that runs now.
+pub(crate) fn turn_has_come(
+    state: &ClusterState,
+    config: &ClusterConfig,
+    said: &dyn Fn(&NodeId) -> bool,
+    group: &GroupId,
+) -> bool {
+    let turns = Turns {
+        state,
+        config,
+        online: said,
+        up: BTreeSet::new(),
+        wanted: BTreeMap::new(),
+        stage: Stage::default(),
+    };
+    let mut sequences = turns.sequences().filter(|(_, one)| one.then == *group);
+    sequences.all(|(_, one)| {
+        let first = &one.first;
+        // What need not run is waited for only while it is on its way.
+        let begins = turns.here(first).is_some() && !turns.phases(first).contains(&Phase::Failed);
+        let copies = config.copy_of(first).filter(|_| turns.is_one_of(one));
+        let mut others = copies.iter().flat_map(|of| config.copies_of(&of.group));
+        turns.is_maintained(first)
+            || turns.is_active(first)
+            || others.any(|(copy, _)| turns.is_active(copy))
+            || !(one.is_strict() || begins)
+    })
+}
+
 /// What can be done of a placement now.
 pub(crate) fn stage(
     state: &ClusterState,

@@ -13,7 +13,7 @@ use standfast_model::{
     config::{ClusterConfig, GroupConfig},
     constraint::{Colocation, Sequence},
     event::InstanceChange,
-    id::{GroupId, NodeId, ResourceId},
+    id::{GroupId, MemberId, NodeId, ResourceId},
     order::Order,
     outage::Cause,
     plan::INFINITY,
@@ -312,6 +312,47 @@ fn a_lost_node_is_not_waited_for() {
     };
     let (with, without) = (took(true), took(false));
     assert!(with < without + 120_000, "{with} µs, else {without} µs");
+}
+
+/// All machines lose their power, one after the other of them comes back, and who leads then finds a plan of before.
+#[test]
+fn after_an_outage_of_everything_turns_are_taken_again() {
+    for late in 0..20 {
+        let mut net = ordered(|_| {});
+        net.run(2000 + 17 * late);
+        for name in NODES {
+            net.crash(name);
+        }
+        net.run(500);
+        for (place, name) in NODES.into_iter().enumerate() {
+            let member = MemberId(place as u64 + 1);
+            net.power_on(name, member);
+            net.run(late * place as u64);
+        }
+        let seen = watch(&mut net, 8000);
+        let log = net.log.join("\n");
+        assert_eq!(seen, ["+db on alpha", "+web on beta"], "{late}\n{log}");
+    }
+}
+
+/// One machine is gone so shortly that nobody misses it: what ran there is started anew, in turns.
+#[test]
+fn after_a_short_loss_of_power_turns_are_taken_again() {
+    let mut net = Net::cluster(&NODES);
+    net.must_configure(|config| {
+        group(config, "db", "alpha");
+        group(config, "web", "alpha");
+        order(config, "db", "web", |_| {});
+    });
+    net.run(2000);
+    net.crash("alpha");
+    net.power_on("alpha", MemberId(1));
+    let seen = watch(&mut net, 8000);
+    let log = net.log.join("\n");
+    assert_eq!(seen.last().unwrap(), "+web on alpha", "{log}");
+    let at = |what: &str| seen.iter().position(|one| one == what);
+    assert!(at("+db on alpha") < at("+web on alpha"), "{seen:?}\n{log}");
+    assert_eq!(seen.len(), 2, "{seen:?}\n{log}");
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub enum Planted {
     FedOn,
     /// A leader gives everybody their place at once, whatever comes first.
     OrderIgnored,
+    /// What was given its turn before an outage starts at once after it, whatever comes first.
+    OldTurnTaken,
     /// A leader does not look at who is to be together or apart.
     ColocationIgnored,
     /// What was ordered before it led is nothing to a leader.
@@ -90,7 +92,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -126,6 +128,7 @@ impl Planted {
         Self::LevelRaisedEarly,
         Self::FedOn,
         Self::OrderIgnored,
+        Self::OldTurnTaken,
         Self::ColocationIgnored,
         Self::OrderForgotten,
         Self::MaintenanceForgotten,
@@ -185,6 +188,7 @@ impl Planted {
             Self::LevelRaisedEarly => "level-raised-early",
             Self::FedOn => "fed-on",
             Self::OrderIgnored => "order-ignored",
+            Self::OldTurnTaken => "old-turn-taken",
             Self::ColocationIgnored => "colocation-ignored",
             Self::OrderForgotten => "order-forgotten",
             Self::MaintenanceForgotten => "maintenance-forgotten",

@@ -21,7 +21,10 @@ const SEEDS: std::ops::Range<u64> = SEEDS_WITH_CONSTRAINTS..SEEDS_WITH_COPIES;
 
 /// Whether a planted bug is about constraints: its runs all have some.
 pub(crate) const fn is_about(planted: Planted) -> bool {
-    matches!(planted, Planted::OrderIgnored | Planted::ColocationIgnored)
+    matches!(
+        planted,
+        Planted::OrderIgnored | Planted::OldTurnTaken | Planted::ColocationIgnored
+    )
 }
 
 /// Whether groups of a run are to be together, apart, or one after the other.
@@ -129,7 +132,11 @@ mod tests {
 
     #[test]
     fn what_ignores_constraints_is_caught() {
-        for planted in [Planted::OrderIgnored, Planted::ColocationIgnored] {
+        for planted in [
+            Planted::OrderIgnored,
+            Planted::OldTurnTaken,
+            Planted::ColocationIgnored,
+        ] {
             let caught = (0..12).find_map(|seed| {
                 let wrong = Case {
                     planted: Some(planted),

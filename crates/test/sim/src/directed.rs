@@ -62,6 +62,7 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::OrderIgnored | Planted::ColocationIgnored => {
             &[Family::Resource, Family::Power, Family::Operator]
         }
+        Planted::OldTurnTaken => &[Family::Outage, Family::Power],
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[Family::Operator],
         Planted::FailuresForgotten => &[Family::Resource],
         Planted::CopiesUncounted => &[Family::Operator, Family::Resource],

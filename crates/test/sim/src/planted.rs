@@ -56,7 +56,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::RemovedLetIn => &[17],
         Planted::LevelRaisedEarly => &[18],
         Planted::FedOn => &[20],
-        Planted::OrderIgnored => &[22],
+        Planted::OrderIgnored | Planted::OldTurnTaken => &[22],
         Planted::ColocationIgnored => &[7],
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[23, 16],
         Planted::FailuresForgotten => &[24],

@@ -83,6 +83,7 @@ pub(crate) fn sequence(
         | Planted::FenceAssumed
         | Planted::OldOrderAgain
         | Planted::OrderIgnored
+        | Planted::OldTurnTaken
         | Planted::ColocationIgnored
         | Planted::CopiesUncounted
         | Planted::Pair(_) => Vec::new(),

@@ -100,6 +100,8 @@ pub(crate) struct Truth {
     pub(crate) last_ran: Vec<Option<usize>>,
     /// When each group was seen last to be all active, where something is in order.
     pub(crate) all_active: BTreeMap<GroupId, u64>,
+    /// True time at which an agent was last allowed to restart while its services run on.
+    pub(crate) restart_granted: Option<u64>,
     /// So many copies of each group may run at once, at most.
     pub(crate) most_copies: BTreeMap<GroupId, usize>,
     /// True time of its last start there.

@@ -164,6 +164,7 @@ fn commit(world: &mut World, node: usize, entry: &standfast_model::message::LogE
         }
         News::Removed(member) => super::removed::on_removal(world, member, entry.index),
         News::RestartGrant(name, run, length) => {
+            world.truth.restart_granted = Some(world.time);
             let Some(restarting) = world.number_of(&name) else {
                 return;
             };

@@ -4,21 +4,20 @@
 //! What starts acts on what was known a while ago: the one before may have ended since, and nobody could know. So it has to
 //! have been all active at some moment not long before.
 
-use crate::{copies, coverage::Case, kernel::Work, world::World};
+use crate::{coverage::Case, kernel::Work, world::World};
 use standfast_model::{id::GroupId, plan::INFINITY};
 
-const SECOND: u64 = 1_000_000;
-
-/// How long what was all active may be believed to be: leases one after the other, and an agent that restarts.
+/// How long what was all active may be believed to be: leases one after the other, and an agent that restarts, if one did.
 fn believed(world: &World) -> u64 {
     let timing = world.scenario.config.timing;
-    // Who leads after a long time without a leader grants at once what the last plan gave to whom (seed 3000032).
-    let leaderless = if copies::are_in(&world.scenario) {
-        30 * SECOND
+    let leases = 4 * timing.lease.0;
+    let restart = timing.restart_grant.0;
+    let restarts = world.truth.restart_granted;
+    if restarts.is_some_and(|at| world.time - at <= leases + restart) {
+        leases + restart
     } else {
-        0
-    };
-    4 * timing.lease.0 + timing.restart_grant.0 + 2 * SECOND + leaderless
+        leases
+    }
 }
 
 /// Something of a resource begins to run on a node.
