@@ -438,6 +438,13 @@ impl Peer {
         self.unheard_since = None;
     }
 
+    /// Whether a report is the last one of its agent, as far as its requests say.
+    pub(crate) fn has_said(&self, report: &NodeReport) -> bool {
+        let newest = self.request.as_ref().map(|(asked, _)| asked.report_version);
+        let same = self.incarnation == report.incarnation;
+        same && newest.is_some_and(|newest| report.version >= newest)
+    }
+
     /// Whether it is heard but does not hear: what it is granted does not arrive, and only keeps others waiting.
     pub(crate) fn is_deaf(&self, now: Now, timing: &Timing) -> bool {
         let two = Micros(timing.heartbeat.0.saturating_mul(2));

@@ -350,8 +350,8 @@ impl Core {
             let newer = peer.and_then(|peer| peer.report.as_ref());
             newer.or(known).is_some_and(|report| {
                 let seen = report.instances.get(resource);
-                let now = peer.is_some_and(|peer| peer.incarnation == report.incarnation);
-                now && seen.is_some_and(|seen| seen.phase.may_run())
+                peer.is_some_and(|peer| peer.has_said(report))
+                    && seen.is_some_and(|seen| seen.phase.may_run())
             })
         };
         let wants = request.wants.iter();
@@ -368,7 +368,7 @@ impl Core {
             let known = self.state.nodes.get(node);
             let peer = lead.peers.get(node);
             known.is_some_and(|known| {
-                known.online && peer.is_some_and(|p| p.incarnation == known.report.incarnation)
+                known.online && peer.is_some_and(|peer| peer.has_said(&known.report))
             })
         };
         early.extend(begins.into_iter().filter(|resource| {

@@ -120,8 +120,8 @@ pub(crate) fn told(
 }
 
 /// Whether a group that the plan gives to a node may begin to run there: what it starts after is active, as a node says that
-/// is there now. Who has just started its agent says nothing yet, and a plan from before may count on what ran then.
-/// `said`: whether the state's report of a node is by the agent that runs now.
+/// is there now. The plan may be from before an outage, and count on what ran then.
+/// `said`: whether the state's report of a node is the last one of the agent that runs there now.
 pub(crate) fn turn_has_come(
     state: &ClusterState,
     config: &ClusterConfig,
