@@ -39,8 +39,10 @@ pub(crate) struct Fencing {
     pub(crate) met: BTreeSet<NodeId>,
     /// Term of the last entry that was applied.
     pub(crate) applied_term: u64,
-    /// The commit index in the last round of a leader that this run has heard.
+    /// The highest commit index that a leader has told this run of.
     pub(crate) leader_commit: Option<u64>,
+    /// When this run asked what a leader answered last.
+    pub(crate) answered: Option<Now>,
     /// When this agent first looked.
     pub(crate) began: Option<Now>,
     /// Devices that can fence this node, and those of them that let it in.
@@ -160,9 +162,9 @@ impl Core {
         }
     }
 
-    /// Whether this node's state is the cluster's: it hears a leader, has applied something of that leader's term, and
-    /// what the leader had committed. One that has just started, or is cut off, may see orders that were carried out
-    /// long ago by itself.
+    /// Whether this node's state is the cluster's: a leader answers what it asked a moment ago, and it has applied something
+    /// of that leader's term, and what the leader had committed. One that has just started, or is cut off, may see orders
+    /// that were carried out long ago by itself; and who stood still finds rounds of before in its queue.
     fn is_in_step(&self, now: Now) -> bool {
         if self.planted(Planted::OldOrderAgain) {
             return true;
@@ -172,8 +174,8 @@ impl Core {
         let heard = match &self.lead {
             Some(lead) => lead.rules(now, &timing).is_some(),
             None => {
-                let heard = self.holder.leader_heard;
-                heard.is_some_and(|at| now.waited_since(at) < three)
+                let answered = self.fencing.answered;
+                answered.is_some_and(|asked| now.waited_since(asked) < three)
             }
         };
         let commit = self.fencing.leader_commit;

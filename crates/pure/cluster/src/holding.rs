@@ -152,6 +152,9 @@ impl Core {
         {
             self.holder.leader_has_report = grant.report_version;
             self.holder.leader_heard = Some(now);
+            let asked = self.holder.sent_at(grant.sequence);
+            self.fencing.answered = asked.or(self.fencing.answered);
+            self.fencing.leader_commit = self.fencing.leader_commit.max(Some(grant.commit));
         }
         if PlanNumber::from(grant.plan) < self.promise_wanted && !stale {
             return;

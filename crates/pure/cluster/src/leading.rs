@@ -270,6 +270,7 @@ impl Core {
         let extra = known.map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
         let reported = known.map(|known| (known.report.incarnation, known.report.version));
         let early = self.too_early(node);
+        let commit = self.consensus.commit_index();
         let Some(lead) = &mut self.lead else { return };
         let based_on = match lead.rules(now, &timing) {
             Some(based_on) => based_on,
@@ -328,6 +329,7 @@ impl Core {
                 0,
                 |(run, version)| if run == incarnation { version } else { 0 },
             ),
+            commit,
         };
         self.send(node, Class::Datagram, Body::LeaseGrant(grant));
     }

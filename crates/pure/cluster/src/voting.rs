@@ -59,7 +59,7 @@ impl Core {
             self.holder.last_sent = None;
         }
         self.holder.round_heard = self.holder.round_heard.max((round.term, round.round));
-        self.fencing.leader_commit = Some(round.commit);
+        self.fencing.leader_commit = self.fencing.leader_commit.max(Some(round.commit));
         for known in &round.acknowledged {
             self.voter.remember(*known);
         }

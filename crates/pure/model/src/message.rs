@@ -188,6 +188,10 @@ pub struct LeaseGrant {
     /// The newest report of this node that the leader has.
     #[prost(uint64, tag = "6")]
     pub report_version: u64,
+    /// What the leader knows to be committed: whoever asked a moment ago and has applied that much is in step. Zero from
+    /// programs that do not say.
+    #[prost(uint64, tag = "7")]
+    pub commit: u64,
 }
 
 /// "I lead; promise not to vote for a while, and to tell the next leader of the leases I give."
