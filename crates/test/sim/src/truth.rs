@@ -86,6 +86,8 @@ pub(crate) struct OfNode {
     pub(crate) untouchable: BTreeSet<usize>,
     /// Keys that its core lets each machine show, as far as it has said.
     pub(crate) lets_in: Option<Vec<u64>>,
+    /// The newest promise that its disk ever had, whatever has become of the disk since.
+    pub(crate) promised: PlanNumber,
     /// Order of its runs.
     pub(crate) runs: BTreeMap<Incarnation, u64>,
     /// What operators have ordered, as its core knows it.

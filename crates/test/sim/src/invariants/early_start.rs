@@ -54,7 +54,17 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
 /// Whether the disk of a node has the promise that it starts nothing of that instance any more.
 pub(crate) fn refuses(world: &World, node: usize, name: &ResourceId, since: PlanNumber) -> bool {
     let holder = &world.nodes[node];
-    let promise = holder.disk.durable.promise;
+    is_refused_by(world, node, (name, since), holder.disk.durable.promise)
+}
+
+/// Whether a node that has made that promise starts nothing of that instance any more.
+pub(crate) fn is_refused_by(
+    world: &World,
+    node: usize,
+    (name, since): (&ResourceId, PlanNumber),
+    promise: PlanNumber,
+) -> bool {
+    let holder = &world.nodes[node];
     let gives = world
         .truth
         .plan_at(promise)

@@ -6,7 +6,7 @@
 use crate::{
     coverage::Case,
     invariants::early_start,
-    node::{Agent, Machine, Taint},
+    node::{Agent, Machine},
     world::World,
 };
 use standfast_model::{fence_act::FenceOutcome, plan::PlanNumber};
@@ -70,12 +70,12 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     };
     let ran_at = world.truth.ran_at[resource];
     let holder = &world.nodes[last];
-    // What a machine that has lost its disk had promised is not known.
-    if holder.disk.durable.promise >= since || holder.disk_taint != Taint::None {
+    if holder.disk.durable.promise >= since {
         return;
     }
-    // It was in no group for a while: the plan without it is what was promised.
-    if early_start::refuses(world, last, &name, world.truth.ran_since[resource]) {
+    // It was in no group for a while: the plan without it is what was promised, on a disk that may have been lost since.
+    let ran = (&name, world.truth.ran_since[resource]);
+    if early_start::is_refused_by(world, last, ran, world.truth.nodes[last].promised) {
         return;
     }
     if world.truth.lost_power[last] >= ran_at {

@@ -102,6 +102,9 @@ impl World {
             None if !blocked => {
                 disk.failed = None;
                 disk.write(batch);
+                let promise = disk.durable.promise;
+                let known = &mut self.truth.nodes[number].promised;
+                *known = promise.max(*known);
                 return Event::Persisted { sequence, took };
             }
             None | Some(Ailment::Fails) => "input/output error",
