@@ -12,7 +12,7 @@ use standfast_model::{
     command::Change,
     effect::{Class, Level},
     id::{Incarnation, MemberId, NodeId, ResourceId},
-    message::{Acknowledged, Body, LeaseGrant, LeaseRequest, Round, RoundAck},
+    message::{Acknowledged, Body, Instance, LeaseGrant, LeaseRequest, Round, RoundAck},
     planted::Planted,
     state::NodeReport,
     time::{Micros, Now, WaitUntil},
@@ -269,7 +269,7 @@ impl Core {
         let known = self.state.nodes.get(node);
         let extra = known.map_or(Micros::ZERO, |known| known.report.guards.extra_wait());
         let reported = known.map(|known| (known.report.incarnation, known.report.version));
-        let early = self.too_early(node);
+        let allowed = self.allowed(now, node);
         let commit = self.consensus.commit_index();
         let Some(lead) = &mut self.lead else { return };
         let based_on = match lead.rules(now, &timing) {
@@ -281,7 +281,6 @@ impl Core {
             },
             None => return,
         };
-        let pending = lead.pending.clone();
         let length = lead.grant_length(now, based_on, &timing, extra);
         let peer = lead.peer(node, now);
         let Some((request, _)) = peer.request.clone() else {
@@ -290,16 +289,7 @@ impl Core {
         if peer.is_deaf(now, &timing) {
             return;
         }
-        let instances = if free {
-            request.wants.clone()
-        } else if barred(&self.state, node).is_some() {
-            // The plan that a new primary has found may still name the other one of its pair.
-            Vec::new()
-        } else {
-            let mut granted = grantable(&self.state, pending.as_ref(), node, &request.wants);
-            granted.retain(|one| !early.contains(&ResourceId::from(one.resource.as_str())));
-            granted
-        };
+        let instances = if free { request.wants } else { allowed };
         if only_more
             && instances
                 .iter()
@@ -334,9 +324,24 @@ impl Core {
         self.send(node, Class::Datagram, Body::LeaseGrant(grant));
     }
 
+    /// What a node may hold of what it asked for last.
+    fn allowed(&self, now: Now, node: &NodeId) -> Vec<Instance> {
+        let peer = self.lead.as_ref().and_then(|lead| lead.peers.get(node));
+        let request = peer.and_then(|peer| peer.request.as_ref());
+        // The plan that a new primary has found may still name the other one of its pair.
+        let Some((request, _)) = request.filter(|_| barred(&self.state, node).is_none()) else {
+            return Vec::new();
+        };
+        let pending = self.lead.as_ref().and_then(|lead| lead.pending.as_ref());
+        let mut allowed = grantable(&self.state, pending, node, &request.wants);
+        let early = self.too_early(now, node);
+        allowed.retain(|one| !early.contains(&ResourceId::from(one.resource.as_str())));
+        allowed
+    }
+
     /// What a node asks for and does not run yet, and that is to start after something else that does not run either. The plan
     /// gives it to the node because it was its turn once: then agents ended, or machines lost their power.
-    fn too_early(&self, node: &NodeId) -> BTreeSet<ResourceId> {
+    fn too_early(&self, now: Now, node: &NodeId) -> BTreeSet<ResourceId> {
         let mut early = BTreeSet::new();
         let Some(lead) = &self.lead else { return early };
         let peer = lead.peers.get(node);
@@ -366,11 +371,13 @@ impl Core {
         }
         let config = self.config_acted_on();
         let config = self.constrained(&config);
+        let timing = self.timing();
         let said = |node: &NodeId| {
             let known = self.state.nodes.get(node);
             let peer = lead.peers.get(node);
+            let heard = lead.is_heard(node, now, &timing);
             known.is_some_and(|known| {
-                known.online && peer.is_some_and(|peer| peer.has_said(&known.report))
+                known.online && heard && peer.is_some_and(|peer| peer.has_said(&known.report))
             })
         };
         early.extend(begins.into_iter().filter(|resource| {

@@ -121,7 +121,7 @@ pub(crate) fn told(
 
 /// Whether a group that the plan gives to a node may begin to run there: what it starts after is active, as a node says that
 /// is there now. The plan may be from before an outage, and count on what ran then.
-/// `said`: whether the state's report of a node is the last one of the agent that runs there now.
+/// `said`: whether the state's report of a node is the last one of the agent that runs there now, and is heard.
 pub(crate) fn turn_has_come(
     state: &ClusterState,
     config: &ClusterConfig,
