@@ -3,7 +3,7 @@
 use crate::run::Case;
 
 /// Each seed with what it found.
-const FOUND: [(u64, &str); 19] = [
+const FOUND: [(u64, &str); 24] = [
     (
         28,
         "told after its end that something runs, the simulator believed it",
@@ -76,6 +76,26 @@ const FOUND: [(u64, &str); 19] = [
     (
         1_000_022,
         "what was in no group for a while is released by the promise of the plan without it: the simulator asked for more",
+    ),
+    (
+        1_001_960,
+        "what had been promised on a disk that was lost since was unknown to the simulator",
+    ),
+    (
+        1_002_156,
+        "an agent stood still, and what had waited for it made it believe that it was in step: it began an order that was over",
+    ),
+    (
+        2_000_034,
+        "after an election that took longer than the leases, what waits for its turn was given what it had before",
+    ),
+    (
+        2_000_052,
+        "a leader slept, and counted on what nodes had said before",
+    ),
+    (
+        3_000_032,
+        "after an outage of everything, what waits for its turn started together with what it waits for",
     ),
 ];
 
