@@ -175,7 +175,7 @@ impl Core {
             Some(lead) => lead.rules(now, &timing).is_some(),
             None => {
                 let answered = self.fencing.answered;
-                answered.is_some_and(|asked| now.waited_since(asked) < three)
+                answered.is_some_and(|asked| now.held_since(asked) < three)
             }
         };
         let commit = self.fencing.leader_commit;

@@ -371,13 +371,16 @@ impl Core {
         }
         let config = self.config_acted_on();
         let config = self.constrained(&config);
-        let timing = self.timing();
+        // By the clock that also runs while this machine sleeps.
+        let three = Micros(self.timing().heartbeat.0.saturating_mul(3));
         let said = |node: &NodeId| {
             let known = self.state.nodes.get(node);
             let peer = lead.peers.get(node);
-            let heard = lead.is_heard(node, now, &timing);
+            let heard = peer.and_then(|peer| peer.heard);
             known.is_some_and(|known| {
-                known.online && heard && peer.is_some_and(|peer| peer.has_said(&known.report))
+                known.online
+                    && heard.is_some_and(|at| now.held_since(at) < three)
+                    && peer.is_some_and(|peer| peer.has_said(&known.report))
             })
         };
         early.extend(begins.into_iter().filter(|resource| {
