@@ -142,6 +142,11 @@ pub(crate) const STEPS: &[Step] = &[
             ]),
             own(&[
                 "target/release/standfast-sim",
+                "--seeds",
+                "3500000..3500010",
+            ]),
+            own(&[
+                "target/release/standfast-sim",
                 "--pairs",
                 "--seeds",
                 "0..60",

@@ -81,6 +81,11 @@ const fn of_status(code: i32) -> &'static str {
     }
 }
 
+/// Whether a `monitor` that ends with it says that the resource runs promoted; degraded (191) as well.
+pub(crate) const fn is_promoted(code: i32) -> bool {
+    matches!(code, 8 | 191)
+}
+
 /// LSB's codes of actions are those of OCF up to there.
 const fn of_script(code: i32) -> &'static str {
     match code {

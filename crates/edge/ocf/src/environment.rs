@@ -54,7 +54,18 @@ pub fn environment(
         ]
     });
     let copies = copies.map(|(name, value)| (format!("{PREFIX}CRM_meta_{name}"), value.to_owned()));
-    parameters.chain(fixed).chain(copies).collect()
+    let role = agent.role.iter().flat_map(|_| {
+        [
+            ("promotable", "true"),
+            ("promoted_max", "1"),
+            ("promoted_node_max", "1"),
+            ("master_max", "1"),
+            ("master_node_max", "1"),
+            ("notify", "false"),
+        ]
+    });
+    let role = role.map(|(name, value)| (format!("{PREFIX}CRM_meta_{name}"), value.to_owned()));
+    parameters.chain(fixed).chain(copies).chain(role).collect()
 }
 
 /// What scripts are given beside what is configured: Debian's `init-functions` would have systemd run the service.

@@ -8,12 +8,15 @@
 //! | [`environment()`], [`Order`] | the process driver, before it has a keeper started |
 //! | [`run()`] | the program that the keeper starts |
 //! | [`ask()`], [`reason()`] | the process driver's checks, and the driver when it has ended |
+//! | [`say()`], [`may_be_promoted()`], [`score()`] | the process driver, of copies that may be promoted |
+//! | [`attribute()`] | agents, by the names `crm_master` and `crm_attribute` |
 //!
 //! Everything that an agent starts lives under the keeper, with the runner, and is killed with it: this crate ends
 //! no lease. It decides nothing: not whether something is started again, and not where.
 
 mod ask;
 mod asking;
+mod attribute;
 mod check;
 mod code;
 mod enclose;
@@ -23,17 +26,23 @@ mod machine;
 mod metadata;
 mod order;
 mod output;
+mod role;
 mod runner;
 mod spawn;
 
 pub use ask::{Reason, ask, reason};
+pub use attribute::attribute;
 pub use check::{Problem, problems, repeated};
 pub use code::Dialect;
 pub use environment::{PREFIX, environment, environment_of_script};
 pub use find::{ROOT, find, find_script};
 pub use metadata::{Kind, Metadata, Parameter, metadata};
 pub use order::{Deep, Order, Task};
+pub use role::{Refusal, Word, may_be_promoted, say, score};
 pub use runner::run;
+
+/// The names by which agents call this program to say by how much their copy is to be promoted.
+pub const COMMANDS: [&str; 2] = ["crm_master", "crm_attribute"];
 
 /// The runner's socket in its run folder.
 const SOCKET: &str = "agent";
@@ -48,3 +57,11 @@ fn socket(depth: u32) -> String {
 
 /// Why the runner ended by itself, in its run folder.
 const REASON: &str = "reason";
+/// Where a runner is told to promote and to demote.
+const ROLE_SOCKET: &str = "role.socket";
+/// There as long as the resource may be promoted; says under which plan.
+const ROLE: &str = "role";
+/// By how much it is to be promoted, as its agent has said.
+const SCORE: &str = "promotion";
+/// Where agents find `crm_master` and `crm_attribute`, beside the run folders; no resource can be called so.
+const HELPERS: &str = ".helpers";

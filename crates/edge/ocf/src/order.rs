@@ -32,6 +32,9 @@ pub struct Order {
     /// What it does outlives its processes: it runs on the machine itself, and has ended when it says so.
     #[serde(default)]
     pub outlives: bool,
+    /// One of several copies may be promoted, and this is one of them: how often it is asked while it is, milliseconds.
+    #[serde(default)]
+    pub promoted_interval_ms: Option<u64>,
     /// What the runner is there for.
     #[serde(default)]
     pub task: Task,

@@ -4,8 +4,11 @@
 //! Everything that is started is its descendant or its namespace's, in the keeper's control group. It ends no lease
 //! and restarts nothing. One thread, which waits for one thing only: [`Runner::turn`].
 
+mod ended;
+mod promotion;
+
 use crate::{
-    REASON, Reason,
+    REASON, ROLE, ROLE_SOCKET, Reason, SCORE,
     asking::{Asking, remove},
     code::Dialect,
     enclose::enclose,
@@ -14,15 +17,17 @@ use crate::{
     output::Output,
     spawn::{Action, Group, Said},
 };
+use ended::{Ended, Finished, SUCCEEDED, has_bytes};
+use promotion::Promotion;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, test_kill_process, wait},
 };
-use standfast_model::agent::{Effects, NOT_INSTALLED, effects, severity};
+use standfast_model::agent::{Effects, NOT_INSTALLED, effects};
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::net::UnixStream,
     path::Path,
     time::{Duration, Instant},
@@ -36,41 +41,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const MAX_GONE: usize = 256;
 /// The exit code of a runner that cannot say that it has ended what it began.
 const UNCONFIRMED: u8 = 3;
-
-/// How an action ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Ended {
-    Code(i32),
-    Signal(i32),
-    TimedOut,
-    /// A stop was asked for meanwhile.
-    Interrupted,
-    NotStarted(String),
-}
-
-/// In every dialect.
-const SUCCEEDED: Ended = Ended::Code(0);
-
-/// An action that is over, with what it said.
-#[derive(Clone, Debug)]
-struct Finished {
-    ended: Ended,
-    said: String,
-}
-
-impl Finished {
-    fn code(&self) -> Option<i32> {
-        match self.ended {
-            Ended::Code(code) => Some(code),
-            Ended::Signal(_) | Ended::TimedOut | Ended::Interrupted | Ended::NotStarted(_) => None,
-        }
-    }
-
-    /// Whether waiting for another answer is of no use.
-    fn lasts(&self) -> bool {
-        self.code().is_some_and(|code| !severity(code).is_soft())
-    }
-}
 
 /// Runs an agent until its resource is to be stopped or has failed; returns the exit code: neither 0 nor 1 where
 /// what it did on the machine may be there still. `group` is the control group
@@ -120,6 +90,8 @@ struct Runner {
     stopped: bool,
     /// The start has found that it is not installed.
     absent: bool,
+    /// What is known of the promoted role, if its resource may have it.
+    promotion: Option<Promotion>,
 }
 
 impl Runner {
@@ -136,9 +108,16 @@ impl Runner {
             pipe(signal_hook::consts::SIGTERM)?,
             pipe(signal_hook::consts::SIGCHLD)?,
         );
-        remove(&order.run_dir.join(REASON))?;
+        for name in [REASON, ROLE_SOCKET, ROLE, SCORE] {
+            remove(&order.run_dir.join(name))?;
+        }
         let asking = Asking::listen(&order)?;
+        let promotable = order.promoted_interval_ms.is_some();
+        let promotion = promotable
+            .then(|| Promotion::new(&order.run_dir))
+            .transpose()?;
         Ok(Self {
+            promotion,
             // What systemd is asked for leaves nothing to be killed here, and this process is in no group of its own.
             group: Group::below(group.filter(|_| order.dialect != Dialect::Unit)),
             order,
@@ -220,6 +199,10 @@ impl Runner {
 
     /// Stops it. What outlives its processes has to say afterwards that it is stopped.
     fn stop(&mut self) -> bool {
+        // As Pacemaker does; where it fails, the stop has to end it all the same.
+        if let Err(failed) = self.demote(self.order.stop_ms) {
+            say(&self.describe("demote", &failed));
+        }
         let stop = self.act("stop");
         let done = stop.ended == SUCCEEDED;
         if !done {
@@ -248,6 +231,7 @@ impl Runner {
         }
         let found = self.describe("monitor", &probe);
         say(&format!("before the start: {found}; stopping it first"));
+        self.demote_remains(&probe);
         let stop = self.act("stop");
         if stop.ended != SUCCEEDED && !self.ending {
             say(&self.describe("stop before the start", &stop));
@@ -264,6 +248,12 @@ impl Runner {
         let (mut suspicious, mut next_look) = (known, Instant::now());
         while !self.ending {
             suspicious |= self.has_died();
+            if self.has_wish() {
+                if let Some(code) = self.on_wish() {
+                    return code;
+                }
+                continue;
+            }
             let look = suspicious && Instant::now() >= next_look;
             if !look && self.asking.is_empty() {
                 self.doing = "nothing";
@@ -274,7 +264,10 @@ impl Runner {
             if self.ending {
                 break;
             }
-            if self.depth > 0 {
+            if let Some(failed) = self.undemoted() {
+                return self.fail("demote", &failed);
+            }
+            if self.depth > 0 || found.ended == Ended::Interrupted {
                 continue;
             }
             if !known && self.order.dialect == Dialect::Ocf && found.lasts() {
@@ -311,13 +304,13 @@ impl Runner {
         self.depth = if look { 0 } else { self.asking.shallowest() };
         let asking = self.asking.take(self.depth);
         let found = self.act("monitor");
-        let healthy = matches!(found.ended, Ended::Code(code) if self.order.dialect.runs(code));
         let why = self.describe("monitor", &found);
-        if self.depth > 0 && found.ended == Ended::Interrupted && !self.ending {
-            // Something of the service has ended, which is more urgent.
+        if found.ended == Ended::Interrupted && !self.ending {
+            // Something of the service has ended, or it is to be promoted or demoted, which is more urgent.
             self.asking.put_back(asking);
-            return (found, healthy, why);
+            return (found, false, why);
         }
+        let healthy = self.judge(&found);
         // What does not run at all does not stand a closer look.
         let deeper = if look && !healthy {
             self.asking.take_all()
@@ -340,7 +333,7 @@ impl Runner {
     fn times(&self) -> (u64, u64) {
         let mut deep = self.order.deep.iter();
         let deep = deep.find(|deep| deep.depth == self.depth);
-        deep.map_or((self.order.monitor_ms, self.order.interval_ms), |deep| {
+        deep.map_or((self.order.monitor_ms, self.interval_ms()), |deep| {
             (deep.monitor_ms, deep.interval_ms)
         })
     }
@@ -355,7 +348,8 @@ impl Runner {
 
     /// The code of OCF that an action has ended with. What a status says has other codes.
     fn code_of(&self, action: &str, finished: &Finished) -> Option<i32> {
-        let is_ocf = self.order.dialect == Dialect::Ocf || action == "start";
+        let is_ocf = self.order.dialect == Dialect::Ocf && action != "demote";
+        let is_ocf = is_ocf || action == "start";
         finished.code().filter(|_| is_ocf)
     }
 
@@ -416,6 +410,8 @@ impl Runner {
         };
         let limit = match self.order.task {
             _ if monitors => Some(self.times().0),
+            _ if task == "promote" => Some(self.order.start_ms),
+            _ if task == "demote" => Some(self.demote_ms()),
             // Nobody else ends it.
             Task::End => Some(self.order.stop_ms),
             Task::Run | Task::Look => None,
@@ -428,7 +424,9 @@ impl Runner {
             }
             let died = |(pid, _): &(Pid, _)| self.daemons.contains(&pid.as_raw_nonzero().get());
             let urgent = self.depth > 0 && self.gone.iter().any(died);
-            if (self.ending || urgent) && !matches!(task, "stop" | "confirm") {
+            let urgent = (urgent && monitors) || self.is_urgent(task);
+            let last = matches!(task, "stop" | "confirm" | "demote");
+            if (self.ending || urgent) && !last {
                 break self.end(&mut action, Ended::Interrupted);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -468,8 +466,8 @@ impl Runner {
             return Vec::new();
         }
         let (timeout, interval) = match task {
-            "start" => (self.order.start_ms, 0),
-            "stop" => (self.order.stop_ms, 0),
+            "start" | "promote" => (self.order.start_ms, 0),
+            "stop" | "demote" => (self.order.stop_ms, 0),
             "monitor" => self.times(),
             _ => (self.order.monitor_ms, 0),
         };
@@ -480,7 +478,8 @@ impl Runner {
             ("OCF_RESKEY_CRM_meta_timeout", timeout.to_string()),
             ("OCF_RESKEY_CRM_meta_interval", interval.to_string()),
         ];
-        fixed.into_iter().chain(level).collect()
+        let role = self.variables_of_role(task);
+        fixed.into_iter().chain(level).chain(role).collect()
     }
 
     fn end(&mut self, action: &mut Action, how: Ended) -> Ended {
@@ -525,6 +524,8 @@ impl Runner {
             PollFd::new(&self.terminations, PollFlags::IN),
             PollFd::new(&self.deaths, PollFlags::IN),
         ];
+        let role = self.promotion.as_ref();
+        watched.extend(role.map(|role| PollFd::new(&role.listener, PollFlags::IN)));
         watched.extend(
             self.asking
                 .fds()
@@ -552,6 +553,9 @@ impl Runner {
         }
         self.outputs.retain_mut(|output| !output.read());
         self.asking.accept(self.doing);
+        if let Some(promotion) = &mut self.promotion {
+            promotion.accept();
+        }
     }
 
     /// How an action ended, for an operator.
@@ -562,6 +566,8 @@ impl Runner {
             Ended::TimedOut => {
                 let limit = match action {
                     "stop" => self.order.stop_ms,
+                    "promote" => self.order.start_ms,
+                    "demote" => self.demote_ms(),
                     _ => self.times().0,
                 };
                 format!("no end within {limit} ms; killed")
@@ -580,14 +586,4 @@ impl Runner {
             self.order.name, finished.said
         )
     }
-}
-
-/// Whether a signal has come. Forgets it.
-fn has_bytes(pipe: &mut UnixStream) -> bool {
-    let mut buffer = [0; 64];
-    let mut any = false;
-    while matches!(pipe.read(&mut buffer), Ok(length) if length > 0) {
-        any = true;
-    }
-    any
 }

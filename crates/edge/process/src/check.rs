@@ -9,7 +9,7 @@ use standfast_model::{
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     thread,
     time::{Duration, Instant},
@@ -32,6 +32,26 @@ pub(crate) enum Found {
     Unhealthy(String),
     /// A check succeeded after that.
     Healthy,
+    /// What is known of its promotion has changed.
+    Standing(Standing),
+}
+
+/// What is known of the promotion of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// It may be promoted.
+    pub(crate) maybe: bool,
+    /// By how much it is to be, as its agent says.
+    pub(crate) score: Option<i64>,
+}
+
+impl Standing {
+    fn of(run_dir: &Path) -> Self {
+        Self {
+            maybe: standfast_ocf::may_be_promoted(run_dir).is_some(),
+            score: standfast_ocf::score(run_dir),
+        }
+    }
 }
 
 /// What is to be checked.
@@ -50,6 +70,8 @@ pub(crate) struct Plan {
     pub(crate) directory: Option<String>,
     /// Where an agent's runner is asked.
     pub(crate) run_dir: PathBuf,
+    /// Its agent may be promoted, and is asked at another interval then, if one is given.
+    pub(crate) promoted_interval: Option<Option<Micros>>,
     /// Who check commands run as; the agent's own user when empty.
     pub(crate) user: Option<String>,
 }
@@ -76,6 +98,7 @@ impl Checker {
             stopped,
             runner: exec::Runner::default(),
             login: None,
+            standing: None,
         };
         thread::Builder::new()
             .name("check".to_owned())
@@ -117,6 +140,8 @@ struct Asking {
     runner: exec::Runner,
     /// As soon as it is known.
     login: Option<login::Login>,
+    /// What was last told of its promotion.
+    standing: Option<Standing>,
 }
 
 impl Asking {
@@ -143,6 +168,7 @@ impl Asking {
             let left = self.plan.ready_by.saturating_duration_since(Instant::now());
             let why = match self.ask(&readiness, 0, left.max(Duration::from_millis(1))) {
                 Ok(()) => {
+                    self.look_at_standing(tell);
                     tell(Found::Ready);
                     return true;
                 }
@@ -188,7 +214,8 @@ impl Asking {
                 return;
             }
             let answer = self.ask(&one.check, one.depth, Duration::MAX);
-            one.due = Instant::now() + duration(one.check.interval);
+            self.look_at_standing(tell);
+            one.due = Instant::now() + self.interval(&one.check, one.depth);
             match answer {
                 Ok(()) => {
                     // With others failing it is not healthy.
@@ -208,6 +235,22 @@ impl Asking {
                     }
                 }
             }
+        }
+    }
+
+    fn interval(&self, health: &CheckConfig, depth: u32) -> Duration {
+        let promoted = depth == 0 && self.standing.is_some_and(|standing| standing.maybe);
+        let own = self.plan.promoted_interval.flatten().filter(|_| promoted);
+        duration(own.unwrap_or(health.interval))
+    }
+
+    fn look_at_standing(&mut self, tell: &dyn Fn(Found)) {
+        if self.plan.promoted_interval.is_none() {
+            return;
+        }
+        let standing = Standing::of(&self.plan.run_dir);
+        if self.standing.replace(standing) != Some(standing) {
+            tell(Found::Standing(standing));
         }
     }
 

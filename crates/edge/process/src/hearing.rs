@@ -36,6 +36,7 @@ impl Worker {
         let Some(running) = self.running.remove(resource) else {
             return;
         };
+        self.end_roles(resource, &change);
         if running.leaves_something() {
             self.undo(resource, &running, change);
         } else {
@@ -54,6 +55,13 @@ impl Worker {
         };
         running.stage = Stage::Active;
         let adopted = adopted(running);
+        let run_dir = running.handle.spec().run_dir.clone();
+        if running.config.is_promotable() {
+            // Before anybody extends its lease or looks for its score.
+            self.adopt_role(resource, &run_dir);
+            let score = standfast_ocf::score(&run_dir);
+            self.tell(resource, InstanceChange::Promotion(score));
+        }
         self.tell(resource, adopted);
         self.check(resource, true);
     }
@@ -81,6 +89,11 @@ impl Worker {
             environment: spec::environment_of_checks(running.handle.spec()),
             directory: config.directory.clone(),
             run_dir: running.handle.spec().run_dir.clone(),
+            promoted_interval: config
+                .agent
+                .as_ref()
+                .filter(|_| config.is_promotable())
+                .map(|agent| agent.promoted_interval),
             user: config.user.clone(),
         };
         let (orders, name, serial) = (self.orders.clone(), resource.clone(), running.serial);
@@ -93,11 +106,15 @@ impl Worker {
     }
 
     pub(crate) fn on_found(&mut self, resource: &ResourceId, serial: u64, found: Found) {
+        let demoted = self.is_being_demoted(resource);
         let Some(running) = self.running.get_mut(resource) else {
             return;
         };
         if running.serial != serial {
             return;
+        }
+        if let Found::Standing(standing) = &found {
+            return self.on_standing(resource, standing);
         }
         let change = match (found, running.stage) {
             (Found::Ready, Stage::Starting(_)) => {
@@ -105,9 +122,17 @@ impl Worker {
                 InstanceChange::Started
             }
             (Found::NotReady(why), Stage::Starting(_)) => return self.fail(resource, why),
+            (Found::Unhealthy(_), Stage::Active) if demoted => return,
             (Found::Unhealthy(why), Stage::Active) => InstanceChange::Unhealthy(why),
             (Found::Healthy, Stage::Active) => InstanceChange::Healthy,
-            (Found::Ready | Found::NotReady(_) | Found::Unhealthy(_) | Found::Healthy, _) => return,
+            (
+                Found::Ready
+                | Found::NotReady(_)
+                | Found::Unhealthy(_)
+                | Found::Healthy
+                | Found::Standing(_),
+                _,
+            ) => return,
         };
         self.tell(resource, change);
     }
@@ -134,6 +159,7 @@ impl Worker {
         for resource in late {
             self.on_late(&resource);
         }
+        self.on_late_roles(now);
     }
 
     fn on_late(&mut self, resource: &ResourceId) {

@@ -16,7 +16,10 @@ const NS: u64 = 1000;
 enum Lease {
     /// Its keeper is being started; the latest deadline, microseconds.
     Ordered(u64),
-    Held(Arc<KeeperHandle>),
+    /// The keeper's, and until when it may run by its own lease.
+    Held(Arc<KeeperHandle>, u64),
+    /// The promoted role of this copy, and until when it may have that: the copy's keeper has one deadline, the earlier one.
+    Role(ResourceId, u64),
 }
 
 /// All of them. The lock is held for a look into the map and one store, never for a system call
@@ -28,26 +31,55 @@ impl Leases {
     /// A start was ordered: what is extended from now on counts for it.
     pub(crate) fn order(&self, resource: &ResourceId, deadline: u64) {
         let mut leases = self.lock();
-        if !matches!(leases.get(resource), Some(Lease::Held(_))) {
+        let held = leases.get(resource);
+        if !matches!(held, Some(Lease::Held(..) | Lease::Role(..))) {
             leases.insert(resource.clone(), Lease::Ordered(deadline));
         }
     }
 
     /// Moves a deadline, later or earlier.
     pub(crate) fn extend(&self, resource: &ResourceId, deadline: u64) {
-        match self.lock().get_mut(resource) {
+        let mut leases = self.lock();
+        match leases.get_mut(resource) {
             Some(Lease::Ordered(ordered)) => *ordered = deadline,
-            Some(Lease::Held(handle)) => set(resource, handle, deadline),
+            Some(Lease::Held(_, own)) => {
+                *own = deadline;
+                apply(&leases, resource);
+            }
+            Some(Lease::Role(copy, role)) => {
+                *role = deadline;
+                let copy = copy.clone();
+                apply(&leases, &copy);
+            }
             None => {}
         }
     }
 
+    /// From here on a copy runs no longer than its promoted role may: until `deadline`, or what was ordered since. False where
+    /// there is no such copy, or its keeper cannot be told.
+    pub(crate) fn carry(&self, role: &ResourceId, copy: &ResourceId, deadline: u64) -> bool {
+        let mut leases = self.lock();
+        let deadline = match leases.get(role) {
+            Some(Lease::Ordered(ordered)) => *ordered,
+            Some(Lease::Held(..) | Lease::Role(..)) | None => deadline,
+        };
+        leases.insert(role.clone(), Lease::Role(copy.clone(), deadline));
+        apply(&leases, copy)
+    }
+
     /// The keeper is there.
     pub(crate) fn hold(&self, resource: &ResourceId, handle: &Arc<KeeperHandle>) {
-        let held = Lease::Held(Arc::clone(handle));
         let mut leases = self.lock();
-        if let Some(Lease::Ordered(deadline)) = leases.insert(resource.clone(), held) {
-            set(resource, handle, deadline);
+        let present = match (leases.get(resource), handle.lease()) {
+            (Some(Lease::Ordered(deadline)), _) => *deadline,
+            (_, LeaseState::Until(deadline)) => deadline / NS,
+            (_, LeaseState::Unset | LeaseState::Closed) => 0,
+        };
+        let ordered = matches!(leases.get(resource), Some(Lease::Ordered(_)));
+        let held = Lease::Held(Arc::clone(handle), present);
+        leases.insert(resource.clone(), held);
+        if ordered {
+            apply(&leases, resource);
         }
     }
 
@@ -62,18 +94,33 @@ impl Leases {
     }
 }
 
-fn set(resource: &ResourceId, handle: &KeeperHandle, deadline: u64) {
+/// Tells a keeper its deadline: its own, or that of the role that it carries, if that is earlier. False where it is not told.
+fn apply(leases: &BTreeMap<ResourceId, Lease>, resource: &ResourceId) -> bool {
+    let Some(Lease::Held(handle, own)) = leases.get(resource) else {
+        return false;
+    };
+    let roles = leases.values().filter_map(|lease| match lease {
+        Lease::Role(copy, deadline) if copy == resource => Some(*deadline),
+        Lease::Ordered(_) | Lease::Held(..) | Lease::Role(..) => None,
+    });
+    set(resource, handle, roles.fold(*own, u64::min))
+}
+
+fn set(resource: &ResourceId, handle: &KeeperHandle, deadline: u64) -> bool {
     let deadline = deadline.saturating_mul(NS);
     match handle.lease() {
         LeaseState::Until(present) if present > deadline => {
             if let Err(error) = handle.shorten(deadline) {
                 tracing::warn!(%resource, %error, "only the network guard obeys the shorter lease");
+                return false;
             }
         }
         LeaseState::Unset | LeaseState::Until(_) | LeaseState::Closed => {
             if let Err(error) = handle.extend(deadline) {
                 tracing::debug!(%resource, %error, "not extended");
+                return false;
             }
         }
     }
+    true
 }

@@ -11,6 +11,7 @@ mod http;
 mod leases;
 mod login;
 mod remains;
+mod roles;
 mod running;
 mod secret;
 mod spec;

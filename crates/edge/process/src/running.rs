@@ -62,6 +62,8 @@ pub(crate) struct Running {
     pub(crate) undone: bool,
     /// Why its start failed, or why it may be running.
     pub(crate) why: String,
+    /// Why this driver kills what runs: it could not be demoted.
+    pub(crate) doomed: Option<String>,
 }
 
 /// What to do about a keeper's word.
@@ -92,6 +94,7 @@ impl Running {
             stuck: false,
             undone: false,
             why: String::new(),
+            doomed: None,
         }
     }
 
@@ -155,6 +158,10 @@ impl Running {
             Stage::Starting(_) => true,
             Stage::Active => false,
         };
+        if let (Some(why), false) = (&self.doomed, starting) {
+            let failed = || InstanceChange::Exited(why.clone());
+            return self.said_by_runner(false).unwrap_or_else(failed);
+        }
         let why = match reason {
             Reason::LeaseExpired if !starting => return InstanceChange::LeaseEnded,
             Reason::LeaseExpired => "its lease ended before it was ready".to_owned(),

@@ -117,6 +117,14 @@ fn runner(
         interval_ms: health.map_or(0, |health| millis(health.interval)),
         deep: deep(config),
         outlives: config.outlives(),
+        promoted_interval_ms: config.is_promotable().then(|| {
+            let agent = config.agent.as_ref();
+            let own = agent.and_then(|agent| agent.promoted_interval);
+            own.map_or_else(
+                || health.map_or(0, |health| millis(health.interval)),
+                millis,
+            )
+        }),
         task: Task::Run,
     };
     let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
@@ -180,7 +188,12 @@ pub(crate) fn run_dir(settings: &ProcessSettings, resource: &ResourceId) -> Path
 
 /// The plan that an adopted instance was started under.
 pub(crate) fn since(spec: &KeeperSpec) -> Option<PlanNumber> {
-    let (term, generation) = spec.environment.get(SINCE)?.split_once('.')?;
+    plan_number(spec.environment.get(SINCE)?)
+}
+
+/// A plan's number, as it was written down.
+pub(crate) fn plan_number(text: &str) -> Option<PlanNumber> {
+    let (term, generation) = text.split_once('.')?;
     Some(PlanNumber {
         term: term.parse().ok()?,
         generation: generation.parse().ok()?,

@@ -6,15 +6,16 @@ use crate::{
     driver::ProcessSettings,
     leases::Leases,
     remains::{Outcome, Remains},
+    roles::Role,
     running::{Running, Stage},
     spec,
 };
 use standfast_guard::{KeeperError, KeeperEvent, Keepers, StopRequest};
 use standfast_model::{
-    agent::NOT_INSTALLED, config::ProcessConfig, event::InstanceChange, id::ResourceId,
-    plan::PlanNumber,
+    agent::NOT_INSTALLED, config::ProcessConfig, copies::is_role, event::InstanceChange,
+    id::ResourceId, plan::PlanNumber,
 };
-use standfast_ocf::Task;
+use standfast_ocf::{Refusal, Task};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -45,6 +46,7 @@ pub(crate) enum Order {
     Probe(ResourceId, Box<ProcessConfig>),
     Keeper(KeeperEvent),
     Found(ResourceId, u64, Found),
+    Said(ResourceId, u64, Result<(), Refusal>),
     Called(ResourceId, Outcome),
     End,
 }
@@ -58,11 +60,13 @@ pub(crate) struct Worker {
     keepers: Keepers,
     pub(crate) leases: Arc<Leases>,
     pub(crate) running: BTreeMap<ResourceId, Running>,
+    /// Promoted roles of copies that run here, as far as something is known of them.
+    pub(crate) roles: BTreeMap<ResourceId, Role>,
     /// What may be there still although no keeper holds it.
     pub(crate) remains: BTreeMap<ResourceId, Remains>,
     pub(crate) orders: Sender<Order>,
     tell: Tell,
-    serial: u64,
+    pub(crate) serial: u64,
 }
 
 impl Worker {
@@ -82,6 +86,7 @@ impl Worker {
             keepers,
             leases,
             running: BTreeMap::new(),
+            roles: BTreeMap::new(),
             remains: BTreeMap::new(),
             orders,
             tell,
@@ -96,6 +101,7 @@ impl Worker {
                 .running
                 .values()
                 .filter_map(|each| each.stage.until())
+                .chain(self.roles.values().filter_map(Role::until))
                 .min();
             let order = match next {
                 None => queue
@@ -109,8 +115,21 @@ impl Worker {
                     config,
                     since,
                     deadline,
+                }) if is_role(resource.as_str()) => {
+                    self.promote(&resource, *config, since, deadline);
+                }
+                Ok(Order::Start {
+                    resource,
+                    config,
+                    since,
+                    deadline,
                 }) => {
                     self.start(&resource, *config, since, deadline);
+                }
+                Ok(Order::Said(role, serial, said)) => self.on_said(&role, serial, said),
+                Ok(Order::Stop(role, grace)) if is_role(role.as_str()) => self.demote(&role, grace),
+                Ok(Order::Probe(role, config)) if is_role(role.as_str()) => {
+                    self.probe_role(&role, *config);
                 }
                 Ok(Order::Stop(resource, grace)) => self.stop(&resource, grace),
                 Ok(Order::Probe(resource, config)) => self.probe(&resource, *config),

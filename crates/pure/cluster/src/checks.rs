@@ -5,7 +5,7 @@
 use crate::core::Core;
 use standfast_model::{
     config::{ClusterConfig, Profile, ResourceConfig},
-    copies::written,
+    copies::{is_role, written},
     id::{GroupId, NodeId, ResourceId},
     pair::{Arbiter, PairConfig},
     request::{Refusal, RefusalKind},
@@ -135,7 +135,7 @@ impl Core {
     pub(crate) fn check_copies_stay(&self, group: &GroupId) -> Result<(), Refusal> {
         let config = &self.state.config;
         let name = GroupId::from(written(group.as_str()));
-        if !config.copies.groups.contains_key(&name) {
+        if is_role(group.as_str()) || !config.copies.groups.contains_key(&name) {
             return Ok(());
         }
         let text = format!(

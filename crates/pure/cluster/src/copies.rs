@@ -11,7 +11,7 @@ use standfast_model::{
     copies::{node_of, written},
     id::{GroupId, NodeId, ResourceId},
     plan::Reason,
-    state::ClusterState,
+    state::{ClusterState, Phase},
 };
 
 /// What is known, and who is there.
@@ -31,6 +31,38 @@ pub(crate) fn make_room(known: Known<'_>, stage: &mut Stage) {
     }
     if !known.0.removed.is_empty() {
         wait_for_renamed(known, stage);
+    }
+    for (role, settings) in &config.groups {
+        if let Some(of) = &settings.promoted_of {
+            wait_for_scores(known, (role, of), stage);
+        }
+    }
+}
+
+/// Nobody is promoted, where nobody is, before all copies that start for the first time have said by how much they are to be.
+fn wait_for_scores(known: Known<'_>, (role, of): (&GroupId, &GroupId), stage: &mut Stage) {
+    let (state, config, online) = known;
+    let before = state.plan.groups.get(role).and_then(|a| a.node.as_ref());
+    if before.is_some_and(online) {
+        return;
+    }
+    let starts = |copy: &GroupId| {
+        let node = stage.placements.get(copy)?.node.as_ref()?;
+        let report = &state.nodes.get(node)?.report;
+        let members = config.groups.get(copy)?.members.iter();
+        let seen = members.map(|member| report.instances.get(member));
+        let mut begins = seen.map(|seen| {
+            seen.is_none_or(|seen| {
+                let begins = matches!(seen.phase, Phase::Inactive | Phase::Starting);
+                begins && seen.failures == 0
+            })
+        });
+        begins.any(|begins| begins).then(|| copy.clone())
+    };
+    let mut copies = config.copies_of(of).map(|(copy, _)| copy);
+    if let Some(copy) = copies.find_map(starts) {
+        let text = format!("waits until {copy} has started and has said its promotion score");
+        wait(stage, role, &text);
     }
 }
 
@@ -75,7 +107,8 @@ fn wait_for_renamed(known: Known<'_>, stage: &mut Stage) {
     let (state, config, _) = known;
     let is_copy = |id: &ResourceId| node_of(id.as_str()).is_some();
     for (group, settings) in &config.groups {
-        if has_begun(known, group) {
+        // A role waits for what its copies wait for.
+        if settings.promoted_of.is_some() || has_begun(known, group) {
             continue;
         }
         let before = |member: &ResourceId| {

@@ -10,11 +10,13 @@ use crate::{
     maintaining,
     observing::Observed,
     paired::barred,
+    promoting::promotion,
     stages::{Stage, stage, told},
 };
 use standfast_model::{
     command::{Change, Decision},
     config::{ClusterConfig, Timing},
+    copies::is_role,
     effect::Level,
     id::{GroupId, MemberId, NodeId, ResourceId},
     order::{Orders, Restart},
@@ -102,6 +104,7 @@ pub(crate) fn facts<'a>(
         moves,
         orders: ordered(state, config),
         waiting,
+        promotion: promotion(state, config),
     }
 }
 
@@ -209,6 +212,8 @@ fn differs(before: &Plan, after: &Plan) -> bool {
                     || old.members != new.members
                     || old.maintenance != new.maintenance
                     || old.waiting != new.waiting
+                    // Why somebody is promoted and others are not comes from agents, and changes with what they say.
+                    || (is_role(group.as_str()) && old.reasons != new.reasons)
             })
         })
 }

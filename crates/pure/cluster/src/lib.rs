@@ -49,6 +49,7 @@ mod pair_words;
 mod paired;
 mod pairing;
 mod preview;
+mod promoting;
 mod refound;
 mod removal;
 mod reporting;

@@ -46,6 +46,8 @@ pub(crate) struct Local {
     pub(crate) on_restart_grant: bool,
     /// To be stopped and started again: it does not work, or its configuration has changed.
     pub(crate) to_restart: bool,
+    /// By how much this copy is to be promoted, as its agent says as long as it runs.
+    pub(crate) promotion: Option<i64>,
 }
 
 /// What a driver's word changed.
@@ -82,6 +84,7 @@ impl Local {
             lease_ending: false,
             on_restart_grant: false,
             to_restart: false,
+            promotion: None,
         }
     }
 
@@ -123,6 +126,13 @@ impl Local {
                 Changed::Restart
             }
             InstanceChange::Healthy => Changed::No,
+            InstanceChange::Promotion(score) => {
+                if !self.phase.may_run() || self.promotion == *score {
+                    return Changed::No;
+                }
+                self.promotion = *score;
+                Changed::Yes
+            }
             InstanceChange::LeaseEnded => match self.phase {
                 Phase::Inactive | Phase::Failed => Changed::No,
                 Phase::Starting
@@ -273,6 +283,7 @@ impl Local {
             severity: self.severity,
             start_took: in_steps(self.start_took),
             stop_took: in_steps(self.stop_took),
+            promotion: self.promotion.filter(|_| self.phase.may_run()),
         }
     }
 }

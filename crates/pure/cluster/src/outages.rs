@@ -300,6 +300,7 @@ mod tests {
             severity: Severity::Soft,
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
+            promotion: None,
         };
         let report = NodeReport {
             incarnation: Incarnation(7),

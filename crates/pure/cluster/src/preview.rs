@@ -109,7 +109,10 @@ impl Core {
             ));
         }
         for (group, assignment) in &after.groups {
-            let alone = config.copy_of(group).is_none();
+            let settings = config.groups.get(group);
+            // Who is promoted is known when agents have said by how much.
+            let alone =
+                settings.is_some_and(|group| group.copy.is_none() && group.promoted_of.is_none());
             if alone && assignment.node.is_none() && !assignment.maintenance {
                 warnings.push(format!("{group} would run nowhere: no node can run it"));
             }

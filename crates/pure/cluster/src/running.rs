@@ -110,6 +110,7 @@ impl Core {
                     let since = assignment.map(of).unwrap_or_default();
                     self.start(now, &resource, since);
                 }
+                Step::Stop(resource) if self.is_promoted_here(&resource) => {}
                 Step::Stop(resource) => self.stop(now, &resource),
                 Step::Wait => {}
             }
@@ -142,6 +143,7 @@ impl Core {
                 && local.failures > 0
                 && local.phase == Phase::Failed);
         let promised = self.state.plan.number >= self.promise_wanted;
+        let carried = self.is_carried(resource);
         MemberFacts {
             resource: resource.clone(),
             phase: local.phase,
@@ -151,9 +153,10 @@ impl Core {
             may_start: leased
                 && promised
                 && local.waits(now) == Micros::ZERO
-                && !local.is_exhausted(now, &policy, kind),
+                && !local.is_exhausted(now, &policy, kind)
+                && carried,
             may_stop: !local.probing && local.waits(now) == Micros::ZERO,
-            to_stop: local.lease_ending || local.to_restart,
+            to_stop: local.lease_ending || local.to_restart || !carried,
         }
     }
 
@@ -213,6 +216,7 @@ impl Core {
             return;
         };
         local.phase = Phase::Starting;
+        local.promotion = None;
         local.since = since;
         local.kind = Some(kind.clone());
         local.began = now;

@@ -344,6 +344,7 @@ impl World<'_> {
             severity: Severity::Soft,
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
+            promotion: None,
         }));
         let node = node.clone();
         let report = Box::new(report);

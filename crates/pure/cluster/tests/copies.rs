@@ -35,6 +35,7 @@ fn settings(member: &str) -> GroupConfig {
 fn web(config: &mut ClusterConfig, most: Option<u32>) {
     let copied = Copied {
         most,
+        promoted: false,
         group: settings("nginx"),
         resources: BTreeMap::from([("nginx".into(), process("nginx"))]),
     };

@@ -8,7 +8,6 @@ use crate::{
     section::{Found, Section, check_name},
 };
 use standfast_model::{
-    config::GroupConfig,
     constraint::{Colocation, Constraints, Sequence},
     id::GroupId,
     plan::INFINITY,
@@ -21,7 +20,8 @@ use std::{
 /// Most constraints of one kind.
 const MOST: usize = 500;
 
-type Groups = BTreeMap<GroupId, GroupConfig>;
+/// What constraints may name.
+type Groups = BTreeSet<GroupId>;
 
 /// Places of names that are right so far: key, where, from which group, to which.
 type Links = Vec<(String, Range<usize>, GroupId, GroupId)>;
@@ -158,8 +158,8 @@ fn two_groups(
     let mut group = |key| {
         let name = table.required_string(report, key)?;
         let id = GroupId::from(name.value.as_str());
-        if !groups.contains_key(&id) {
-            let known: Vec<&str> = groups.keys().map(GroupId::as_str).collect();
+        if !groups.contains(&id) {
+            let known: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
             let mistake = Mistake::new(&name.path, format!("no group \"{id}\""));
             report.mistake(name.at, mistake.names(&name.value, &known));
             return None;

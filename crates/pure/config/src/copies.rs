@@ -8,10 +8,11 @@ use crate::{
     section::{Section, integer_of, string_of, wrong_type},
 };
 use standfast_model::{
+    agent::lacks_for_promotion,
     config::{ClusterConfig, ResourceKind},
     constraint::Colocation,
-    copies::Copied,
-    id::{GroupId, NodeId},
+    copies::{Copied, PROMOTED, role_of},
+    id::{GroupId, NodeId, ResourceId},
 };
 use std::{collections::BTreeMap, ops::Range};
 use toml::de::DeValue;
@@ -28,6 +29,8 @@ pub(crate) const MOST_RESOURCES: usize = 500;
 pub(crate) struct Written {
     /// So many at once; none means on every node.
     most: Option<u32>,
+    /// One of them is promoted: where that stands.
+    promoted: Option<(Range<usize>, String)>,
     at: Range<usize>,
     path: String,
 }
@@ -35,8 +38,26 @@ pub(crate) struct Written {
 /// All groups with copies, by name.
 pub(crate) type AllWritten = BTreeMap<GroupId, Written>;
 
-/// The key `copies`, if it is there.
+/// The promoted roles, by the name that constraints give them.
+pub(crate) fn roles(written: &AllWritten) -> impl Iterator<Item = GroupId> {
+    let promoted = written
+        .iter()
+        .filter(|(_, copies)| copies.promoted.is_some());
+    promoted.map(|(id, _)| GroupId::from(role_of(id.as_str())))
+}
+
+/// The keys `copies` and `promoted`, if they are there.
 pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> Option<Written> {
+    // A node has one copy, so more than one promoted copy would be several primaries.
+    let promoted = table.integer(report, "promoted", 1..=1);
+    let promoted = promoted.map(|found| (found.at, found.path));
+    if let Some((at, path)) = promoted.as_ref().filter(|_| !table.has("copies")) {
+        let mistake = Mistake::new(
+            path,
+            "a group without copies has none that could be promoted",
+        );
+        report.mistake(at.clone(), mistake.allowed("with `copies` beside it"));
+    }
     let (value, path) = table.take("copies")?;
     let at = value.span();
     let most = match value.get_ref() {
@@ -62,13 +83,21 @@ pub(crate) fn read(table: &mut Section<'_>, report: &mut Report<'_>) -> Option<W
             return None;
         }
     };
-    Some(Written { most, at, path })
+    Some(Written {
+        most,
+        promoted,
+        at,
+        path,
+    })
 }
 
 /// Takes the groups with copies out of what was read, and puts a copy for each node in their place.
 pub(crate) fn spread(config: &mut ClusterConfig, written: AllWritten, report: &mut Report<'_>) {
     for (id, copies) in &written {
         check(config, (id, copies), report);
+        if let Some(at) = &copies.promoted {
+            check_promoted(config, id, at, report);
+        }
     }
     warn_of_orders(config, &written, report);
     let size = |id: &GroupId| config.groups.get(id).map_or(0, |group| group.members.len());
@@ -82,6 +111,7 @@ pub(crate) fn spread(config: &mut ClusterConfig, written: AllWritten, report: &m
         let resources = members.filter_map(|member| config.resources.remove_entry(member));
         let copied = Copied {
             most: copies.most,
+            promoted: copies.promoted.is_some(),
             resources: resources.collect(),
             group,
         };
@@ -162,6 +192,96 @@ fn check(config: &ClusterConfig, (id, copies): (&GroupId, &Written), report: &mu
                 report,
                 format!("the names {member} and {node} are too long for a copy {member}:{node}"),
                 format!("at most {MOST_CHARACTERS} characters together"),
+            );
+        }
+    }
+}
+
+/// What cannot be promoted.
+fn check_promoted(
+    config: &ClusterConfig,
+    id: &GroupId,
+    (at, path): &(Range<usize>, String),
+    report: &mut Report<'_>,
+) {
+    let mut refuse = |problem: String, allowed: &str| {
+        let mistake = Mistake::new(path, problem);
+        report.mistake(at.clone(), mistake.allowed(allowed));
+    };
+    let members = config.groups.get(id).map(|group| &group.members);
+    for member in members.into_iter().flatten() {
+        let kind = config.resources.get(member).map(|resource| &resource.kind);
+        let is_agent = match kind {
+            Some(ResourceKind::Process(process)) => process.agent.is_some(),
+            Some(ResourceKind::Vip(_)) => false,
+            None => true,
+        };
+        if !is_agent {
+            refuse(
+                format!("{member} cannot be promoted: only a resource agent knows how"),
+                "members of kind ocf; others in a group of their own, and a [colocation.NAME] of it with this one",
+            );
+        }
+        if let Some(ResourceKind::Process(process)) = kind
+            && let Some(agent) = &process.agent
+            && let Some(lacking) = lacks_for_promotion(&agent.name)
+        {
+            refuse(
+                format!(
+                    "copies of {} are promoted by {lacking}, which are not there",
+                    agent.name
+                ),
+                "agents that need neither, as the guide says",
+            );
+        }
+        let needs_fencing = config
+            .resources
+            .get(member)
+            .is_some_and(|one| one.needs_fencing);
+        if needs_fencing {
+            refuse(
+                format!("{member} needs fencing, which is not there for promoted copies"),
+                "requires = \"lease\"",
+            );
+        }
+        if member.as_str().len() + PROMOTED.len() > MOST_CHARACTERS {
+            refuse(
+                format!("the name {member} is too long for its role {member}:{PROMOTED}"),
+                "at most 54 characters",
+            );
+        }
+    }
+    if config.nodes.contains_key(&NodeId::from(PROMOTED)) {
+        refuse(
+            format!("a node is called {PROMOTED}, which is the name of the role"),
+            "another name for the node",
+        );
+    }
+}
+
+/// An interval of promoted copies is for agents that may be promoted.
+pub(crate) fn check_intervals(
+    config: &ClusterConfig,
+    written: &AllWritten,
+    places: &BTreeMap<ResourceId, Range<usize>>,
+    report: &mut Report<'_>,
+) {
+    for (id, resource) in &config.resources {
+        let ResourceKind::Process(process) = &resource.kind else {
+            continue;
+        };
+        let agent = process.agent.as_ref();
+        let given = agent.is_some_and(|agent| agent.promoted_interval.is_some());
+        let group = config.group_of(id).and_then(|group| written.get(group));
+        if !given || group.is_some_and(|group| group.promoted.is_some()) {
+            continue;
+        }
+        if let Some(at) = places.get(id) {
+            let path = format!("resources.{id}.promoted_monitor_interval_ms");
+            let mistake = Mistake::new(&path, format!("{id} is in no group with a promoted copy"));
+            report.mistake(
+                at.clone(),
+                mistake.allowed("only with `promoted = 1` in its group"),
             );
         }
     }

@@ -7,7 +7,7 @@ use standfast_model::{
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
     constraint::{Colocation, Sequence},
-    copies::{Copied, node_of},
+    copies::{Copied, is_written},
     fence::{FenceDevice, Fencing},
     id::{GroupId, NodeId, ResourceId},
     pair::{PAIR_ADDRESSES, PairConfig, Survivor},
@@ -76,7 +76,7 @@ struct Written<'c> {
 }
 
 fn as_written(config: &ClusterConfig) -> Written<'_> {
-    let single = |name: &str| node_of(name).is_none();
+    let single = is_written;
     let mut written = Written::default();
     let resources = config.resources.iter();
     let own = resources.filter(|(id, _)| single(id.as_str()));
@@ -275,6 +275,11 @@ fn device(lines: &mut Lines, old: &FenceDevice, new: &FenceDevice) {
     lines.value("monitor_interval", &ms(old.monitor), &ms(new.monitor));
 }
 
+/// Whether one of the copies is promoted.
+fn promoted(copied: Option<&Copied>) -> bool {
+    copied.is_some_and(|copied| copied.promoted)
+}
+
 /// How many copies a group has, as the file says it.
 fn copies(copied: Option<&Copied>) -> String {
     match copied.map(|copied| copied.most) {
@@ -289,13 +294,19 @@ fn group_summary((group, copied): &(&GroupConfig, Option<&Copied>)) -> String {
     if copied.is_none() {
         return members;
     }
-    format!("{members}, copies {}", copies(*copied))
+    let promoted = if promoted(*copied) {
+        ", one promoted"
+    } else {
+        ""
+    };
+    format!("{members}, copies {}{promoted}", copies(*copied))
 }
 
 type Group<'c> = (&'c GroupConfig, Option<&'c Copied>);
 
 fn group(lines: &mut Lines, (old, had): &Group<'_>, (new, has): &Group<'_>) {
     lines.value("copies", &copies(*had), &copies(*has));
+    lines.value("promoted", &promoted(*had), &promoted(*has));
     lines.value("members", &list(&old.members), &list(&new.members));
     lines.value("prefer", &preferences(old), &preferences(new));
     lines.value("priority", &old.priority, &new.priority);

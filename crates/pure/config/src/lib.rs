@@ -129,8 +129,11 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     }
     let groups = root.section(report, "groups");
     config.groups = references::read_groups(groups, report, &config.nodes, &mut found);
-    config.constraints = constraints::read(&mut root, report, &config.groups);
     let copies = std::mem::take(&mut found.copies);
+    let roles = copies::roles(&copies);
+    let named = config.groups.keys().cloned().chain(roles).collect();
+    config.constraints = constraints::read(&mut root, report, &named);
+    copies::check_intervals(&config, &copies, &found.resources, report);
     copies::spread(&mut config, copies, report);
     root.finish(report);
     check::addresses_are_unique(&config, &found, report);

@@ -75,6 +75,9 @@ pub(crate) fn read(
         .into_iter()
         .map(|(name, file)| (format!("{PREFIX}{name}"), file))
         .collect();
+    if let Some(found) = table.millis(report, "promoted_monitor_interval_ms", 100..=DAY_MS) {
+        config.promoted_interval = Some(found.value);
+    }
     read_times(table, report, &mut process);
     let usual = process
         .health

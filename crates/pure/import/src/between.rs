@@ -7,7 +7,7 @@ use standfast_scheduler::score::{self, INFINITY};
 use crate::{
     clones,
     constraints::{Follows, Together},
-    draft::{Between, Draft},
+    draft::{Between, Draft, PROMOTED},
     names::Names,
     write::{score_value, text_value},
 };
@@ -19,6 +19,7 @@ fn ends(draft: &mut Draft, what: &str, (one, other): (&str, &str)) -> Option<(St
         return None;
     }
     for (at, id) in [(first, one), (second, other)] {
+        let id = id.strip_suffix(PROMOTED).unwrap_or(id);
         let group = draft.groups.get(at)?;
         let (name, all) = (group.name.clone(), group.members.len());
         let mut parts = group.parts.iter();
@@ -28,8 +29,12 @@ fn ends(draft: &mut Draft, what: &str, (one, other): (&str, &str)) -> Option<(St
             draft.changed(what, &text);
         }
     }
-    let name = |at: usize| draft.groups.get(at).map(|group| group.name.clone());
-    Some((name(first)?, name(second)?))
+    let name = |at: usize, id: &str| {
+        let role = if id.ends_with(PROMOTED) { PROMOTED } else { "" };
+        let group = draft.groups.get(at)?;
+        Some(format!("{}{role}", group.name))
+    };
+    Some((name(first, one)?, name(second, other)?))
 }
 
 /// Whether somebody comes from one group to another by what is written already.

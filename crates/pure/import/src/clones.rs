@@ -2,6 +2,7 @@
 //!
 //! Not for what they are made of (`resources`), and not for promotable ones, which are not expressed.
 
+use standfast_model::agent::lacks_for_promotion;
 use standfast_scheduler::{
     input::{Kind, Resource},
     score::is_true,
@@ -9,6 +10,7 @@ use standfast_scheduler::{
 
 use crate::{
     draft::{Draft, Group},
+    ocf,
     resources::{note_below, note_settings, read_children},
     source::{Source, agent},
 };
@@ -17,7 +19,7 @@ use crate::{
 const MOST: usize = 16;
 
 /// Settings of a clone that are looked at here.
-const SAID: [&str; 8] = [
+const SAID: [&str; 12] = [
     "clone-max",
     "clone-min",
     "clone-node-max",
@@ -26,6 +28,10 @@ const SAID: [&str; 8] = [
     "notify",
     "ordered",
     "promotable",
+    "promoted-max",
+    "promoted-node-max",
+    "master-max",
+    "master-node-max",
 ];
 
 /// Reads a clone. One that cannot be expressed is noted, with all that is in it.
@@ -51,6 +57,7 @@ pub(crate) fn read(source: &Source<'_>, resource: &Resource, draft: &mut Draft) 
         return draft.not_expressed(&what, "nothing of it can be expressed");
     };
     group.copies = Some(copies(resource, draft));
+    group.promoted = is_promotable(resource);
     if group.stickiness == 0 && !resource.meta.contains_key("resource-stickiness") {
         // As Pacemaker has it for clones.
         group.stickiness = 1;
@@ -63,8 +70,10 @@ pub(crate) fn read(source: &Source<'_>, resource: &Resource, draft: &mut Draft) 
 fn why_not(resource: &Resource) -> Option<String> {
     let get = |name: &str| resource.meta.get(name).map(String::as_str);
     let number = |name: &str| get(name).and_then(|value| value.trim().parse::<i64>().ok());
-    if resource.legacy_promotable || is_true(get("promotable")) {
-        return Some("copies are all alike here; roles of copies are not there yet".to_owned());
+    if is_promotable(resource)
+        && let Some(reason) = why_not_promoted(resource)
+    {
+        return Some(reason);
     }
     if is_true(get("globally-unique")) {
         return Some("copies are all alike here, and these differ (globally-unique)".to_owned());
@@ -88,6 +97,38 @@ fn why_not(resource: &Resource) -> Option<String> {
         "{} is an address, which can be on one node only",
         agent(found)
     ))
+}
+
+fn is_promotable(resource: &Resource) -> bool {
+    resource.legacy_promotable || is_true(resource.meta.get("promotable").map(String::as_str))
+}
+
+/// Why none of its copies could be promoted.
+fn why_not_promoted(resource: &Resource) -> Option<String> {
+    let number = |name: &str| {
+        let value = resource.meta.get(name)?;
+        value.trim().parse::<i64>().ok()
+    };
+    let most = number("promoted-max").or(number("master-max"));
+    if let Some(most) = most.filter(|most| *most != 1) {
+        return Some(format!(
+            "one copy is promoted here, and these are {most} (promoted-max)"
+        ));
+    }
+    let inner = resource.children.iter().flat_map(|child| {
+        let own = std::iter::once(child).filter(|child| child.children.is_empty());
+        own.chain(&child.children)
+    });
+    inner.into_iter().find_map(|child| {
+        let name = agent(child);
+        if let Some(lacking) = lacks_for_promotion(&name) {
+            return Some(format!("{name} needs {lacking}, which are not there"));
+        }
+        let known = ocf::runs(child) && child.agent[2] != "anything";
+        (!known).then(|| {
+            format!("what of {name} is promoted is not ended by killing processes, as far as is known; if it is: effects = \"processes\"")
+        })
+    })
 }
 
 /// The value of `copies`.

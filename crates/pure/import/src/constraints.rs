@@ -11,7 +11,7 @@ use standfast_scheduler::{
 
 use crate::{
     between,
-    draft::{Draft, Group},
+    draft::{Draft, Group, PROMOTED},
     groups::join,
     source::{Source, Xml, child},
 };
@@ -207,8 +207,15 @@ fn note_order(
     draft: &Draft,
     orders: &mut Vec<Follows>,
 ) -> Result<(), String> {
+    let promoted = |id: &str| {
+        let group = draft.group_of(id).and_then(|at| draft.groups.get(at));
+        group.is_some_and(|group| group.promoted)
+    };
     let end = |end: &OrderEnd| match end {
         OrderEnd::Resource(id, action) if action == "start" => Ok(id.clone()),
+        OrderEnd::Resource(id, action) if action == "promote" && promoted(id) => {
+            Ok(format!("{id}{PROMOTED}"))
+        }
         OrderEnd::Resource(_, action) => Err(format!(
             "members start in order, nothing is ordered by {action}"
         )),
@@ -299,8 +306,8 @@ fn read_colocation(
             together.push(Together {
                 id: id.to_owned(),
                 what: what.clone(),
-                dependent: colocation.dependent.clone(),
-                primary: colocation.primary.clone(),
+                dependent: in_role(&colocation.dependent, colocation.dependent_role.as_ref()),
+                primary: in_role(&colocation.primary, colocation.primary_role.as_ref()),
                 score: colocation.score,
             });
         }
@@ -308,13 +315,38 @@ fn read_colocation(
     together
 }
 
+/// Whether a role is the promoted one, by its present or its old name.
+fn is_promoted(role: &str) -> bool {
+    role.eq_ignore_ascii_case("promoted") || role.eq_ignore_ascii_case("master")
+}
+
+/// What an id means in a role.
+fn in_role(id: &str, role: Option<&String>) -> String {
+    match role.filter(|role| is_promoted(role)) {
+        Some(_) => format!("{id}{PROMOTED}"),
+        None => id.to_owned(),
+    }
+}
+
 fn check_colocation(colocation: &Colocation, draft: &Draft) -> Result<(), String> {
-    let role = |role: &Option<String>| {
-        role.as_deref()
-            .is_some_and(|role| !role.eq_ignore_ascii_case("started"))
-    };
-    if role(&colocation.dependent_role) || role(&colocation.primary_role) {
-        return Err("there are no roles here".to_owned());
+    let ends = [
+        (&colocation.dependent, &colocation.dependent_role),
+        (&colocation.primary, &colocation.primary_role),
+    ];
+    for (id, role) in ends {
+        let Some(role) = role.as_deref() else {
+            continue;
+        };
+        let group = draft.group_of(id).and_then(|at| draft.groups.get(at));
+        let promoted = group.is_some_and(|group| group.promoted);
+        let fits = role.eq_ignore_ascii_case("started") || (promoted && is_promoted(role));
+        if !fits && promoted {
+            return Err(format!(
+                "the role {role} has no name here; the promoted one has"
+            ));
+        } else if !fits {
+            return Err(format!("{id} has no promoted copy here"));
+        }
     }
     for id in [&colocation.dependent, &colocation.primary] {
         if draft.device(id).is_some() {

@@ -9,6 +9,9 @@ use crate::{
     notes::{Note, Sort},
 };
 
+/// Ends the name of a promoted role.
+pub(crate) const PROMOTED: &str = ":promoted";
+
 /// A value of a key, as TOML.
 pub(crate) type Key = (&'static str, String);
 
@@ -47,6 +50,8 @@ pub(crate) struct Group {
     pub(crate) priority: i32,
     /// How many copies it has, as TOML.
     pub(crate) copies: Option<String>,
+    /// One of them is promoted.
+    pub(crate) promoted: bool,
     /// Scores by the name of the node.
     pub(crate) prefer: BTreeMap<String, i32>,
 }
@@ -131,8 +136,9 @@ impl Draft {
         self.devices.iter().find(|device| device.id == id)
     }
 
-    /// The group that a constraint means by an id.
+    /// The group that a constraint means by an id; the promoted role is one's of a group.
     pub(crate) fn group_of(&self, id: &str) -> Option<usize> {
+        let id = id.strip_suffix(PROMOTED).unwrap_or(id);
         let mut groups = self.groups.iter();
         groups.position(|group| group.ids.iter().any(|known| known == id))
     }

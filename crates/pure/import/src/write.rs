@@ -147,6 +147,9 @@ fn keys(group: &Group) -> Vec<Key> {
     let members = list(group.members.iter().map(String::as_str));
     let mut keys = vec![("members", members)];
     keys.extend(group.copies.clone().map(|copies| ("copies", copies)));
+    if group.promoted {
+        keys.push(("promoted", String::from("1")));
+    }
     let scores = group.prefer.iter().filter(|(_, score)| **score != 0);
     let scores: Vec<String> = scores
         .map(|(node, score)| format!("{} = {}", key(node), score_value(*score)))

@@ -67,6 +67,18 @@ pub struct Outlives {
     pub mounts: bool,
 }
 
+/// Agents of `resource-agents` that as copies with a promoted one do nothing without more of Pacemaker: notifications, and
+/// attributes of nodes. As single resources they run.
+const NEED_NOTIFY: [&str; 4] = ["mariadb", "mysql", "pgsql", "redis"];
+
+/// What an agent lacks here, by its name, if its copies were to be promoted.
+#[must_use]
+pub fn lacks_for_promotion(name: &str) -> Option<&'static str> {
+    let (provider, kind) = parts(name)?;
+    (provider == "heartbeat" && NEED_NOTIFY.contains(&kind))
+        .then_some("notifications (notify) and attributes of nodes")
+}
+
 /// Agents of `resource-agents` that start programs and do nothing else that lasts. Files that they leave behind
 /// (process numbers, marks) mean nothing to other machines.
 const PROCESSES: [&str; 35] = [

@@ -174,6 +174,9 @@ pub struct GroupConfig {
     /// It is the copy of a group for one node, and runs nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyOf>,
+    /// It is the promoted role of the copies of this group, and is only where one of them runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_of: Option<GroupId>,
 }
 
 /// One resource.
@@ -321,6 +324,22 @@ pub struct AgentConfig {
     /// Its group has copies, and so many run at once. Told at a start; another number restarts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
+    /// One of these copies has the promoted role: what this resource is of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Between two checks of the copy that is promoted, if not as of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_interval: Option<Micros>,
+}
+
+/// What a resource is of a group of copies one of which is promoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A copy, which runs unpromoted.
+    Unpromoted,
+    /// The promoted role itself: to start it is to promote the copy of its node, to stop it is to demote that.
+    Promoted,
 }
 
 /// A recurring `monitor` of an agent with a depth (`OCF_CHECK_LEVEL`).
@@ -420,6 +439,13 @@ impl ResourceKind {
 }
 
 impl ProcessConfig {
+    /// Whether it is a copy that may be promoted.
+    #[must_use]
+    pub fn is_promotable(&self) -> bool {
+        let agent = self.agent.as_ref();
+        agent.is_some_and(|agent| agent.role == Some(Role::Unpromoted))
+    }
+
     /// Whether what it does goes on when its processes are killed.
     #[must_use]
     pub fn outlives(&self) -> bool {

@@ -5,11 +5,15 @@
 //! be, nothing ever moves because something else did, and what is true of exclusive groups is true of each copy. Names
 //! have no `:` in them otherwise.
 //!
+//! One of the copies may have the promoted role (`promoted = 1`). The role is a group too, `db:promoted` of
+//! `postgres:promoted`: exclusive, with a lease of its own, and only where a copy of `db` is. So what keeps an exclusive
+//! resource from running twice keeps two copies from being promoted.
+//!
 //! Here is the one place where copies come from: [`ClusterConfig::spread_copies`]. Not for which of them run: that is
 //! placement (crate `schedule`), and that there are never more than there may be is the leader's turns (crate `cluster`).
 
 use crate::{
-    config::{ClusterConfig, GroupConfig, ResourceConfig, ResourceKind},
+    config::{ClusterConfig, GroupConfig, ResourceConfig, ResourceKind, Role},
     constraint::{Colocation, Constraints, Sequence},
     id::{GroupId, NodeId, ResourceId},
     order::Orders,
@@ -21,6 +25,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 /// Stands between the name of what was written and the node of the copy.
 pub const BETWEEN: char = ':';
+/// Stands where a copy has its node: the role that one of the copies has. No node of such a cluster may be called so.
+pub const PROMOTED: &str = "promoted";
 
 /// All groups with copies, as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,9 @@ pub struct Copies {
 pub struct Copied {
     /// So many run at once; none means on every node.
     pub most: Option<u32>,
+    /// One of them has the promoted role.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promoted: bool,
     /// Its settings, with the scores of all nodes.
     pub group: GroupConfig,
     /// Its members.
@@ -71,7 +80,27 @@ pub fn written(name: &str) -> &str {
 /// The node that a copy is for, by its name; none where it is no copy.
 #[must_use]
 pub fn node_of(name: &str) -> Option<&str> {
-    name.split_once(BETWEEN).map(|(_, node)| node)
+    let (_, node) = name.split_once(BETWEEN)?;
+    (node != PROMOTED).then_some(node)
+}
+
+/// Whether a name stands in a file, and was not made from one that does.
+#[must_use]
+pub fn is_written(name: &str) -> bool {
+    !name.contains(BETWEEN)
+}
+
+/// Whether it is the promoted role of something, by its name.
+#[must_use]
+pub fn is_role(name: &str) -> bool {
+    name.split_once(BETWEEN)
+        .is_some_and(|(_, role)| role == PROMOTED)
+}
+
+/// The name of the promoted role.
+#[must_use]
+pub fn role_of(name: &str) -> String {
+    format!("{}{BETWEEN}{PROMOTED}", written(name))
 }
 
 /// The name of a copy.
@@ -83,11 +112,11 @@ pub fn named(name: &str, node: &NodeId) -> String {
 impl ClusterConfig {
     /// Makes the copies anew: one of each group for every node that can run something. What is there already stays what it is.
     pub fn spread_copies(&mut self) {
-        let written = |name: &str| node_of(name).is_none();
-        self.resources.retain(|id, _| written(id.as_str()));
-        self.groups.retain(|id, _| written(id.as_str()));
-        self.constraints.colocations.retain(|name, _| written(name));
-        self.constraints.sequences.retain(|name, _| written(name));
+        self.resources.retain(|id, _| is_written(id.as_str()));
+        self.groups.retain(|id, _| is_written(id.as_str()));
+        let constraints = &mut self.constraints;
+        constraints.colocations.retain(|name, _| is_written(name));
+        constraints.sequences.retain(|name, _| is_written(name));
         if self.copies.is_empty() {
             return;
         }
@@ -99,6 +128,9 @@ impl ClusterConfig {
                 self.add_copy((group, copied), node);
             }
         }
+        for (group, copied) in copies.groups.iter().filter(|(_, one)| one.promoted) {
+            self.add_role(group, copied);
+        }
         for (name, one) in &copies.constraints.colocations {
             self.spread_colocation(name, one, &nodes);
         }
@@ -107,17 +139,44 @@ impl ClusterConfig {
         }
     }
 
-    fn add_copy(&mut self, (id, copied): (&GroupId, &Copied), node: &NodeId) {
-        let able = self.nodes.values().filter(|node| !node.witness).count();
-        let able = u32::try_from(able).unwrap_or(u32::MAX);
-        let at_once = copied.most.map_or(able, |most| most.min(able));
+    /// The promoted role, as a group of its own.
+    fn add_role(&mut self, id: &GroupId, copied: &Copied) {
+        let at_once = self.copies_at_once(copied);
         for (resource, settings) in &copied.resources {
             let mut settings = settings.clone();
-            if let ResourceKind::Process(process) = &mut settings.kind
-                && let Some(agent) = &mut process.agent
-            {
-                agent.copies = Some(at_once);
-            }
+            tell_agent(&mut settings, at_once, Some(Role::Promoted));
+            let name = ResourceId::from(role_of(resource.as_str()));
+            self.resources.insert(name, settings);
+        }
+        let of = &copied.group;
+        let members = of.members.iter();
+        let group = GroupConfig {
+            members: members
+                .map(|member| ResourceId::from(role_of(member.as_str())))
+                .collect(),
+            promoted_of: Some(id.clone()),
+            ..of.clone()
+        };
+        self.groups
+            .insert(GroupId::from(role_of(id.as_str())), group);
+    }
+
+    fn copies_at_once(&self, copied: &Copied) -> u32 {
+        let able = self.nodes.values().filter(|node| !node.witness).count();
+        let able = u32::try_from(able).unwrap_or(u32::MAX);
+        copied.most.map_or(able, |most| most.min(able))
+    }
+
+    fn add_copy(&mut self, (id, copied): (&GroupId, &Copied), node: &NodeId) {
+        // The name would be the role's.
+        if copied.promoted && node.as_str() == PROMOTED {
+            return;
+        }
+        let at_once = self.copies_at_once(copied);
+        let role = copied.promoted.then_some(Role::Unpromoted);
+        for (resource, settings) in &copied.resources {
+            let mut settings = settings.clone();
+            tell_agent(&mut settings, at_once, role);
             let name = ResourceId::from(named(resource.as_str(), node));
             self.resources.insert(name, settings);
         }
@@ -214,6 +273,13 @@ impl ClusterConfig {
         single.chain(copied.flat_map(|copied| &copied.resources))
     }
 
+    /// Whether a resource, as it is written, is a member of a group one copy of which is promoted.
+    #[must_use]
+    pub fn is_promotable(&self, resource: &ResourceId) -> bool {
+        let mut groups = self.copies.groups.values();
+        groups.any(|group| group.promoted && group.resources.contains_key(resource))
+    }
+
     /// All settings of resources, wherever they stand: as they are written, and each copy's.
     pub fn every_resource_mut(&mut self) -> impl Iterator<Item = &mut ResourceConfig> {
         let copied = self.copies.groups.values_mut();
@@ -229,13 +295,41 @@ impl ClusterConfig {
     }
 }
 
+/// What an agent is told of the copies.
+fn tell_agent(settings: &mut ResourceConfig, at_once: u32, role: Option<Role>) {
+    if let ResourceKind::Process(process) = &mut settings.kind
+        && let Some(agent) = &mut process.agent
+    {
+        agent.copies = Some(at_once);
+        agent.role = role;
+    }
+}
+
 impl ClusterState {
+    /// What the agents of a node's copy have said by how much it is to be promoted, all members together; none where none
+    /// has said anything. `role`: the group of the promoted role.
+    #[must_use]
+    pub fn promotion_score(&self, role: &GroupId, node: &NodeId) -> Option<i64> {
+        let members = &self.config.groups.get(role)?.members;
+        let report = &self.nodes.get(node)?.report;
+        let said = members.iter().filter_map(|member| {
+            let copy = ResourceId::from(named(written(member.as_str()), node));
+            report.instances.get(&copy)?.promotion
+        });
+        said.reduce(|sum, score| {
+            if sum.min(score) <= -INFINITY {
+                -INFINITY
+            } else {
+                sum.saturating_add(score).min(INFINITY)
+            }
+        })
+    }
+
     /// What is ordered for a group: for itself, and for the group that it is a copy of.
     #[must_use]
     pub fn orders_of(&self, group: &GroupId) -> Option<Cow<'_, Orders>> {
         let own = self.orders.get(group);
-        let copy = node_of(group.as_str()).is_some();
-        let all = copy.then(|| GroupId::from(written(group.as_str())));
+        let all = (!is_written(group.as_str())).then(|| GroupId::from(written(group.as_str())));
         let Some(all) = all.and_then(|all| self.orders.get(&all)) else {
             return own.map(Cow::Borrowed);
         };
@@ -269,6 +363,7 @@ mod tests {
         };
         let copied = Copied {
             most,
+            promoted: false,
             group: GroupConfig {
                 members: vec!["nginx".into()],
                 prefer: BTreeMap::from([("beta".into(), 100)]),

@@ -131,6 +131,8 @@ pub enum InstanceChange {
         /// The guard's deadline, `CLOCK_BOOTTIME` microseconds.
         deadline: u64,
     },
+    /// By how much this copy is to be promoted, as its agent says; none where it takes that back.
+    Promotion(Option<i64>),
     /// Part of it was taken away by someone else (an address removed).
     Damaged(String),
 }

@@ -86,13 +86,15 @@ pub enum Planted {
     FailuresForgotten,
     /// A leader starts a copy at once, however many others have not stopped yet.
     CopiesUncounted,
+    /// A node takes the promoted role, and keeps it, whether or not its copy runs.
+    PromotedUncarried,
     /// One of those of a pair, which have runs of their own.
     Pair(PairPlanted),
 }
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -134,6 +136,7 @@ impl Planted {
         Self::MaintenanceForgotten,
         Self::FailuresForgotten,
         Self::CopiesUncounted,
+        Self::PromotedUncarried,
         Self::Pair(PairPlanted::FailedFence),
         Self::Pair(PairPlanted::HandsRunning),
         Self::Pair(PairPlanted::AloneAfterRestart),
@@ -194,6 +197,7 @@ impl Planted {
             Self::MaintenanceForgotten => "maintenance-forgotten",
             Self::FailuresForgotten => "failures-forgotten",
             Self::CopiesUncounted => "copies-uncounted",
+            Self::PromotedUncarried => "promoted-uncarried",
             Self::Pair(bug) => bug.name(),
         }
     }

@@ -333,6 +333,9 @@ pub struct InstanceReport {
     /// How long its last stop took; zero when none was seen in this incarnation.
     #[serde(default)]
     pub stop_took: Micros,
+    /// By how much this copy is to be promoted, as its agent has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<i64>,
 }
 
 /// What a resource is doing on a node.

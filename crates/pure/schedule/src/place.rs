@@ -46,6 +46,8 @@ pub struct Facts<'a> {
     pub orders: BTreeMap<GroupId, Orders>,
     /// Groups that run nowhere and only wait for their turn: where they are to be.
     pub waiting: BTreeMap<GroupId, NodeId>,
+    /// By how much the copy of each node is to be promoted, for each promoted role; without a copy that has said it, none.
+    pub promotion: BTreeMap<GroupId, BTreeMap<NodeId, i64>>,
 }
 
 impl Facts<'_> {
@@ -139,7 +141,10 @@ impl<'f> Placing<'f> {
         let with = together
             .iter()
             .flat_map(|(id, _)| colocate::followed_by(config, id));
+        let of = group.promoted_of.iter();
+        let of = of.flat_map(|of| config.copies_of(of).map(|(copy, _)| copy));
         let with: Vec<_> = with
+            .chain(of)
             .filter_map(|with| config.groups.get_key_value(with))
             .collect();
         for (with, group) in with {
@@ -177,6 +182,9 @@ impl<'f> Placing<'f> {
 
         let mut candidates = able(facts, id, group);
         let mut about_group = Vec::new();
+        if let Some(of) = &group.promoted_of {
+            copies::follow(self, (id, of), &mut candidates);
+        }
         if !facts.config.constraints.colocations.is_empty() {
             colocate::follow(self, id, &mut candidates);
             colocate::hear(facts, (id, group), &mut candidates, &mut about_group);

@@ -42,6 +42,7 @@ struct Scenario {
     moves: BTreeMap<GroupId, Option<NodeId>>,
     orders: BTreeMap<GroupId, Orders>,
     waiting: BTreeMap<GroupId, NodeId>,
+    promotion: BTreeMap<GroupId, BTreeMap<NodeId, i64>>,
 }
 
 #[test]
@@ -223,6 +224,7 @@ fn outcome(s: &Scenario) -> String {
         moves: s.moves.clone(),
         orders: s.orders.clone(),
         waiting: s.waiting.clone(),
+        promotion: s.promotion.clone(),
     });
     let mut text = String::new();
     for (group, placement) in &placements {

@@ -54,6 +54,10 @@ pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
                         repeated((other, name.as_str()), process, metadata)
                     }),
                 );
+                if config.is_promotable(id) {
+                    all.extend(unpromotable(&agent.name, metadata));
+                    found.warnings.extend(unnotified(text, id, metadata));
+                }
                 let mistakes = all.iter().map(|problem| mistake(text, id, problem));
                 found.mistakes.extend(mistakes);
                 found.warnings.extend(short(text, id, process, metadata));
@@ -72,6 +76,28 @@ pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
         .mistakes
         .sort_by_key(|mistake| (mistake.line, mistake.column));
     found
+}
+
+/// What an agent lacks whose copies are to be promoted.
+fn unpromotable(name: &str, metadata: &Metadata) -> Option<Problem> {
+    let has = |action: &str| metadata.actions.iter().any(|(own, _)| own == action);
+    let lacking = ["promote", "demote"]
+        .into_iter()
+        .find(|action| !has(action))?;
+    Some(Problem {
+        parameter: None,
+        problem: format!("{name} has no action {lacking}, so none of its copies can be promoted"),
+        allowed: "an agent for promotable clones; or no `promoted` in its group".to_owned(),
+        nearest: None,
+    })
+}
+
+/// An agent that has the action may need it.
+fn unnotified(text: (&str, &str), id: &ResourceId, metadata: &Metadata) -> Option<Warning> {
+    metadata.actions.iter().find(|(own, _)| own == "notify")?;
+    let what = "it has an action notify, which is not called: what it is told there in Pacemaker (who starts, stops, is \
+                promoted) it has to do without";
+    warning_at(text, &["resources", id.as_str(), "agent"], what)
 }
 
 fn mistake(text: (&str, &str), id: &ResourceId, problem: &Problem) -> Mistake {

@@ -20,8 +20,10 @@ use standfast_model::{
     request::{Request, Response},
 };
 use std::{
-    io::{self, IsTerminal as _},
+    ffi::OsString,
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
+    process::ExitCode,
     time::Duration,
 };
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -85,26 +87,51 @@ pub(super) fn agent(
 }
 
 /// The keeper has told its agent what happened; only a failure to become one is an exit code.
-pub(super) fn keeper(args: &KeeperArgs) -> std::process::ExitCode {
+pub(super) fn keeper(args: &KeeperArgs) -> ExitCode {
     standfast_guard::keeper::run(&args.folder)
 }
 
+/// What agents call as `crm_master` and `crm_attribute`. Read before all other flags: those are Pacemaker's.
+pub(super) fn attribute(arguments: &[OsString]) -> Option<ExitCode> {
+    let (called, rest) = arguments.split_first()?;
+    let name = Path::new(called).file_name()?.to_str()?;
+    if !standfast_ocf::COMMANDS.contains(&name) {
+        return None;
+    }
+    let rest: Vec<String> = rest
+        .iter()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    Some(match standfast_ocf::attribute(name, &rest) {
+        Ok(said) => {
+            if !said.is_empty() {
+                writeln!(io::stdout(), "{said}").ok();
+            }
+            ExitCode::SUCCESS
+        }
+        Err((code, why)) => {
+            writeln!(io::stderr(), "{why}").ok();
+            ExitCode::from(code)
+        }
+    })
+}
+
 /// What a keeper runs in the place of a command when an agent does the work.
-pub(super) fn ocf_runner(order: &str) -> std::process::ExitCode {
+pub(super) fn ocf_runner(order: &str) -> ExitCode {
     let Ok(order) = serde_json::from_str(order) else {
         // Only a keeper starts this, with what this very program has written.
-        return std::process::ExitCode::from(super::exit::USAGE);
+        return ExitCode::from(super::exit::USAGE);
     };
     let group = standfast_guard::cgroup::own();
-    std::process::ExitCode::from(standfast_ocf::run(order, group.as_deref()))
+    ExitCode::from(standfast_ocf::run(order, group.as_deref()))
 }
 
 /// What a runner runs in the place of a script when the resource is a unit of systemd.
-pub(super) fn unit(order: &str, action: &str) -> std::process::ExitCode {
+pub(super) fn unit(order: &str, action: &str) -> ExitCode {
     let Ok(order) = serde_json::from_str(order) else {
-        return std::process::ExitCode::from(super::exit::USAGE);
+        return ExitCode::from(super::exit::USAGE);
     };
-    std::process::ExitCode::from(standfast_unit::run(&order, action))
+    ExitCode::from(standfast_unit::run(&order, action))
 }
 
 pub(super) fn token(socket: &Path) -> Result<(), Failure> {

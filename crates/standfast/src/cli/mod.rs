@@ -72,6 +72,9 @@ use std::{
 /// Runs the program with these arguments, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = local::attribute(&arguments) {
+        return code;
+    }
     let cli = match defaults::parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => {

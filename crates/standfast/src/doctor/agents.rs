@@ -4,7 +4,7 @@
 use super::Findings;
 use standfast_model::{
     config::ResourceKind,
-    copies::node_of,
+    copies::{is_role, node_of},
     id::{NodeId, ResourceId},
     query::Severity,
     request::View,
@@ -20,7 +20,11 @@ pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
         return;
     }
     let mut first = true;
-    let foreign = |id: &ResourceId| node_of(id.as_str()).is_some_and(|node| node != view.node);
+    // A promoted role has the agent of its copy.
+    let foreign = |id: &ResourceId| {
+        let other = node_of(id.as_str()).is_some_and(|node| node != view.node);
+        other || is_role(id.as_str())
+    };
     for (resource, settings) in config.resources.iter().filter(|(id, _)| !foreign(id)) {
         let ResourceKind::Process(process) = &settings.kind else {
             continue;

@@ -101,6 +101,7 @@ fn instance(phase: Phase) -> InstanceReport {
         severity: Severity::Soft,
         start_took: Micros::from_millis(60),
         stop_took: Micros::ZERO,
+        promotion: None,
     }
 }
 

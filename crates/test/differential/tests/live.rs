@@ -242,6 +242,7 @@ fn here(made: &Made) -> BTreeMap<GroupId, Option<NodeId>> {
         moves: BTreeMap::new(),
         orders: made.orders.clone(),
         waiting: BTreeMap::new(),
+        promotion: BTreeMap::new(),
     });
     placed
         .into_iter()

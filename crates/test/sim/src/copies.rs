@@ -10,7 +10,7 @@ use crate::{
 use standfast_model::{
     config::{ClusterConfig, GroupConfig, ProcessConfig, ResourceKind},
     constraint::{Colocation, Sequence},
-    copies::{Copied, named, written},
+    copies::{Copied, named, role_of, written},
     id::{GroupId, ResourceId},
     plan::INFINITY,
     planted::Planted,
@@ -21,9 +21,20 @@ use std::collections::BTreeMap;
 /// Seeds from here on have groups with copies; those below have none.
 pub(crate) const SEEDS_WITH_COPIES: u64 = 3_000_000;
 
+/// Seeds from here on have groups one copy of which is promoted.
+pub(crate) const SEEDS_WITH_PROMOTED: u64 = 3_500_000;
+
 /// Whether a planted bug is about copies: its runs all have some.
 pub(crate) const fn is_about(planted: Planted) -> bool {
-    matches!(planted, Planted::CopiesUncounted)
+    matches!(
+        planted,
+        Planted::CopiesUncounted | Planted::PromotedUncarried
+    )
+}
+
+/// Whether it is about promoted ones.
+pub(crate) const fn is_about_promoted(planted: Planted) -> bool {
+    matches!(planted, Planted::PromotedUncarried)
 }
 
 /// Whether groups of a run have copies.
@@ -32,7 +43,7 @@ pub(crate) fn are_in(scenario: &Scenario) -> bool {
 }
 
 /// Gives some groups of a run of three nodes or more copies, if its seed is one of those, or `always`.
-pub(crate) fn add(scenario: &mut Scenario, always: bool) {
+pub(crate) fn add(scenario: &mut Scenario, always: bool, promoted: bool) {
     if scenario.founders < 3 || !(always || scenario.seed >= SEEDS_WITH_COPIES) {
         return;
     }
@@ -45,6 +56,11 @@ pub(crate) fn add(scenario: &mut Scenario, always: bool) {
         }
     }
     relate(&mut rng, &mut scenario.config, &groups);
+    if promoted || scenario.seed >= SEEDS_WITH_PROMOTED {
+        let copied = scenario.config.copies.groups.values_mut();
+        copied.for_each(|copied| copied.promoted = true);
+        follow_promoted(&mut rng, &mut scenario.config, &groups);
+    }
     scenario.config.spread_copies();
     number_anew(scenario);
 }
@@ -73,6 +89,7 @@ fn make(config: &mut ClusterConfig, id: &GroupId, most: Option<u32>) {
     }
     let copied = Copied {
         most,
+        promoted: false,
         group,
         resources,
     };
@@ -112,6 +129,52 @@ fn relate(rng: &mut Rng, config: &mut ClusterConfig, groups: &[GroupId]) {
     }
 }
 
+/// What has no copies is where the promoted one is, and starts after it, as an address does.
+fn follow_promoted(rng: &mut Rng, config: &mut ClusterConfig, groups: &[GroupId]) {
+    let Some(role) = config.copies.groups.keys().next() else {
+        return;
+    };
+    let role = GroupId::from(role_of(role.as_str()));
+    let named = |config: &ClusterConfig, group: &GroupId| {
+        let constraints = &config.copies.constraints;
+        let colocations = constraints.colocations.values();
+        colocations
+            .flat_map(|one| [&one.group, &one.with])
+            .any(|id| id == group)
+            || constraints.sequences.values().any(|one| one.then == *group)
+    };
+    let single = groups
+        .iter()
+        .filter(|group| config.groups.contains_key(*group));
+    let single: Vec<GroupId> = single
+        .filter(|group| !named(config, group))
+        .cloned()
+        .collect();
+    for group in single {
+        if !rng.chance(500_000) {
+            continue;
+        }
+        let colocation = Colocation {
+            group: group.clone(),
+            with: role.clone(),
+            score: INFINITY,
+        };
+        let constraints = &mut config.constraints;
+        constraints
+            .colocations
+            .insert(format!("{group}-promoted"), colocation);
+        let sequence = Sequence {
+            first: role.clone(),
+            then: group.clone(),
+            optional: false,
+            one_way: false,
+        };
+        constraints
+            .sequences
+            .insert(format!("promoted-{group}"), sequence);
+    }
+}
+
 /// Resources of every machine that may ever belong to the cluster.
 fn number_anew(scenario: &mut Scenario) {
     let mut all = scenario.config.clone();
@@ -137,6 +200,10 @@ fn number_anew(scenario: &mut Scenario) {
             if all.resources.contains_key(&copy) {
                 numbered.push((copy, takes));
             }
+        }
+        let role = ResourceId::from(role_of(name.as_str()));
+        if all.resources.contains_key(&role) {
+            numbered.push((role, takes));
         }
     }
     (scenario.resources, scenario.takes) = numbered.into_iter().unzip();
@@ -211,8 +278,28 @@ mod tests {
     }
 
     #[test]
+    fn one_copy_is_promoted_whatever_fails() {
+        let (mut promoted, mut elsewhere) = (0, 0);
+        for seed in SEEDS_WITH_PROMOTED..SEEDS_WITH_PROMOTED + 8 {
+            let outcome = short(Case::of_seed(seed)).run();
+            assert_eq!(outcome.violation, None, "seed {seed}");
+            promoted += outcome.coverage.of(Hit::Promoted);
+            elsewhere += outcome.coverage.of(Hit::PromotedElsewhere);
+        }
+        assert!(promoted > 0 && elsewhere > 0, "{promoted} {elsewhere}");
+    }
+
+    #[test]
     fn what_does_not_count_copies_is_caught() {
-        let planted = Planted::CopiesUncounted;
+        is_caught(Planted::CopiesUncounted);
+    }
+
+    #[test]
+    fn what_promotes_without_a_copy_is_caught() {
+        is_caught(Planted::PromotedUncarried);
+    }
+
+    fn is_caught(planted: Planted) {
         let caught = (0..20).find_map(|seed| {
             let wrong = Case {
                 planted: Some(planted),

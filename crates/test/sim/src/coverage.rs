@@ -147,6 +147,8 @@ cases! {
     CopyBeside = "25.copy-started-beside-another",
     /// The last one that there was room for.
     CopyInstead = "25.copy-started-where-fewer-are-to-run-than-nodes",
+    Promoted = "26.promoted",
+    PromotedElsewhere = "26.promoted-where-another-one-was-before",
     Converged = "7.converged",
     ConvergedAfterMove = "7.converged-with-work-left",
     MemberRejoined = "7.member-came-back-under-new-number",
@@ -166,7 +168,7 @@ impl Default for Coverage {
 /// What only operators' acts bring about.
 const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
 /// What only runs with constraints, and with copies, bring about.
-const OF_CONSTRAINTS: [&str; 2] = ["22.", "25."];
+const OF_CONSTRAINTS: [&str; 3] = ["22.", "25.", "26."];
 /// What only runs with fence devices bring about.
 const OF_FENCING: &str = "19.";
 

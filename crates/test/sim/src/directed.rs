@@ -65,7 +65,9 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::OldTurnTaken => &[Family::Outage, Family::Power],
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[Family::Operator],
         Planted::FailuresForgotten => &[Family::Resource],
-        Planted::CopiesUncounted => &[Family::Operator, Family::Resource],
+        Planted::CopiesUncounted | Planted::PromotedUncarried => {
+            &[Family::Operator, Family::Resource]
+        }
         Planted::FailedStopIsStop => &[Family::Driver, Family::Operator],
         Planted::OldReportBelieved => &[Family::Process, Family::Quality, Family::Resource],
         Planted::RestartGrantForgotten => &[Family::Process, Family::Outage, Family::Partition],
@@ -79,7 +81,7 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
         fencing::add(&mut scenario, true);
     }
     if copies::is_about(planted) {
-        copies::add(&mut scenario, true);
+        copies::add(&mut scenario, true, copies::is_about_promoted(planted));
     }
     if constraints::is_about(planted) {
         constraints::add(&mut scenario, true);

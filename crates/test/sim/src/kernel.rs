@@ -37,6 +37,8 @@ pub(crate) struct Unit {
     pub(crate) late: u64,
     /// Exits still to come, by a fault.
     pub(crate) exits: u64,
+    /// By how much it is to be promoted.
+    pub(crate) promotion: Option<i64>,
 }
 
 impl Unit {
@@ -47,6 +49,11 @@ impl Unit {
         self.deadline = deadline;
         self.open = true;
         self.begin(Work::Starting);
+    }
+
+    /// It runs, and nothing is done with it.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.active && self.open && self.work == Work::None
     }
 
     /// Moves an open guard, either way. A closed one stays closed.

@@ -61,6 +61,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[23, 16],
         Planted::FailuresForgotten => &[24],
         Planted::CopiesUncounted => &[25],
+        Planted::PromotedUncarried => &[26],
     }
 }
 

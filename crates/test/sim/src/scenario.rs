@@ -70,7 +70,7 @@ impl Scenario {
         let mut scenario = Self::sized(seed, founders, joiners, &mut rng);
         fencing::add(&mut scenario, false);
         constraints::add(&mut scenario, false);
-        copies::add(&mut scenario, false);
+        copies::add(&mut scenario, false, false);
         scenario
     }
 

@@ -86,6 +86,7 @@ pub(crate) fn sequence(
         | Planted::OldTurnTaken
         | Planted::ColocationIgnored
         | Planted::CopiesUncounted
+        | Planted::PromotedUncarried
         | Planted::Pair(_) => Vec::new(),
     }
 }

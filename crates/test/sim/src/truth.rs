@@ -213,6 +213,7 @@ impl OfNode {
             | InstanceChange::StopFailed(_)
             | InstanceChange::Unhealthy(_)
             | InstanceChange::Healthy
+            | InstanceChange::Promotion(_)
             | InstanceChange::Damaged(_) => {}
         }
     }

@@ -78,7 +78,7 @@ impl World {
     }
 
     pub fn run_dir(&self) -> PathBuf {
-        self.path("run").join("web")
+        self.path("run").join(self.resource.as_str())
     }
 
     pub fn driver(&self) -> &ProcessDriver {

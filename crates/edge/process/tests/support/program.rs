@@ -12,7 +12,18 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let all: Vec<String> = std::env::args().collect();
+    let called = all.first().map(Path::new).and_then(Path::file_name);
+    let called = called
+        .map(|name| name.display().to_string())
+        .unwrap_or_default();
+    let arguments: Vec<String> = all.into_iter().skip(1).collect();
+    if standfast_ocf::COMMANDS.contains(&called.as_str()) {
+        return match standfast_ocf::attribute(&called, &arguments) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err((code, _)) => ExitCode::from(code),
+        };
+    }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["keeper", run_dir] => return standfast_guard::keeper::run(Path::new(run_dir)),

@@ -8,7 +8,7 @@ use crate::{
     world::World,
 };
 use standfast_cluster::Inspect;
-use standfast_model::plan::PlanNumber;
+use standfast_model::{id::GroupId, plan::PlanNumber};
 
 /// Why the cluster has not settled; `None` when it has.
 pub(crate) fn unsettled(world: &World) -> Option<String> {
@@ -80,7 +80,7 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
             .get(group)
             .and_then(|assignment| assignment.node.as_ref())
         else {
-            if head.state.config.copy_of(group).is_some() {
+            if head.state.config.copy_of(group).is_some() || waits_for_score(head, group) {
                 continue;
             }
             return Some(format!(
@@ -101,6 +101,24 @@ fn misplaced(world: &World, head: &Inspect<'_>) -> Option<String> {
         }
     }
     copies::misplaced(world, head).or_else(|| turns::misplaced(world))
+}
+
+/// Whether no copy that runs is to be promoted, so that nobody is, and nothing that has to be with or after who is.
+fn waits_for_score(head: &Inspect<'_>, group: &GroupId) -> bool {
+    let state = head.state;
+    let role = |group: &GroupId| {
+        let settings = state.config.groups.get(group);
+        settings.is_some_and(|settings| settings.promoted_of.is_some())
+    };
+    let mut before = state.config.constraints.colocations.values();
+    let follows = before.find(|one| one.group == *group && role(&one.with));
+    let role = follows.map_or(group, |one| &one.with);
+    let promoted = state.config.groups.get(role);
+    promoted.is_some_and(|settings| settings.promoted_of.is_some())
+        && !state.nodes.keys().any(|node| {
+            let score = state.promotion_score(role, node);
+            score.is_some_and(|score| score >= 0)
+        })
 }
 
 /// The leader's plan.

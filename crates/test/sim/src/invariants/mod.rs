@@ -11,6 +11,7 @@ pub(crate) mod idempotent;
 pub(crate) mod lease_end;
 pub(crate) mod one_active;
 pub(crate) mod ordered;
+pub(crate) mod promoted;
 pub(crate) mod removed;
 pub(crate) mod stale;
 pub(crate) mod stand_still;
@@ -69,6 +70,7 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
         25 => {
             "each copy of a group runs on its own node, and no more at any instant than are to run"
         }
+        26 => "no core promotes a copy of which it has not been told that it runs",
         _ => "",
     }
 }
@@ -94,6 +96,7 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     removed::on_start(world, node, resource);
     turns::on_start(world, node, resource);
     copies::on_start(world, node, resource);
+    promoted::on_start(world, node, resource);
 }
 
 impl World {

@@ -32,6 +32,11 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize) {
             continue;
         }
         let first = &sequence.first;
+        // An operator has taken it out of the configuration, and with it the order.
+        let core = world.nodes[node].core.as_ref();
+        if core.is_some_and(|core| !core.inspect().state.config.groups.contains_key(first)) {
+            continue;
+        }
         let seen = match is_active(world, first) {
             true => Some(world.time),
             false => last_active(world, first, &then),

@@ -43,6 +43,13 @@ impl World {
             self.start_again(number, resource, start);
             return;
         }
+        invariants::promoted::on_order(self, number, resource);
+        if let Some(copy) = invariants::promoted::copy(self, number, resource)
+            && !self.nodes[number].units[copy].is_ready()
+        {
+            let why = "its copy does not run here".to_owned();
+            return self.tell(number, resource, InstanceChange::StartFailed(why));
+        }
         if now >= start.deadline {
             self.hit(Case::StartRefused);
             self.tell(
@@ -190,6 +197,7 @@ impl World {
         };
         let node = &self.nodes[number];
         let unit = &node.units[resource];
+        let said = unit.promotion;
         let change = if unit.active {
             self.coverage.hit(Case::Adopted);
             let lease = Lease {
@@ -208,7 +216,46 @@ impl World {
         } else {
             InstanceChange::Stopped
         };
+        self.tell_promotion(number, resource, said);
         self.tell(number, resource, change);
+    }
+
+    /// An agent says by how much its copy is to be promoted, before anything else is said of that.
+    fn tell_promotion(&mut self, number: usize, resource: usize, said: Option<i64>) {
+        let node = &self.nodes[number];
+        if node.agent == Agent::Down || invariants::promoted::role(self, number, resource).is_none()
+        {
+            return;
+        }
+        let event = Event::Instance {
+            resource: self.scenario.resources[resource].clone(),
+            change: InstanceChange::Promotion(said),
+        };
+        let epoch = node.epoch;
+        self.later(
+            10,
+            Happening::ToCore {
+                node: number,
+                epoch,
+                event: Box::new(event),
+            },
+        );
+    }
+
+    /// What the agent of a copy says when it has started, and of one that is promoted or demoted.
+    fn draw_promotion(&mut self, number: usize, resource: usize) {
+        if invariants::promoted::role(self, number, resource).is_none() {
+            return;
+        }
+        let score = self.draw_driver.below(100);
+        let score = i64::try_from(score).unwrap_or(0);
+        let said = match score {
+            0..5 => None,
+            5..10 => Some(-1),
+            score => Some(score),
+        };
+        self.nodes[number].units[resource].promotion = said;
+        self.tell_promotion(number, resource, said);
     }
 
     /// A driver has something to say; sometimes it says it twice.
@@ -294,6 +341,7 @@ impl World {
                 self.nodes[number].units[resource].work = Work::None;
                 invariants::turns::look(self, resource);
                 self.next_exit(number, resource);
+                self.draw_promotion(number, resource);
                 InstanceChange::Started
             }
             Outcome::NotReady => {
@@ -303,6 +351,14 @@ impl World {
             Outcome::Stopped => {
                 self.unit_ends(number, resource);
                 InstanceChange::Stopped
+            }
+            // What cannot be demoted ends with its copy, which ends it.
+            Outcome::NotStopped
+                if let Some(copy) = invariants::promoted::copy(self, number, resource) =>
+            {
+                self.unit_ends(number, copy);
+                let why = "it could not be demoted".to_owned();
+                return self.tell(number, copy, InstanceChange::Exited(why));
             }
             Outcome::NotStopped => {
                 self.nodes[number].units[resource].work = Work::None;
@@ -349,7 +405,27 @@ impl World {
                 .is_some()
                 .then(|| format!("{name} has ended here"));
             self.note_at(number, || text.unwrap_or_default());
+            self.role_ends(number, resource);
         }
+    }
+
+    /// A copy has ended, and its role with it.
+    fn role_ends(&mut self, number: usize, copy: usize) {
+        self.nodes[number].units[copy].promotion = None;
+        let Some(role) = invariants::promoted::role(self, number, copy) else {
+            return;
+        };
+        let unit = &self.nodes[number].units[role];
+        if !unit.active {
+            return;
+        }
+        let change = if unit.work == Work::Starting {
+            InstanceChange::StartFailed("its copy has ended".to_owned())
+        } else {
+            InstanceChange::Stopped
+        };
+        self.unit_ends(number, role);
+        self.tell(number, role, change);
     }
 
     /// Sees to it that somebody looks when a guard is due.
@@ -408,6 +484,11 @@ impl World {
         self.note_at(number, || "a guard closes".to_owned());
         self.unit_ends(number, resource);
         self.tell(number, resource, InstanceChange::LeaseEnded);
+        // One keeper has the earlier deadline of both.
+        if let Some(copy) = invariants::promoted::copy(self, number, resource) {
+            self.unit_ends(number, copy);
+            self.tell(number, copy, InstanceChange::LeaseEnded);
+        }
     }
 
     /// Tells a core how the client network is.
