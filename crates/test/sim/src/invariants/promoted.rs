@@ -38,7 +38,9 @@ pub(crate) fn on_order(world: &mut World, node: usize, resource: usize) {
     let Some(copy) = copy(world, node, resource) else {
         return;
     };
-    if !world.truth.nodes[node].running.contains_key(&copy) {
+    // What really runs is no mistake of a core that was told something late; what has just ended neither.
+    let told = world.truth.nodes[node].running.contains_key(&copy);
+    if !told && !world.nodes[node].units[copy].active {
         let name = &world.scenario.resources[resource];
         let text = format!(
             "{name} is promoted on n{}, whose copy does not run",

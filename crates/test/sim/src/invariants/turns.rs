@@ -32,9 +32,13 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize) {
             continue;
         }
         let first = &sequence.first;
-        // An operator has taken it out of the configuration, and with it the order.
+        // An operator has taken it out of the configuration, and with it the order; or leaves it alone: it takes no turns.
         let core = world.nodes[node].core.as_ref();
-        if core.is_some_and(|core| !core.inspect().state.config.groups.contains_key(first)) {
+        let excused = core.is_some_and(|core| {
+            let state = core.inspect().state;
+            !state.config.groups.contains_key(first) || state.in_maintenance(first)
+        });
+        if excused {
             continue;
         }
         let seen = match is_active(world, first) {
