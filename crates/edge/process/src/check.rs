@@ -9,7 +9,7 @@ use standfast_model::{
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     thread,
     time::{Duration, Instant},
@@ -32,26 +32,9 @@ pub(crate) enum Found {
     Unhealthy(String),
     /// A check succeeded after that.
     Healthy,
-    /// What is known of its promotion has changed.
-    Standing(Standing),
-}
-
-/// What is known of the promotion of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// It may be promoted.
-    pub(crate) maybe: bool,
-    /// By how much it is to be, as its agent says.
-    pub(crate) score: Option<i64>,
-}
-
-impl Standing {
-    fn of(run_dir: &Path) -> Self {
-        Self {
-            maybe: standfast_ocf::may_be_promoted(run_dir).is_some(),
-            score: standfast_ocf::score(run_dir),
-        }
-    }
+    /// An agent with roles was asked: how it stands may have changed. Not what was seen, which would be old when it is
+    /// heard; and said each time, as a change back and forth between two questions shows in neither.
+    Asked,
 }
 
 /// What is to be checked.
@@ -98,7 +81,6 @@ impl Checker {
             stopped,
             runner: exec::Runner::default(),
             login: None,
-            standing: None,
         };
         thread::Builder::new()
             .name("check".to_owned())
@@ -140,8 +122,6 @@ struct Asking {
     runner: exec::Runner,
     /// As soon as it is known.
     login: Option<login::Login>,
-    /// What was last told of its promotion.
-    standing: Option<Standing>,
 }
 
 impl Asking {
@@ -168,7 +148,7 @@ impl Asking {
             let left = self.plan.ready_by.saturating_duration_since(Instant::now());
             let why = match self.ask(&readiness, 0, left.max(Duration::from_millis(1))) {
                 Ok(()) => {
-                    self.look_at_standing(tell);
+                    self.tell_asked(tell);
                     tell(Found::Ready);
                     return true;
                 }
@@ -214,7 +194,7 @@ impl Asking {
                 return;
             }
             let answer = self.ask(&one.check, one.depth, Duration::MAX);
-            self.look_at_standing(tell);
+            self.tell_asked(tell);
             one.due = Instant::now() + self.interval(&one.check, one.depth);
             match answer {
                 Ok(()) => {
@@ -239,18 +219,15 @@ impl Asking {
     }
 
     fn interval(&self, health: &CheckConfig, depth: u32) -> Duration {
-        let promoted = depth == 0 && self.standing.is_some_and(|standing| standing.maybe);
-        let own = self.plan.promoted_interval.flatten().filter(|_| promoted);
+        let own = self.plan.promoted_interval.flatten();
+        let promoted = || standfast_ocf::may_be_promoted(&self.plan.run_dir).is_some();
+        let own = own.filter(|_| depth == 0 && promoted());
         duration(own.unwrap_or(health.interval))
     }
 
-    fn look_at_standing(&mut self, tell: &dyn Fn(Found)) {
-        if self.plan.promoted_interval.is_none() {
-            return;
-        }
-        let standing = Standing::of(&self.plan.run_dir);
-        if self.standing.replace(standing) != Some(standing) {
-            tell(Found::Standing(standing));
+    fn tell_asked(&self, tell: &dyn Fn(Found)) {
+        if self.plan.promoted_interval.is_some() {
+            tell(Found::Asked);
         }
     }
 

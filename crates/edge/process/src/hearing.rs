@@ -113,8 +113,8 @@ impl Worker {
         if running.serial != serial {
             return;
         }
-        if let Found::Standing(standing) = &found {
-            return self.on_standing(resource, standing);
+        if found == Found::Asked {
+            return self.on_asked(resource);
         }
         let change = match (found, running.stage) {
             (Found::Ready, Stage::Starting(_)) => {
@@ -130,7 +130,7 @@ impl Worker {
                 | Found::NotReady(_)
                 | Found::Unhealthy(_)
                 | Found::Healthy
-                | Found::Standing(_),
+                | Found::Asked,
                 _,
             ) => return,
         };

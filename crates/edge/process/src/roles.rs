@@ -5,7 +5,6 @@
 //! its role's lease ends, whatever becomes of this program. Not for how an agent is called: that is the runner's.
 
 use crate::{
-    check::Standing,
     running::Stage,
     secret, spec,
     worker::{CONFIRM, Order, Worker},
@@ -159,7 +158,7 @@ impl Worker {
         match (state, said) {
             (RoleState::Promoting(_), Ok(())) => {
                 self.set(role, RoleState::Active);
-                self.tell_score(role);
+                self.tell_score(&self.copy(role));
                 self.tell(role, InstanceChange::Started);
             }
             (RoleState::Probing(_), Ok(())) => {
@@ -167,11 +166,11 @@ impl Worker {
                 self.tell_adopted(role);
             }
             (RoleState::Demoting(_), Ok(())) => {
-                self.tell_score(role);
+                self.tell_score(&self.copy(role));
                 self.forget(role, InstanceChange::Stopped);
             }
             (RoleState::Promoting(_), Err(refusal)) if !refusal.unknown => {
-                self.tell_score(role);
+                self.tell_score(&self.copy(role));
                 let why = self.hide(role, &refusal.why);
                 self.forget(
                     role,
@@ -213,10 +212,13 @@ impl Worker {
         self.tell(role, change);
     }
 
-    fn tell_score(&self, role: &ResourceId) {
-        let copy = self.copy(role);
-        let score = standfast_ocf::score(&spec::run_dir(&self.settings, &copy));
-        self.tell(&copy, InstanceChange::Promotion(score));
+    /// Tells by how much a copy is to be promoted, unless that is known.
+    fn tell_score(&mut self, copy: &ResourceId) {
+        let score = standfast_ocf::score(&spec::run_dir(&self.settings, copy));
+        let known = self.running.get_mut(copy);
+        if known.is_some_and(|copy| copy.score.replace(score) != Some(score)) {
+            self.tell(copy, InstanceChange::Promotion(score));
+        }
     }
 
     fn tell_adopted(&self, role: &ResourceId) {
@@ -340,12 +342,15 @@ impl Worker {
         })
     }
 
-    /// What a check has found of a copy's promotion.
-    pub(crate) fn on_standing(&mut self, copy: &ResourceId, standing: &Standing) {
-        self.tell(copy, InstanceChange::Promotion(standing.score));
+    /// A copy's agent was asked how it is. What it stands for is read now: a promotion that was lost and a score that
+    /// was said since the last time.
+    pub(crate) fn on_asked(&mut self, copy: &ResourceId) {
+        self.tell_score(copy);
         let role = ResourceId::from(role_of(copy.as_str()));
         let held = self.roles.get(&role);
-        let lost = held.is_some_and(|known| known.state == RoleState::Active) && !standing.maybe;
+        let run_dir = spec::run_dir(&self.settings, copy);
+        let lost = held.is_some_and(|known| known.state == RoleState::Active)
+            && standfast_ocf::may_be_promoted(&run_dir).is_none();
         if lost {
             let why = "its agent said that it is not promoted any more, and it was demoted";
             self.forget(&role, InstanceChange::Exited(why.to_owned()));

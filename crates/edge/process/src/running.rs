@@ -62,6 +62,8 @@ pub(crate) struct Running {
     pub(crate) undone: bool,
     /// Why its start failed, or why it may be running.
     pub(crate) why: String,
+    /// By how much it is to be promoted, as was last told.
+    pub(crate) score: Option<Option<i64>>,
     /// Why this driver kills what runs: it could not be demoted.
     pub(crate) doomed: Option<String>,
 }
@@ -94,6 +96,7 @@ impl Running {
             stuck: false,
             undone: false,
             why: String::new(),
+            score: None,
             doomed: None,
         }
     }
