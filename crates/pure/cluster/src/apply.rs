@@ -81,6 +81,7 @@ pub fn apply(state: &mut ClusterState, index: u64, command: &Command) -> Result<
             by,
         } => upgrading::ask_restart(state, &mut entry, (node, *incarnation, by))?,
         change @ (Change::Fence { .. }
+        | Change::FenceDrill { .. }
         | Change::FenceOrder { .. }
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }
@@ -461,6 +462,7 @@ fn change_members(state: &mut ClusterState, entry: &mut Entry, change: &Change) 
         | Change::AskRestart { .. }
         | Change::RaiseLevel { .. }
         | Change::Fence { .. }
+        | Change::FenceDrill { .. }
         | Change::FenceOrder { .. }
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }

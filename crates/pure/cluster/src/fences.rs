@@ -42,6 +42,26 @@ pub(crate) fn apply(
             by,
             why,
             power_on: *power_on,
+            drill: None,
+        };
+        begin(state, entry, &asked)?;
+    }
+    if let Change::FenceDrill {
+        node,
+        incarnation,
+        level,
+        by,
+    } = change
+    {
+        let why = format!("a drill tries level {level} of its devices");
+        let asked = Asked {
+            lost: false,
+            node,
+            incarnation: *incarnation,
+            by,
+            why: &why,
+            power_on: true,
+            drill: Some(*level),
         };
         begin(state, entry, &asked)?;
     }
@@ -70,6 +90,7 @@ struct Asked<'a> {
     why: &'a str,
     power_on: bool,
     lost: bool,
+    drill: Option<u32>,
 }
 
 /// What a lost node was still named for is released, if it is known to be off.
@@ -110,12 +131,39 @@ pub(crate) fn executor(
     there.min().cloned()
 }
 
+/// Of a drill its level alone.
+fn levels(state: &ClusterState, asked: &Asked<'_>) -> Result<Vec<Vec<DeviceId>>, Refusal> {
+    let node = asked.node;
+    let levels = state.config.fencing.levels_of(node);
+    if levels.is_empty() {
+        let text = format!(
+            "nothing can fence {node}: no [fence.NAME] has it in its `nodes`, or fencing is switched off"
+        );
+        return Err(refuse(RefusalKind::Invalid, text));
+    }
+    let Some(number) = asked.drill else {
+        return Ok(levels);
+    };
+    let place = usize::try_from(number).ok();
+    let place = place.and_then(|number| number.checked_sub(1));
+    let chosen = place.and_then(|place| levels.get(place)).cloned();
+    let missing = || {
+        let text = format!("{node} has no level {number}; it has {}", levels.len());
+        refuse(RefusalKind::NoSuchItem, text)
+    };
+    chosen.map(|level| vec![level]).ok_or_else(missing)
+}
+
 fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Result<(), Refusal> {
     let node = asked.node;
     let under_way = state
         .fences
         .iter()
         .any(|act| act.node == *node && act.is_under_way());
+    if under_way && asked.drill.is_some() {
+        let text = format!("{node} is being fenced already; `standfast fence history` shows it");
+        return Err(refuse(RefusalKind::Unsafe, text));
+    }
     if under_way {
         // Everybody who asks meanwhile means the same act.
         return Ok(());
@@ -124,13 +172,7 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
     if asked.lost && known.is_some_and(|known| known.online || is_known(state, node, known)) {
         return Ok(());
     }
-    let levels = state.config.fencing.levels_of(node);
-    if levels.is_empty() {
-        let text = format!(
-            "nothing can fence {node}: no [fence.NAME] has it in its `nodes`, or fencing is switched off"
-        );
-        return Err(refuse(RefusalKind::Invalid, text));
-    }
+    let levels = levels(state, asked)?;
     let Some(executor) = executor(state, node, &BTreeSet::new()) else {
         let text = format!("no other node is there that could fence {node}");
         return Err(refuse(RefusalKind::Unsafe, text));
@@ -143,6 +185,7 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
         why: asked.why.to_owned(),
         power_on: asked.power_on,
         lost: asked.lost,
+        drill: asked.drill,
         levels,
         level: 0,
         executor: Some(executor.clone()),
@@ -161,9 +204,9 @@ fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Resu
     };
     let by = asked.by;
     let text = format!("{by} fences {node}{why}; {executor} carries it out");
-    let evidence = (1..)
-        .zip(&act.levels)
-        .map(|(number, devices)| format!("level {number}: {}", names(devices)));
+    let evidence = (1..).zip(&act.levels).map(|(number, devices)| {
+        format!("level {}: {}", act.drill.unwrap_or(number), names(devices))
+    });
     let evidence = evidence.collect();
     keep(state, act);
     entry.write(state, "fence", text, evidence);
@@ -272,7 +315,7 @@ fn end_order(state: &mut ClusterState, entry: &mut Entry, result: &FenceResult) 
         release(state, &node);
         return;
     }
-    let number = act.level.saturating_add(1);
+    let number = act.drill.unwrap_or(act.level.saturating_add(1));
     let problem = &result.problem;
     remember(
         act,
@@ -304,7 +347,8 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
     act.level = 0;
     act.spent.extend(executor);
     let (node, spent) = (act.node.clone(), act.spent.clone());
-    let next = self::executor(state, &node, &spent);
+    let drill = act.drill.is_some();
+    let next = self::executor(state, &node, &spent).filter(|_| !drill);
     let run = next.as_ref().map(|next| run_of(state, next));
     let Some(act) = state.fences.get_mut(place) else {
         return;
@@ -389,6 +433,7 @@ fn confirm_unasked(
         why: String::new(),
         power_on: false,
         lost: false,
+        drill: None,
         levels: Vec::new(),
         level: 0,
         executor: None,

@@ -477,7 +477,30 @@ impl Core {
             author,
         } = request
         {
-            return self.fence_asked(node, power_on, force, author);
+            let incarnation = self.to_be_fenced(&node, force)?;
+            return Ok(Change::Fence {
+                node,
+                incarnation,
+                by: author,
+                why: String::new(),
+                power_on,
+                lost: false,
+            });
+        }
+        if let Request::FenceDrill {
+            node,
+            level,
+            force,
+            author,
+        } = request
+        {
+            let incarnation = self.to_be_fenced(&node, force)?;
+            return Ok(Change::FenceDrill {
+                node,
+                incarnation,
+                level,
+                by: author,
+            });
         }
         if let Request::FenceConfirm { node, author } = request {
             self.check_node(&node)?;
@@ -499,35 +522,23 @@ impl Core {
         Ok(Change::FenceResult { result })
     }
 
-    fn fence_asked(
-        &self,
-        node: NodeId,
-        power_on: bool,
-        force: bool,
-        by: String,
-    ) -> Result<Change, Refusal> {
-        self.check_node(&node)?;
+    /// The run of a node's agent whose power an operator may have cut.
+    fn to_be_fenced(&self, node: &NodeId, force: bool) -> Result<Incarnation, Refusal> {
+        self.check_node(node)?;
         self.check_acts()?;
-        if !force && !self.majority_without(&node) {
+        if !force && !self.majority_without(node) {
             let text = format!(
                 "without {node} no majority of the voters is online, and everything stops; `--force` does it all the same"
             );
             return Err(Self::refusal(RefusalKind::Unsafe, text));
         }
-        let heard = self.incarnation_of(&node);
-        let known = self.state.nodes.get(&node);
+        let heard = self.incarnation_of(node);
+        let known = self.state.nodes.get(node);
         let reported = known.map_or(Incarnation(0), |known| known.report.incarnation);
-        Ok(Change::Fence {
-            node,
-            incarnation: if heard == Incarnation(0) {
-                reported
-            } else {
-                heard
-            },
-            by,
-            why: String::new(),
-            power_on,
-            lost: false,
+        Ok(if heard == Incarnation(0) {
+            reported
+        } else {
+            heard
         })
     }
 }

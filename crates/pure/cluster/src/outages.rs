@@ -122,6 +122,7 @@ fn begin(
         | Change::ReplaceAuthority { .. }
         | Change::Act { .. }
         | Change::Fence { .. }
+        | Change::FenceDrill { .. }
         | Change::FenceOrder { .. }
         | Change::FenceResult { .. }
         | Change::FenceConfirm { .. }

@@ -82,6 +82,7 @@ impl Core {
             why: format!("{} had lost it", self.node),
             power_on: !fencing.stay_off,
             lost: true,
+            drill: None,
             levels: fencing.levels_of(&paired.peer),
             level: 0,
             executor: Some(self.node.clone()),

@@ -229,6 +229,20 @@ impl Core {
     pub(crate) fn pair_view(&self) -> Option<PairView> {
         let config = self.state.config.pair.as_ref()?;
         let Some(paired) = &self.paired else {
+            let there = |node: &NodeId| self.state.members.values().any(|info| info.node == *node);
+            if config.nodes.iter().all(there) {
+                return Some(PairView {
+                    state: "starting".to_owned(),
+                    sentence: format!(
+                        "{} has just started and does not know yet how the pair is.",
+                        self.node
+                    ),
+                    role: "waiting".to_owned(),
+                    arbiter: config.arbiter.name().to_owned(),
+                    ping: self.ping_view(),
+                    ..PairView::default()
+                });
+            }
             return Some(PairView {
                 state: "one-node".to_owned(),
                 sentence: format!(

@@ -123,6 +123,7 @@ impl Core {
             | Request::Query { .. }
             | Request::Remove { .. }
             | Request::Fence { .. }
+            | Request::FenceDrill { .. }
             | Request::FenceConfirm { .. }
             | Request::FenceResult { .. }
             | Request::Join { .. } => {
@@ -310,6 +311,7 @@ impl Core {
             Request::AskRestart { node, author } => self.ask_restart(node, author)?,
             Request::Leave => self.leave(origin),
             request @ (Request::Fence { .. }
+            | Request::FenceDrill { .. }
             | Request::FenceConfirm { .. }
             | Request::FenceResult { .. }) => self.fence_change(origin.as_ref(), request)?,
             Request::Join {

@@ -277,6 +277,47 @@ fn a_machine_that_is_heard_after_it_was_said_to_be_off_voids_the_fence() {
 }
 
 #[test]
+fn a_drill_tries_its_level_once_and_releases_nothing_when_it_fails() {
+    let drill = |level| Request::FenceDrill {
+        node: NodeId::from("beta"),
+        level,
+        force: false,
+        author: "root".to_owned(),
+    };
+    let mut net = cluster();
+    for level in [0, 3] {
+        let refused = net.ask("alpha", drill(level));
+        let Response::Refused(refusal) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert!(refusal.text.contains("it has 2"), "{refusal:?}");
+    }
+    assert!(matches!(net.ask("gamma", drill(2)), Response::Done { .. }));
+    net.run(500);
+    assert_eq!(last(&net).3, ["second"]);
+    // Whose power is it, while somebody else cuts it?
+    assert!(matches!(net.ask("gamma", drill(1)), Response::Refused(_)));
+    answer(&mut net, "broken");
+    net.run(5000);
+    let failed = act(&net, "alpha");
+    assert_eq!(failed.outcome, FenceOutcome::Failed);
+    assert!(
+        failed
+            .tries
+            .first()
+            .unwrap()
+            .starts_with("level 2 (second) from alpha"),
+        "{failed:?}"
+    );
+    assert_eq!(
+        net.orders.len(),
+        1,
+        "neither another level nor another node"
+    );
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}
+
+#[test]
 fn a_leader_that_is_said_to_be_off_contradicts_by_itself() {
     let mut net = cluster();
     let leader = net.leader().unwrap();

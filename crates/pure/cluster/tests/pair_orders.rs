@@ -391,3 +391,23 @@ fn becoming_secondary_is_automatic_and_becoming_primary_is_configurable() {
     assert_eq!(net.runs_on("web"), ["beta"], "{}", net.log.join("\n"));
     assert!(both_are(&mut net, "normal"));
 }
+
+#[test]
+fn who_has_just_started_does_not_take_itself_for_the_only_one() {
+    let mut net = beta_is_back();
+    let mut said = Vec::new();
+    for _ in 0..3000 {
+        let now = view(&mut net, "beta");
+        if said.last() != Some(&now.state) {
+            said.push(now.state);
+        }
+        net.run(1);
+    }
+    assert_eq!(
+        said.first().map(String::as_str),
+        Some("starting"),
+        "{said:?}"
+    );
+    assert_eq!(said.last().map(String::as_str), Some("normal"), "{said:?}");
+    assert!(!said.contains(&"one-node".to_owned()), "{said:?}");
+}

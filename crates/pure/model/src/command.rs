@@ -233,6 +233,17 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         lost: bool,
     },
+    /// A machine is to lose its power by one level of its devices, once, to see whether they are its own.
+    FenceDrill {
+        /// Which node.
+        node: NodeId,
+        /// The run of its agent.
+        incarnation: Incarnation,
+        /// The level, from 1.
+        level: u32,
+        /// Who wants it.
+        by: String,
+    },
     /// The executor of an act went away: another one goes on.
     FenceOrder {
         /// The act.
@@ -296,6 +307,7 @@ impl Change {
             | Self::Standby { .. }
             | Self::StandbyOver { .. }
             | Self::PairFenced { .. }
+            | Self::FenceDrill { .. }
             | Self::ForgetFailures {
                 counted: Some(_), ..
             } => 4,

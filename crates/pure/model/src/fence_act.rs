@@ -31,7 +31,10 @@ pub struct FenceAct {
     /// It is fenced because it was lost: what has not begun yet is called off when it is back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
-    /// Devices, level after level, as configured when it began.
+    /// A drill: only this level (from 1) is tried, and only by the first executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<u32>,
+    /// Devices, level after level, as configured when it began; of a drill its level alone.
     pub levels: Vec<Vec<DeviceId>>,
     /// The level that is tried, from 0.
     pub level: u32,

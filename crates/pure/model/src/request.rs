@@ -210,6 +210,17 @@ pub enum Request {
         /// Who.
         author: String,
     },
+    /// Cut a node's power by one level of its devices, to see whether it is that node's.
+    FenceDrill {
+        /// Which.
+        node: NodeId,
+        /// The level, from 1.
+        level: u32,
+        /// Even if no majority is left without it.
+        force: bool,
+        /// Who.
+        author: String,
+    },
     /// A node is off, as an operator has seen.
     FenceConfirm {
         /// Which.

@@ -39,18 +39,9 @@ pub(super) fn with_author(request: Request, who: &str) -> Request {
         Request::PlainRestart | Request::Restart { .. } => Request::Restart { author },
         Request::AskRestart { node, .. } => Request::AskRestart { node, author },
         Request::Remove { node, .. } => Request::Remove { node, author },
-        Request::Fence {
-            node,
-            power_on,
-            force,
-            ..
-        } => Request::Fence {
-            node,
-            power_on,
-            force,
-            author,
-        },
-        Request::FenceConfirm { node, .. } => Request::FenceConfirm { node, author },
+        request @ (Request::Fence { .. }
+        | Request::FenceDrill { .. }
+        | Request::FenceConfirm { .. }) => fenced(request, author),
         Request::Pair { order, .. } => Request::Pair { order, author },
         other @ (Request::View
         | Request::Backup
@@ -73,6 +64,33 @@ fn simulated(imagined: Vec<Imagined>, who: &str) -> Request {
     let imagined = imagined.into_iter().map(|one| tried(one, who));
     Request::Simulate {
         imagined: imagined.collect(),
+    }
+}
+
+/// The same for fencing.
+fn fenced(request: Request, author: String) -> Request {
+    match request {
+        Request::Fence {
+            node,
+            power_on,
+            force,
+            ..
+        } => Request::Fence {
+            node,
+            power_on,
+            force,
+            author,
+        },
+        Request::FenceDrill {
+            node, level, force, ..
+        } => Request::FenceDrill {
+            node,
+            level,
+            force,
+            author,
+        },
+        Request::FenceConfirm { node, .. } => Request::FenceConfirm { node, author },
+        other => other,
     }
 }
 

@@ -3,7 +3,9 @@
 use super::{
     ask::{look_at_state, no_such},
     disaster::confirm,
-    exit, print, style,
+    exit,
+    fence_drill::Drill,
+    print, style,
     wait::until,
 };
 use crate::{
@@ -54,7 +56,7 @@ pub struct FenceArgs {
 /// Other things to do with fencing
 #[derive(Debug, Subcommand)]
 pub enum FenceCommand {
-    /// Ask every device that can fence a node whether it answers, and whether the node has power; switches nothing
+    /// Ask every device that can fence a node whether it answers, and whether the node has power; with --cut, cut it by each level
     Test(FenceTestArgs),
     /// Say that a node is off, as you have seen: ends a fencing that devices could not
     Confirm(FenceConfirmArgs),
@@ -68,6 +70,18 @@ pub struct FenceTestArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
+    /// Then cut the node's power by each level in turn, and see that it was this node and that it comes back: proves the map
+    #[arg(long)]
+    pub cut: bool,
+    /// Even if no majority is left without it
+    #[arg(long, requires = "cut")]
+    pub force: bool,
+    /// Do not ask
+    #[arg(long, requires = "cut")]
+    pub yes: bool,
+    /// How long each level may take until the node is back
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "cut")]
+    pub wait: u64,
     /// Print JSON (standfast/fence-test/1)
     #[arg(long)]
     pub json: bool,
@@ -132,7 +146,7 @@ fn report(act: &FenceAct, json: bool) -> Result<(), Failure> {
 }
 
 /// The act that a command began, or the one that was under way already.
-fn act_of<'v>(view: &'v View, node: &NodeId, index: u64) -> Option<&'v FenceAct> {
+pub(super) fn act_of<'v>(view: &'v View, node: &NodeId, index: u64) -> Option<&'v FenceAct> {
     let acts = || {
         view.state
             .fences
@@ -148,18 +162,7 @@ fn fence(socket: &Path, name: &str, args: &FenceArgs) -> Result<(), Failure> {
     let (mut agent, view) = look_at_state(socket)?;
     let node = NodeId::from(name);
     known(&view, &node)?;
-    if !args.yes {
-        let runs = render::groups_on(&view, &node);
-        let what = if runs.is_empty() {
-            "It runs nothing.".to_owned()
-        } else {
-            format!("It runs {}.", runs.join(", "))
-        };
-        print(&format!(
-            "The power of {node} is going to be cut. {what} Type its name to go on: "
-        ))?;
-    }
-    confirm(args.yes, name, "nothing was switched")?;
+    may_cut(&view, &node, args.yes, "")?;
     let index = agent.change(&Request::Fence {
         node: node.clone(),
         power_on: !args.off,
@@ -177,6 +180,22 @@ fn fence(socket: &Path, name: &str, args: &FenceArgs) -> Result<(), Failure> {
     };
     let act = until(socket, Duration::from_secs(args.wait), ended, late)?;
     report(&act, args.json)
+}
+
+/// Says what the node runs, and goes on if its name is typed.
+fn may_cut(view: &View, node: &NodeId, yes: bool, how: &str) -> Result<(), Failure> {
+    if !yes {
+        let runs = render::groups_on(view, node);
+        let what = if runs.is_empty() {
+            "It runs nothing.".to_owned()
+        } else {
+            format!("It runs {}.", runs.join(", "))
+        };
+        print(&format!(
+            "The power of {node} is going to be cut{how}. {what} Type its name to go on: "
+        ))?;
+    }
+    confirm(yes, node.as_str(), "nothing was switched")
 }
 
 fn confirm_off(socket: &Path, args: &FenceConfirmArgs) -> Result<(), Failure> {
@@ -245,31 +264,48 @@ fn test(socket: &Path, args: &FenceTestArgs) -> Result<(), Failure> {
         .get(&node)
         .is_some_and(|known| known.online);
     let mut asked = Vec::new();
-    for (level, devices) in (1..).zip(levels) {
+    for (level, devices) in (1..).zip(&levels) {
         for id in devices {
-            let Some(device) = fencing.devices.get(&id) else {
+            let Some(device) = fencing.devices.get(id) else {
                 continue;
             };
             let began = Instant::now();
             let answer = standfast_fence::status(device, &node);
             let took = Micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-            asked.push(Asked::of((level, &id, &device.agent), answer, took, online));
+            asked.push(Asked::of((level, id, &device.agent), answer, took, online));
         }
     }
-    let report = FenceTest {
+    let mut report = FenceTest {
         schema: "standfast/fence-test/1",
         node: node.to_string(),
         from: view.node.clone(),
         off: config.fencing.off,
         devices: asked,
+        cut: Vec::new(),
     };
-    let text = if args.json {
-        render::json(&report)
-    } else {
-        render::fence_test(&report, style())
-    };
-    print(&text)?;
-    if report.devices.iter().all(|asked| asked.problem.is_empty()) {
+    if !args.json {
+        print(&render::fence_test(&report, style()))?;
+    }
+    // What cannot be relied on is mended first.
+    if args.cut && report.is_good() {
+        let how = match levels.len() {
+            1 => String::new(),
+            n => format!(", {n} times"),
+        };
+        may_cut(&view, &node, args.yes, &how)?;
+        let drill = Drill {
+            socket,
+            node: &node,
+            force: args.force,
+            wait: Duration::from_secs(args.wait),
+            aloud: !args.json,
+        };
+        report.cut = drill.run(&levels)?;
+    }
+    if args.json {
+        print(&render::json(&report))?;
+    }
+    if report.is_good() {
         Ok(())
     } else {
         Err(Failure::new(exit::UNAVAILABLE, ""))

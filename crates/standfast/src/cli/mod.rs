@@ -19,6 +19,7 @@ mod doctor;
 mod edit;
 pub(crate) mod exit;
 mod fence;
+mod fence_drill;
 mod import;
 mod local;
 mod logs;

@@ -78,6 +78,74 @@ pub struct FenceTest {
     pub off: bool,
     /// The devices, in the order in which they would be used.
     pub devices: Vec<Asked>,
+    /// Levels that really cut its power: a drill.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<Cut>,
+}
+
+impl FenceTest {
+    /// Everything that was tried is as it should be.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let asked = self.devices.iter().map(|asked| &asked.problem);
+        let mut problems = asked.chain(self.cut.iter().map(|cut| &cut.problem));
+        problems.all(String::is_empty)
+    }
+}
+
+/// What came of one level in a drill.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cut {
+    /// The level, from 1.
+    pub level: u32,
+    /// Its devices.
+    pub devices: Vec<String>,
+    /// When the cluster had lost the node; none when it did not.
+    pub off_after_ms: Option<u64>,
+    /// When another run of its agent was there; none when it was not.
+    pub back_after_ms: Option<u64>,
+    /// Others that were lost meanwhile: it may have been their power.
+    pub also_lost: Vec<String>,
+    /// Why it is not proven that this is the node's power; empty when it is.
+    pub problem: String,
+}
+
+impl Cut {
+    /// Of a level, before anything came of it.
+    #[must_use]
+    pub fn of(level: u32, devices: &[DeviceId]) -> Self {
+        Self {
+            level,
+            devices: devices.iter().map(ToString::to_string).collect(),
+            off_after_ms: None,
+            back_after_ms: None,
+            also_lost: Vec::new(),
+            problem: String::new(),
+        }
+    }
+}
+
+/// What came of one level, for people.
+#[must_use]
+pub fn fence_cut(node: &NodeId, cut: &Cut) -> String {
+    let after = |ms: Option<u64>| length(Micros::from_millis(ms.unwrap_or_default()));
+    let others = if cut.also_lost.is_empty() {
+        String::new()
+    } else {
+        let names = cut.also_lost.join(", ");
+        format!(" Lost meanwhile: {names}; it may have been the power of that machine.")
+    };
+    let (level, devices) = (cut.level, cut.devices.join(" and "));
+    if cut.problem.is_empty() {
+        let (off, back) = (after(cut.off_after_ms), after(cut.back_after_ms));
+        return format!(
+            "Level {level} ({devices}) cut the power of {node}: lost after {off}, back after {back}.{others}\n"
+        );
+    }
+    format!(
+        "Level {level} ({devices}) is NOT PROVEN to cut the power of {node}: {}.{others}\n",
+        cut.problem
+    )
 }
 
 /// For people.
@@ -291,7 +359,34 @@ mod tests {
             from: "alpha".to_owned(),
             off,
             devices: asked.collect(),
+            cut: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_drill_reads_as_it_should() {
+        let mut report = report(vec![(1, "ipmi-beta", Ok(Power::On))], false);
+        let proven = Cut {
+            off_after_ms: Some(2_310),
+            back_after_ms: Some(41_870),
+            ..Cut::of(1, &["ipmi-beta".into()])
+        };
+        let wrong = Cut {
+            also_lost: vec!["gamma".to_owned()],
+            problem: "level 2 (pdu-1 and pdu-2) from alpha, 2103 ms: beta was heard after it was said to be off"
+                .to_owned(),
+            ..Cut::of(2, &["pdu-1".into(), "pdu-2".into()])
+        };
+        let said = [&proven, &wrong].map(|cut| fence_cut(&"beta".into(), cut));
+        report.cut = vec![proven, wrong];
+        assert!(!report.is_good());
+        let given = format!(
+            "$ standfast fence test beta --cut --yes\n{}{}\n$ standfast fence test beta --cut --yes --json\n{}",
+            fence_test(&report, Style::default()),
+            said.concat(),
+            json(&report)
+        );
+        compare("fence_drill", &given);
     }
 
     #[test]
@@ -333,6 +428,7 @@ mod tests {
             },
             power_on: true,
             lost: id == 13,
+            drill: None,
             levels: vec![vec!["ipmi-beta".into()]],
             level: 0,
             executor: (outcome == FenceOutcome::UnderWay).then(|| "gamma".into()),

@@ -74,7 +74,7 @@ pub fn pair_text(pair: &PairView) -> String {
 /// No node is primary, as far as this one knows.
 fn leads_nobody(pair: &PairView) -> bool {
     match pair.state.as_str() {
-        "primary-down" | "waiting" | "no-primary" | "changing" => true,
+        "primary-down" | "waiting" | "starting" | "no-primary" | "changing" => true,
         "diverged" => pair.primary.is_none() && pair.role != "primary",
         _ => false,
     }

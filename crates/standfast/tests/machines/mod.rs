@@ -8,6 +8,7 @@
     reason = "a fixture that fails fails its test"
 )]
 
+pub(crate) mod power;
 pub(crate) mod watch;
 
 use std::{
@@ -162,6 +163,16 @@ impl Machine {
             agent.kill().ok();
             agent.wait().ok();
         }
+    }
+
+    /// Waits until somebody else has ended the agent, and makes the machine as after a loss of power.
+    pub(crate) fn wait_for_end(&mut self) {
+        let start = Instant::now();
+        while self.ended().is_none() {
+            assert!(start.elapsed() < PATIENCE, "{} goes on", self.name);
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.power_off();
     }
 
     /// Whether the agent has ended by itself, and how.

@@ -80,6 +80,7 @@ fn fenced(view: &mut View) {
         why: String::new(),
         power_on: true,
         lost: true,
+        drill: None,
         levels: Vec::new(),
         level: 0,
         executor: None,
