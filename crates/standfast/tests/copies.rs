@@ -11,8 +11,10 @@ fn file(machines: &[Machine], copies: &str) -> String {
     let mut text = String::from("[cluster]\nname = \"demo\"\n");
     for machine in machines {
         text.push_str(&format!(
-            "[nodes.{}]\naddresses = [\"{}\"]\n",
-            machine.name, machine.address
+            "[nodes.{}]\naddresses = [\"{}\"]\nattributes = {{ disk = \"{}\", note = \"ours\" }}\n",
+            machine.name,
+            machine.address,
+            if machine.name == "beta" { "hdd" } else { "ssd" }
         ));
     }
     text.push_str(&format!(
@@ -61,6 +63,7 @@ fn copies_run_on_every_node_and_what_becomes_of_one_touches_no_other() {
     a_node_is_lost(&mut machines);
     orders(&machines);
     another_number(&machines);
+    by_attributes(&machines);
 }
 
 fn a_copy_crashes(machines: &[Machine], first: &[Vec<u32>]) {
@@ -129,6 +132,42 @@ fn orders(machines: &[Machine]) {
     assert!(machines.iter().all(|machine| pids(machine).is_empty()));
     let said = alpha.ok(&["resource", "enable", "web"]);
     assert!(said.contains("alpha and beta and gamma"), "{said}");
+    all_run(machines);
+}
+
+/// Only where the disk is good: the copy elsewhere stops, and everybody says why.
+fn by_attributes(machines: &[Machine]) {
+    let alpha = &machines[0];
+    let before: Vec<Vec<u32>> = machines.iter().map(pids).collect();
+    let path = file(machines, "\"all\"");
+    let plain = fs::read_to_string(&path).expect("file");
+    let location = "[location.web-on-ssd]\ngroup = \"web\"\nwhere = { disk = { not = \"ssd\" } }\nscore = \"-INFINITY\"\n";
+    fs::write(&path, format!("{plain}{location}")).expect("file");
+    let said = alpha.ok(&["plan", &path]);
+    assert!(
+        said.contains("location web-on-ssd: added (web where disk is not ssd, -INFINITY)")
+            && said.contains("stop sleeper:beta on beta"),
+        "{said}"
+    );
+    let said = alpha.ok(&["simulate", "--apply", &path]);
+    assert!(said.contains("web:beta"), "{said}");
+    alpha.ok(&["apply", &path]);
+    alpha.wait_for_status("2 of 2 active");
+    let after: Vec<Vec<u32>> = machines.iter().map(pids).collect();
+    let left = [before[0].clone(), Vec::new(), before[2].clone()];
+    assert_eq!(after, left, "{before:?}");
+    let said = alpha.ok(&["explain", "web:beta"]);
+    assert!(
+        said.contains("location web-on-ssd: disk is hdd, not ssd"),
+        "{said}"
+    );
+    let said = alpha.ok(&["status"]);
+    assert!(
+        said.contains("disk=hdd") && !said.contains("note="),
+        "{said}"
+    );
+    fs::write(&path, plain).expect("file");
+    alpha.ok(&["apply", &path]);
     all_run(machines);
 }
 

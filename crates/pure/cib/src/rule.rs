@@ -2,8 +2,7 @@
 //!
 //! Not for scores of rules: see `constraints`.
 
-use std::cmp::Ordering;
-
+use standfast_model::attribute::{self, Comparison, Kind};
 use standfast_scheduler::input::Attributes;
 use standfast_scheduler::score::{interval_ms, leading_integer};
 
@@ -164,65 +163,24 @@ fn expression(part: Xml<'_>, about: About<'_>) -> bool {
     decide(operation, part.attribute("type"), have, wanted.as_deref())
 }
 
+/// A rule with another word holds for nothing.
 fn decide(operation: &str, kind: Option<&str>, have: Option<&str>, wanted: Option<&str>) -> bool {
-    match operation {
+    let comparison = match operation {
         "defined" => return have.is_some(),
         "not_defined" => return have.is_none(),
-        _ => {}
-    }
-    let (Some(have), Some(wanted)) = (have, wanted) else {
-        return match operation {
-            "eq" => have.is_none() && wanted.is_none(),
-            "ne" => have.is_some() || wanted.is_some(),
-            _ => false,
-        };
+        "eq" => Comparison::Equal,
+        "ne" => Comparison::NotEqual,
+        "lt" => Comparison::Below,
+        "lte" => Comparison::AtMost,
+        "gt" => Comparison::Above,
+        "gte" => Comparison::AtLeast,
+        _ => return false,
     };
-    let compares = matches!(operation, "lt" | "lte" | "gt" | "gte");
-    let usual = match (compares, have.contains('.') || wanted.contains('.')) {
-        (false, _) => "string",
-        (true, false) => "integer",
-        (true, true) => "number",
-    };
-    let order = compare(kind.unwrap_or(usual), have, wanted);
-    match operation {
-        "eq" => order == Ordering::Equal,
-        "ne" => order != Ordering::Equal,
-        "lt" => order == Ordering::Less,
-        "lte" => order != Ordering::Greater,
-        "gt" => order == Ordering::Greater,
-        "gte" => order != Ordering::Less,
-        _ => false,
-    }
-}
-
-fn compare(kind: &str, have: &str, wanted: &str) -> Ordering {
-    match kind {
-        // What is no number is compared as a text, together with its counterpart.
-        "integer" => match (leading_integer(have), leading_integer(wanted)) {
-            (Some(have), Some(wanted)) => have.cmp(&wanted),
-            _ => compare("string", have, wanted),
-        },
-        "number" => {
-            let number = |text: &str| text.trim().parse::<f64>().ok();
-            match (number(have), number(wanted)) {
-                (Some(have), Some(wanted)) => have.total_cmp(&wanted),
-                _ => compare("string", have, wanted),
-            }
-        }
-        "version" => compare_versions(have, wanted),
-        _ => have.to_ascii_lowercase().cmp(&wanted.to_ascii_lowercase()),
-    }
-}
-
-fn compare_versions(one: &str, other: &str) -> Ordering {
-    let parts = |text: &str| -> Vec<i64> {
-        text.split('.')
-            .map(|part| leading_integer(part).unwrap_or(0))
-            .collect()
-    };
-    let (mut a, mut b) = (parts(one), parts(other));
-    let length = a.len().max(b.len());
-    a.resize(length, 0);
-    b.resize(length, 0);
-    a.cmp(&b)
+    let kind = kind.map(|kind| match kind {
+        "integer" => Kind::Integer,
+        "number" => Kind::Number,
+        "version" => Kind::Version,
+        _ => Kind::Text,
+    });
+    attribute::holds(comparison, kind, have, wanted)
 }

@@ -8,6 +8,7 @@ use standfast_model::{
     copies::{is_role, written},
     id::{GroupId, NodeId, ResourceId},
     pair::{Arbiter, PairConfig},
+    plan::INFINITY,
     request::{Refusal, RefusalKind},
     time::Micros,
 };
@@ -172,6 +173,15 @@ impl Core {
             .is_some_and(|node| node.witness)
         {
             return unsafe_now(format!("{to} is a witness and runs no resources"));
+        }
+        let config = &self.state.config;
+        let mut located = config.locations_on(group, to);
+        if let Some((name, location)) = located.find(|(_, one)| one.score <= -INFINITY) {
+            let has = config.nodes.get(to).map(|node| &node.attributes);
+            let has = has.map_or_else(String::new, |has| location.met_by(has));
+            return unsafe_now(format!(
+                "location {name} keeps {group} away from {to}: {has}"
+            ));
         }
         match self.state.nodes.get(to) {
             Some(known) if known.drained => {

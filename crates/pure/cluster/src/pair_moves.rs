@@ -53,6 +53,8 @@ impl Core {
     /// What would leave this node if everything were there and both might run it.
     fn driven_from(&self, node: &NodeId) -> Vec<GroupId> {
         let mut config = self.state.acted(&self.state.config).into_owned();
+        let locations = &mut config.constraints.locations;
+        locations.retain(|_, location| location.score <= -INFINITY);
         for group in config.groups.values_mut() {
             group.prefer.retain(|_, score| *score <= -INFINITY);
             group.stickiness = INFINITY;

@@ -1,15 +1,18 @@
 //! `[colocation.NAME]` and `[order.NAME]`: which groups are to be together or apart, and which start after others.
 //!
-//! Not for what members of a group have in common: they are always together, and start in order.
+//! Not for what members of a group have in common: they are always together, and start in order. Not for `[location.NAME]`,
+//! which is about one group and nodes (`location`).
 
 use crate::{
+    location,
     mistake::{Mistake, Report},
     references::score_of,
     section::{Found, Section, check_name},
 };
 use standfast_model::{
+    config::NodeConfig,
     constraint::{Colocation, Constraints, Sequence},
-    id::GroupId,
+    id::{GroupId, NodeId},
     plan::INFINITY,
 };
 use std::{
@@ -21,7 +24,7 @@ use std::{
 const MOST: usize = 500;
 
 /// What constraints may name.
-type Groups = BTreeSet<GroupId>;
+pub(crate) type Groups = BTreeSet<GroupId>;
 
 /// Places of names that are right so far: key, where, from which group, to which.
 type Links = Vec<(String, Range<usize>, GroupId, GroupId)>;
@@ -30,10 +33,13 @@ pub(crate) fn read(
     root: &mut Section<'_>,
     report: &mut Report<'_>,
     groups: &Groups,
+    nodes: &BTreeMap<NodeId, NodeConfig>,
 ) -> Constraints {
+    let locations = root.section(report, "location");
     let colocations = root.section(report, "colocation");
     let orders = root.section(report, "order");
     Constraints {
+        locations: location::read(locations, report, groups, nodes),
         colocations: read_colocations(colocations, report, groups),
         sequences: read_orders(orders, report, groups),
     }
@@ -126,7 +132,7 @@ fn read_colocations(
 }
 
 /// The tables of a section, by name.
-fn named<'t>(
+pub(crate) fn named<'t>(
     section: Option<&Section<'t>>,
     report: &mut Report<'_>,
 ) -> Vec<(Found<String>, &'t toml::Spanned<toml::de::DeValue<'t>>)> {
@@ -148,6 +154,28 @@ fn named<'t>(
     entries
 }
 
+/// A group that exists.
+pub(crate) fn group_named(
+    table: &mut Section<'_>,
+    key: &'static str,
+    report: &mut Report<'_>,
+    groups: &Groups,
+) -> Option<Found<GroupId>> {
+    let name = table.required_string(report, key)?;
+    let id = GroupId::from(name.value.as_str());
+    if !groups.contains(&id) {
+        let known: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
+        let mistake = Mistake::new(&name.path, format!("no group \"{id}\""));
+        report.mistake(name.at, mistake.names(&name.value, &known));
+        return None;
+    }
+    Some(Found {
+        value: id,
+        at: name.at,
+        path: name.path,
+    })
+}
+
 /// Two groups that exist and are not the same one.
 fn two_groups(
     table: &mut Section<'_>,
@@ -155,22 +183,8 @@ fn two_groups(
     report: &mut Report<'_>,
     groups: &Groups,
 ) -> Option<(Found<GroupId>, Found<GroupId>)> {
-    let mut group = |key| {
-        let name = table.required_string(report, key)?;
-        let id = GroupId::from(name.value.as_str());
-        if !groups.contains(&id) {
-            let known: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
-            let mistake = Mistake::new(&name.path, format!("no group \"{id}\""));
-            report.mistake(name.at, mistake.names(&name.value, &known));
-            return None;
-        }
-        Some(Found {
-            value: id,
-            at: name.at,
-            path: name.path,
-        })
-    };
-    let (one, other) = (group(keys.0), group(keys.1));
+    let one = group_named(table, keys.0, report, groups);
+    let other = group_named(table, keys.1, report, groups);
     let (one, other) = (one?, other?);
     if one.value == other.value {
         let problem = format!("{} is \"{}\" already", keys.0, one.value);

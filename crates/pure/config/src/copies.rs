@@ -119,6 +119,10 @@ pub(crate) fn spread(config: &mut ClusterConfig, written: AllWritten, report: &m
     }
     let groups = &config.copies.groups;
     let copied = |id: &GroupId| groups.contains_key(id);
+    let all = std::mem::take(&mut config.constraints.locations);
+    let (with, without) = all.into_iter().partition(|(_, one)| copied(&one.group));
+    config.copies.constraints.locations = with;
+    config.constraints.locations = without;
     let all = std::mem::take(&mut config.constraints.colocations);
     let (with, without) = all
         .into_iter()

@@ -1,12 +1,14 @@
 //! What differs between two configurations, as lines for an operator.
 
+mod constraints;
+
 use crate::timing::{ms, percent};
 use standfast_model::{
     config::{
         AgentConfig, CheckConfig, CheckKind, ClusterConfig, GroupConfig, NodeConfig, ProcessConfig,
         ResourceConfig, ResourceKind, Timing, VipConfig,
     },
-    constraint::{Colocation, Sequence},
+    constraint::{Colocation, Location, Sequence},
     copies::{Copied, is_written},
     fence::{FenceDevice, Fencing},
     id::{GroupId, NodeId, ResourceId},
@@ -59,10 +61,7 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
     lines.map("resource", &old.resources, &new.resources, how);
     let how = (group_summary as Summary<_>, group as Compare<_>);
     lines.map("group", &old.groups, &new.groups, how);
-    let how = (colocation_summary as Summary<_>, colocation as Compare<_>);
-    lines.map("colocation", &old.colocations, &new.colocations, how);
-    let how = (sequence_summary as Summary<_>, sequence as Compare<_>);
-    lines.map("order", &old.sequences, &new.sequences, how);
+    constraints::differ(&mut lines, &old, &new);
     lines.list
 }
 
@@ -71,6 +70,7 @@ pub fn differences(old: &ClusterConfig, new: &ClusterConfig) -> Vec<String> {
 struct Written<'c> {
     resources: BTreeMap<&'c ResourceId, &'c ResourceConfig>,
     groups: BTreeMap<&'c GroupId, (&'c GroupConfig, Option<&'c Copied>)>,
+    locations: BTreeMap<&'c String, &'c Location>,
     colocations: BTreeMap<&'c String, &'c Colocation>,
     sequences: BTreeMap<&'c String, &'c Sequence>,
 }
@@ -89,6 +89,9 @@ fn as_written(config: &ClusterConfig) -> Written<'_> {
         written.groups.insert(id, (&copied.group, Some(copied)));
     }
     for constraints in [&config.constraints, &config.copies.constraints] {
+        let locations = constraints.locations.iter();
+        let own = locations.filter(|(name, _)| single(name));
+        written.locations.extend(own);
         let colocations = constraints.colocations.iter();
         let own = colocations.filter(|(name, _)| single(name));
         written.colocations.extend(own);
@@ -171,12 +174,29 @@ fn timing(lines: &mut Lines, old: &Timing, new: &Timing) {
 
 fn node_summary(node: &NodeConfig) -> String {
     let witness = if node.witness { ", witness" } else { "" };
-    format!("{}{witness}", node.addresses.join(" "))
+    let given = if node.attributes.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", attributes(node))
+    };
+    format!("{}{witness}{given}", node.addresses.join(" "))
 }
 
 fn node(lines: &mut Lines, old: &NodeConfig, new: &NodeConfig) {
     lines.value("addresses", &list(&old.addresses), &list(&new.addresses));
     lines.value("witness", &old.witness, &new.witness);
+    let names = old.attributes.keys().chain(new.attributes.keys());
+    for name in names.collect::<BTreeSet<_>>() {
+        let value = |node: &NodeConfig| option(node.attributes.get(name));
+        lines.value(&format!("attribute {name}"), &value(old), &value(new));
+    }
+}
+
+/// `rack=a disk=ssd`.
+fn attributes(node: &NodeConfig) -> String {
+    let all = node.attributes.iter();
+    let all = all.map(|(name, value)| format!("{name}={value}"));
+    all.collect::<Vec<_>>().join(" ")
 }
 
 fn fencing(lines: &mut Lines, old: &Fencing, new: &Fencing) {
@@ -312,34 +332,6 @@ fn group(lines: &mut Lines, (old, had): &Group<'_>, (new, has): &Group<'_>) {
     lines.value("priority", &old.priority, &new.priority);
     lines.value("stickiness", &score(old.stickiness), &score(new.stickiness));
     lines.value("maintenance", &old.maintenance, &new.maintenance);
-}
-
-fn colocation_summary(one: &&Colocation) -> String {
-    format!("{} with {}, {}", one.group, one.with, score(one.score))
-}
-
-fn colocation(lines: &mut Lines, old: &&Colocation, new: &&Colocation) {
-    lines.value("group", &old.group, &new.group);
-    lines.value("with", &old.with, &new.with);
-    lines.value("score", &score(old.score), &score(new.score));
-}
-
-fn sequence_summary(one: &&Sequence) -> String {
-    format!("{} before {}", one.first, one.then)
-}
-
-fn sequence(lines: &mut Lines, old: &&Sequence, new: &&Sequence) {
-    let kind = |one: &Sequence| {
-        if one.optional {
-            "optional"
-        } else {
-            "mandatory"
-        }
-    };
-    lines.value("first", &old.first, &new.first);
-    lines.value("then", &old.then, &new.then);
-    lines.value("kind", &kind(old), &kind(new));
-    lines.value("symmetrical", &!old.one_way, &!new.one_way);
 }
 
 fn preferences(group: &GroupConfig) -> String {

@@ -5,9 +5,10 @@
 //! |---|---|
 //! | `[cluster]` | `name`, `profile`, `mode`, `maintenance`, `fencing`, `fence_action`, `fence_lost_after_ms` |
 //! | `[timing]` | values that differ from the profile's |
-//! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels` |
+//! | `[nodes.NAME]` | `addresses` of its links, `witness`, `fence_levels`, `attributes` |
 //! | `[fence.NAME]` | `agent` with its `parameters`, the `nodes` that it can fence |
 //! | `[groups.NAME]` | `members` in start order, `prefer`, `priority`, `stickiness`, `maintenance`, `copies` |
+//! | `[location.NAME]` | `where` nodes have certain attributes, a `group` has so much more `score` |
 //! | `[colocation.NAME]` | which `group` is to be `with` which other, and by what `score` |
 //! | `[order.NAME]` | which group starts `first`, and which one `then`; `kind`, `symmetrical` |
 //! | `[pair]` | two nodes without a third voter: the `arbiter`, keep-alives, who survives |
@@ -32,6 +33,7 @@ mod constraints;
 mod copies;
 mod differences;
 mod fencing;
+mod location;
 mod mistake;
 mod monitors;
 mod node;
@@ -132,7 +134,7 @@ fn read(mut root: Section<'_>, report: &mut Report<'_>) -> ClusterConfig {
     let copies = std::mem::take(&mut found.copies);
     let roles = copies::roles(&copies);
     let named = config.groups.keys().cloned().chain(roles).collect();
-    config.constraints = constraints::read(&mut root, report, &named);
+    config.constraints = constraints::read(&mut root, report, &named, &config.nodes);
     copies::check_intervals(&config, &copies, &found.resources, report);
     copies::spread(&mut config, copies, report);
     root.finish(report);

@@ -165,7 +165,7 @@ impl<'t> Report<'t> {
 }
 
 /// The valid name that is so near that it was probably meant.
-fn nearest<'n>(written: &str, valid: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(written: &str, valid: &[&'n str]) -> Option<&'n str> {
     let written = written.to_lowercase();
     // The unit is what is forgotten most: `timeout` for `timeout_ms`.
     let with_unit = |name: &&&str| {

@@ -3,6 +3,7 @@
 use crate::{
     MAX_NODES, address,
     fencing::{self, Written},
+    location,
     mistake::{Mistake, Report},
     section::{Found, Section, check_name},
 };
@@ -58,6 +59,7 @@ fn read_node(
             node.addresses.push(link);
         }
     }
+    node.attributes = location::read_attributes(&mut table, report);
     node.witness = table.boolean(report, "witness").unwrap_or(false);
     table.finish(report);
 }

@@ -162,6 +162,7 @@ environment.PASSWORD = "hunter3"
         let node = standfast_model::config::NodeConfig {
             addresses: vec![String::from("10.0.0.2:7400")],
             witness: true,
+            ..Default::default()
         };
         config.nodes.insert("beta".into(), node);
         let whole = completed(TEXT, &config);

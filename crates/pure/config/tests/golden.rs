@@ -98,6 +98,46 @@ fn copies_differ_as_they_are_written() {
 }
 
 #[test]
+fn attributes_and_locations_differ_one_by_one() {
+    let old = fs::read_to_string(folder().join("location.toml")).expect("file");
+    let new = old.replace("rack = \"b\"", "rack = \"c\"\nrow = 4");
+    let new = new.replace("below = 64", "below = 32");
+    let new = new.replace("score = 10", "score = 20");
+    let new = new.replace("disk = \"ssd\", ", "");
+    let new = new.replace("[location.web-licensed]", "[location.web-unlicensed]");
+    let (new, warnings) = parse(&new, "new").expect("no mistakes");
+    assert_eq!(
+        warnings.len(),
+        2,
+        "disk is gone, rak never was: {warnings:?}"
+    );
+    assert_eq!(new.level(), 4);
+    let lines = differences(&read("location.toml"), &new);
+    let expected = [
+        "node alpha: attribute disk ssd -> none",
+        "node beta: attribute rack b -> c",
+        "node beta: attribute row none -> 4",
+        "location web-licensed: removed (web where licensed is not defined, -INFINITY)",
+        "location db-well: where cores is at least 8 and cores is below 64 and kernel is above version 5.10 and kernel is \
+         defined and rack is a or b -> cores is at least 8 and cores is below 32 and kernel is above version 5.10 and kernel \
+         is defined and rack is a or b",
+        "location web-room: score 10 -> 20",
+        "location web-unlicensed: added (web where licensed is not defined, -INFINITY)",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn attributes_alone_need_the_newest_program() {
+    let text = fs::read_to_string(folder().join("minimal.toml")).expect("file");
+    let (old, _) = parse(&text, "old").expect("no mistakes");
+    let mut new = old.clone();
+    let node = new.nodes.values_mut().next().expect("a node");
+    node.attributes.insert("rack".into(), "a".into());
+    assert_eq!((old.level(), new.level()), (1, 4));
+}
+
+#[test]
 fn a_changed_secret_is_not_shown() {
     let old = fs::read_to_string(folder().join("good.toml")).expect("file");
     let new = old.replace("A = \"b\"", "A = \"secret\"");

@@ -55,6 +55,11 @@ kind = "ocf"
 agent = "ocf:heartbeat:nginx"
 monitors = [{ depth = 1, interval_ms = 1000, zzzz = 1 }]
 zzzz = 1
+[location.place]
+group = "site"
+where = { rack = { zzzz = 1 } }
+score = 1
+zzzz = 1
 [colocation.together]
 group = "site"
 with = "ocf"
@@ -159,14 +164,17 @@ fn pattern(key: &str) -> String {
         "fence",
         "groups",
         "resources",
+        "location",
         "colocation",
         "order",
     ];
     if parts.len() > 1 && named.contains(&parts[0]) {
         parts[1] = "*";
     }
-    // Variables, scores and parameters have names of their own, too.
-    if parts.len() > 3 && ["environment", "prefer", "parameters"].contains(&parts[2]) {
+    // Variables, scores, parameters and attributes have names of their own, too.
+    if parts.len() > 3
+        && ["environment", "prefer", "parameters", "attributes", "where"].contains(&parts[2])
+    {
         parts[3] = "*";
     }
     parts.join(".")

@@ -1,19 +1,20 @@
-//! Constraints: preferences of groups, and groups that live and start together.
+//! Constraints: groups that live and start together.
 //!
-//! Not for members of one group: their order is the group's own.
+//! Not for members of one group: their order is the group's own. Not for locations: see `location`.
 
 use std::collections::BTreeMap;
 
 use standfast_scheduler::{
-    input::{Colocation, Constraint, Location, Order, OrderEnd, OrderKind, Symmetry},
-    score::{self, INFINITY},
+    input::{Colocation, Constraint, Order, OrderEnd, OrderKind, Symmetry},
+    score::INFINITY,
 };
 
 use crate::{
     between,
     draft::{Draft, Group, PROMOTED},
     groups::join,
-    source::{Source, Xml, child},
+    location,
+    source::{Source, Xml},
 };
 
 /// An order between two groups, or two members of one.
@@ -54,7 +55,7 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
         let id = element.attribute("id").unwrap_or_default();
         let parts = parts.get(id).map(Vec::as_slice).unwrap_or_default();
         match element.tag_name().name() {
-            "rsc_location" => read_location(*element, id, parts, draft),
+            "rsc_location" => location::read(source, *element, parts, draft),
             "rsc_order" => read_order(*element, id, parts, (draft, &mut orders)),
             _ => {}
         }
@@ -81,92 +82,6 @@ pub(crate) fn read(source: &Source<'_>, draft: &mut Draft) {
         between::colocate(one, draft);
     }
     settle_orders(&orders, draft);
-}
-
-/// Whether all that a rule asks for is the name of a node.
-fn is_by_name(rule: Xml<'_>) -> bool {
-    let mut parts = rule.descendants().filter(Xml::is_element);
-    rule.attribute("score-attribute").is_none()
-        && rule.attribute("id-ref").is_none()
-        && parts.all(|part| {
-            part.has_tag_name("rule")
-                || (part.has_tag_name("expression")
-                    && part.attribute("attribute") == Some("#uname"))
-        })
-}
-
-fn read_location(element: Xml<'_>, id: &str, parts: &[&Constraint], draft: &mut Draft) {
-    let what = format!("{id} (location)");
-    let rules = element.children().filter(|part| part.has_tag_name("rule"));
-    let role = |node: Xml<'_>| {
-        let role = node.attribute("role");
-        role.is_some_and(|role| !role.eq_ignore_ascii_case("started"))
-    };
-    if child(element, "lifetime").is_some() {
-        return draft.not_expressed(&what, "a preference has no end");
-    }
-    if element.descendants().any(role) {
-        return draft.not_expressed(&what, "there are no roles here");
-    }
-    if !rules.clone().all(is_by_name) {
-        let reason = "a preference names nodes; it has no rules about attributes or dates \
-                      (a vip with a `gateway` leaves a node that is cut off)";
-        return draft.not_expressed(&what, reason);
-    }
-    let discovery = element.attribute("resource-discovery");
-    if discovery.is_some_and(|discovery| discovery != "always") {
-        draft.not_needed(
-            &format!("{what} resource-discovery"),
-            "nothing is looked for: what runs is known from its keeper",
-        );
-    }
-    if parts.is_empty() {
-        return draft.not_expressed(&what, "it says nothing that could be understood");
-    }
-    for part in parts {
-        if let Constraint::Location(location) = part {
-            prefer(&what, location, draft);
-        }
-    }
-}
-
-fn prefer(what: &str, location: &Location, draft: &mut Draft) {
-    if draft.device(&location.resource).is_some() {
-        return draft.not_needed(
-            what,
-            "a device is not placed: any node but the fenced one uses it",
-        );
-    }
-    let Some(at) = draft.group_of(&location.resource) else {
-        let reason = format!("{} is not expressed", location.resource);
-        return draft.not_expressed(what, &reason);
-    };
-    let mut scores = Vec::new();
-    for (uname, score) in &location.scores {
-        match draft.node(uname) {
-            Some(node) => scores.push((node.name.clone(), *score)),
-            None => {
-                let reason = format!("there is no node {uname}");
-                draft.not_expressed(what, &reason);
-            }
-        }
-    }
-    let Some(group) = draft.groups.get_mut(at) else {
-        return;
-    };
-    let by = format!("Preference by {what}.");
-    if !scores.is_empty() && !group.comments.contains(&by) {
-        group.comments.push(by);
-    }
-    for (node, score) in scores {
-        let known = group.prefer.entry(node).or_insert(0);
-        *known = score::add(*known, score);
-    }
-    if location.id.starts_with("cli-") {
-        let text =
-            "left behind by a move or ban of pcs or crm_resource; drop it if it is not wanted";
-        draft.changed(what, text);
-    }
 }
 
 fn read_order(

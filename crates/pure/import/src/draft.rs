@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) comments: Vec<String>,
     pub(crate) addresses: Vec<String>,
     pub(crate) levels: Vec<Vec<String>>,
+    /// Attributes that it has here too.
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 /// A resource of a kind that exists here.
@@ -54,6 +56,18 @@ pub(crate) struct Group {
     pub(crate) promoted: bool,
     /// Scores by the name of the node.
     pub(crate) prefer: BTreeMap<String, i32>,
+}
+
+/// A location by attributes of nodes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Located {
+    pub(crate) name: String,
+    pub(crate) comments: Vec<String>,
+    /// An id that its group is known by; of the promoted role, with [`PROMOTED`].
+    pub(crate) group: String,
+    /// What is asked for, as TOML.
+    pub(crate) asked: String,
+    pub(crate) score: i32,
 }
 
 /// A constraint between two groups.
@@ -91,6 +105,7 @@ pub(crate) struct Draft {
     pub(crate) devices: Vec<Device>,
     pub(crate) resources: Vec<Resource>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) locations: Vec<Located>,
     pub(crate) colocations: Vec<Between>,
     pub(crate) orders: Vec<Between>,
     pub(crate) names: Names,

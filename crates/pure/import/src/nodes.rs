@@ -1,4 +1,4 @@
-//! Nodes with their addresses.
+//! Nodes with their addresses and attributes.
 //!
 //! Not for their fence levels: see `fencing`.
 
@@ -8,11 +8,15 @@ use crate::{
     MAX_NODES, corosync,
     draft::{Draft, Node, renamed},
     names::Names,
-    source::{Mistake, Source, child, children},
+    rule,
+    source::{Mistake, Source, children},
 };
+use standfast_model::fence::is_secret;
 
 /// The port that agents listen on.
 const PORT: u16 = 7400;
+/// Most attributes of a node.
+const MAX_ATTRIBUTES: usize = 32;
 
 pub(crate) fn read(
     source: &Source<'_>,
@@ -37,9 +41,6 @@ pub(crate) fn read(
             let at = format!("\"{uname}\"");
             return Err(source.refuse(&at, &problem, "1 to 16 nodes"));
         }
-        for block in element.children().filter(|child| child.is_element()) {
-            note_block(&uname, block, draft);
-        }
         let name = names.fresh(&uname);
         let mut node = Node {
             comments: renamed(&uname, &name).into_iter().collect(),
@@ -50,6 +51,7 @@ pub(crate) fn read(
             let text = format!("{} here: names are a-z, 0-9 and -", node.name);
             draft.changed(&format!("{uname} (node)"), &text);
         }
+        give_attributes(source, &uname, &mut node, draft);
         let member = members.iter().find(|member| member.is(&id, &uname));
         let (addresses, others) = member.map(corosync::Member::addresses).unwrap_or_default();
         for other in others {
@@ -88,26 +90,36 @@ fn give_addresses(node: &mut Node, addresses: &[IpAddr], draft: &mut Draft) {
     }
 }
 
-fn note_block(uname: &str, block: crate::source::Xml<'_>, draft: &mut Draft) {
-    let capacity = block.has_tag_name("utilization");
-    for pair in children(block, "nvpair") {
-        let name = pair.attribute("name").unwrap_or_default();
-        let what = format!("{uname} {name} (attribute of a node)");
-        match name {
-            _ if capacity => draft.not_expressed(&what, "there is no utilization here"),
-            "standby" => draft.not_expressed(
-                &what,
-                "not part of a configuration: `standfast node drain` when it runs",
-            ),
-            "maintenance" => draft.not_expressed(
-                &what,
-                "maintenance is for the cluster, groups and resources; or `standfast node drain`",
-            ),
-            _ => draft.not_expressed(&what, "there are no attributes of nodes here"),
-        }
+/// What a node has, and what of it has no like here.
+fn give_attributes(source: &Source<'_>, uname: &str, node: &mut Node, draft: &mut Draft) {
+    let mut known = source.cluster.nodes.iter();
+    let Some(known) = known.find(|known| known.name == uname) else {
+        return;
+    };
+    let note = |name: &str| format!("{uname} {name} (attribute of a node)");
+    for name in known.capacity.keys() {
+        draft.not_expressed(&note(name), "there is no utilization here");
     }
-    if child(block, "rule").is_some() {
-        let id = block.attribute("id").unwrap_or("attributes");
-        draft.not_expressed(id, "nothing of a node goes by rules here");
+    for (name, value) in &known.attributes {
+        let reason = match name.as_str() {
+            "standby" => "not part of a configuration: `standfast node drain` when it runs",
+            "maintenance" => {
+                "maintenance is for the cluster, groups and resources; or `standfast node drain`"
+            }
+            _ if is_secret(name) => "looks like a secret, which an attribute cannot be",
+            _ if !is_name(name) => "names are 1 to 63 letters, digits and - _ . here",
+            _ if !rule::is_value(value) => "values are one line of 1 to 255 bytes here",
+            _ if node.attributes.len() == MAX_ATTRIBUTES => "a node has at most 32 here",
+            _ => {
+                node.attributes.insert(name.clone(), value.clone());
+                continue;
+            }
+        };
+        draft.not_expressed(&note(name), reason);
     }
+}
+
+fn is_name(name: &str) -> bool {
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.len() <= 63 && !name.is_empty() && name.chars().all(letters)
 }

@@ -136,7 +136,8 @@ impl<'d> Source<'d> {
         Some(interval_ms(pair.attribute("value")))
     }
 
-    fn referred(&self, element: Xml<'d>) -> Xml<'d> {
+    /// What an element refers to, or itself.
+    pub(crate) fn referred(&self, element: Xml<'d>) -> Xml<'d> {
         let target = element.attribute("id-ref").and_then(|id| self.element(id));
         target.unwrap_or(element)
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use standfast_scheduler::score::INFINITY;
 
 use crate::{
-    draft::{Draft, Group, Key},
+    draft::{Draft, Group, Key, PROMOTED},
     source::Source,
 };
 
@@ -71,22 +71,7 @@ pub(crate) fn text(source: &Source<'_>, draft: &Draft) -> String {
         &draft.cluster_comments,
         &draft.cluster,
     );
-    for node in &draft.nodes {
-        let addresses = list(node.addresses.iter().map(String::as_str));
-        let mut keys = vec![("addresses", addresses)];
-        if !node.levels.is_empty() {
-            let levels = node.levels.iter();
-            let levels = levels.map(|level| list(level.iter().map(String::as_str)));
-            let levels: Vec<String> = levels.collect();
-            keys.push(("fence_levels", format!("[{}]", levels.join(", "))));
-        }
-        table(
-            &mut text,
-            &format!("nodes.{}", node.name),
-            &node.comments,
-            &keys,
-        );
-    }
+    nodes(&mut text, draft);
     for device in &draft.devices {
         let mut keys = device.keys.clone();
         keys.insert(1, ("nodes", plugs(&device.nodes)));
@@ -105,6 +90,7 @@ pub(crate) fn text(source: &Source<'_>, draft: &Draft) -> String {
         let head = format!("groups.{}", group.name);
         table(&mut text, &head, &group.comments, &keys(group));
     }
+    locations(&mut text, draft);
     for (kind, all) in [("colocation", &draft.colocations), ("order", &draft.orders)] {
         for one in all {
             let head = format!("{kind}.{}", one.name);
@@ -112,6 +98,53 @@ pub(crate) fn text(source: &Source<'_>, draft: &Draft) -> String {
         }
     }
     text
+}
+
+fn nodes(text: &mut String, draft: &Draft) {
+    for node in &draft.nodes {
+        let addresses = list(node.addresses.iter().map(String::as_str));
+        let mut keys = vec![("addresses", addresses)];
+        if !node.attributes.is_empty() {
+            let all = node.attributes.iter();
+            let all = all.map(|(name, value)| format!("{} = {}", key(name), text_value(value)));
+            let all: Vec<String> = all.collect();
+            keys.push(("attributes", format!("{{ {} }}", all.join(", "))));
+        }
+        if !node.levels.is_empty() {
+            let levels = node.levels.iter();
+            let levels = levels.map(|level| list(level.iter().map(String::as_str)));
+            let levels: Vec<String> = levels.collect();
+            keys.push(("fence_levels", format!("[{}]", levels.join(", "))));
+        }
+        table(text, &format!("nodes.{}", node.name), &node.comments, &keys);
+    }
+}
+
+fn locations(text: &mut String, draft: &Draft) {
+    for one in &draft.locations {
+        let role = if one.group.ends_with(PROMOTED) {
+            PROMOTED
+        } else {
+            ""
+        };
+        let Some(group) = draft
+            .group_of(&one.group)
+            .and_then(|at| draft.groups.get(at))
+        else {
+            continue;
+        };
+        let keys = [
+            ("group", text_value(&format!("{}{role}", group.name))),
+            ("where", one.asked.clone()),
+            ("score", score_value(one.score)),
+        ];
+        table(
+            text,
+            &format!("location.{}", one.name),
+            &one.comments,
+            &keys,
+        );
+    }
 }
 
 fn comment(text: &mut String, line: &str) {

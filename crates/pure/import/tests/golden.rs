@@ -137,7 +137,9 @@ fn no_secret_is_in_any_result() {
         let notes = imported.notes.iter().map(ToString::to_string);
         assert!(!notes.collect::<String>().contains("hunter2"));
         if text.contains("hunter2") {
-            assert!(imported.text.contains("secret_file"), "{}", file.display());
+            let replaced = ["secret_file", "looks like a secret"];
+            let said = replaced.iter().any(|text| imported.text.contains(text));
+            assert!(said, "{}", file.display());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Not for parsing: crate `config` turns an operator's file into this and explains mistakes.
 
 use crate::{
+    attribute::Attributes,
     constraint::Constraints,
     copies::{Copies, CopyOf},
     fence::Fencing,
@@ -33,7 +34,7 @@ pub struct ClusterConfig {
     pub resources: BTreeMap<ResourceId, ResourceConfig>,
     /// Groups; a resource that no group names has one of its own name.
     pub groups: BTreeMap<GroupId, GroupConfig>,
-    /// Which groups are to be together or apart, and which start after others.
+    /// Which nodes suit a group by their attributes, which groups are to be together or apart, and which start after others.
     #[serde(default, skip_serializing_if = "Constraints::is_empty")]
     pub constraints: Constraints,
     /// Groups that run on several nodes at once, as they are written: `groups`, `resources` and `constraints` have one copy
@@ -70,6 +71,9 @@ pub struct NodeConfig {
     /// A voter that runs no resources.
     #[serde(default)]
     pub witness: bool,
+    /// What an administrator says of it, for locations.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
 }
 
 /// A named set of timing values.
@@ -486,6 +490,7 @@ impl ClusterConfig {
             || self.pair_addresses.is_some()
             || self.pair.as_ref().is_some_and(pings)
             || !self.constraints.is_empty()
+            || self.nodes.values().any(|node| !node.attributes.is_empty())
             || !self.copies.is_empty();
         if newest || self.resources.values().any(has_agent) {
             4

@@ -14,7 +14,7 @@
 
 use crate::{
     config::{ClusterConfig, GroupConfig, ResourceConfig, ResourceKind, Role},
-    constraint::{Colocation, Constraints, Sequence},
+    constraint::{Colocation, Constraints, Location, Sequence},
     id::{GroupId, NodeId, ResourceId},
     order::Orders,
     plan::INFINITY,
@@ -115,6 +115,7 @@ impl ClusterConfig {
         self.resources.retain(|id, _| is_written(id.as_str()));
         self.groups.retain(|id, _| is_written(id.as_str()));
         let constraints = &mut self.constraints;
+        constraints.locations.retain(|name, _| is_written(name));
         constraints.colocations.retain(|name, _| is_written(name));
         constraints.sequences.retain(|name, _| is_written(name));
         if self.copies.is_empty() {
@@ -130,6 +131,9 @@ impl ClusterConfig {
         }
         for (group, copied) in copies.groups.iter().filter(|(_, one)| one.promoted) {
             self.add_role(group, copied);
+        }
+        for (name, one) in &copies.constraints.locations {
+            self.spread_location(name, one, &nodes);
         }
         for (name, one) in &copies.constraints.colocations {
             self.spread_colocation(name, one, &nodes);
@@ -207,6 +211,17 @@ impl ClusterConfig {
         }
     }
 
+    fn spread_location(&mut self, name: &str, one: &Location, nodes: &[NodeId]) {
+        for node in nodes {
+            let copy = Location {
+                group: self.on(&one.group, node),
+                ..one.clone()
+            };
+            let locations = &mut self.constraints.locations;
+            locations.insert(named(name, node), copy);
+        }
+    }
+
     /// Of two groups with copies, those of one node belong together.
     fn spread_colocation(&mut self, name: &str, one: &Colocation, nodes: &[NodeId]) {
         for node in nodes {
@@ -252,8 +267,17 @@ impl ClusterConfig {
     /// How many copies of a group run at once where everything is well: on nodes that its scores do not exclude.
     #[must_use]
     pub fn copies_wanted(&self, group: &GroupId) -> usize {
-        let excluded = |group: &GroupConfig| group.prefer.values().any(|score| *score <= -INFINITY);
-        let all = self.copies_of(group).filter(|(_, copy)| !excluded(copy));
+        let excluded = |id: &GroupId, group: &GroupConfig| {
+            let node = group.copy.as_ref().map(|copy| &copy.node);
+            let mut located = node
+                .into_iter()
+                .flat_map(|node| self.locations_on(id, node));
+            group.prefer.values().any(|score| *score <= -INFINITY)
+                || located.any(|(_, location)| location.score <= -INFINITY)
+        };
+        let all = self
+            .copies_of(group)
+            .filter(|(id, copy)| !excluded(id, copy));
         let all = all.count();
         let most = self.copies.groups.get(group).and_then(|copied| copied.most);
         most.map_or(all, |most| all.min(usize::try_from(most).unwrap_or(all)))
@@ -383,6 +407,14 @@ mod tests {
     #[test]
     fn every_node_that_can_run_something_has_a_copy() {
         let mut config = config(Some(2));
+        let location = Location {
+            group: "web".into(),
+            tests: Vec::new(),
+            score: 1,
+        };
+        let locations = &mut config.copies.constraints.locations;
+        locations.insert("in-a".into(), location);
+        config.spread_copies();
         assert_eq!(names(&config), ["web:alpha", "web:beta", "web:gamma"]);
         assert!(config.resources.contains_key(&"nginx:gamma".into()));
         let beta = &config.groups[&"web:beta".into()];
@@ -394,6 +426,13 @@ mod tests {
         config.spread_copies();
         assert_eq!(names(&config), ["web:beta", "web:delta", "web:gamma"]);
         assert!(!config.resources.contains_key(&"nginx:alpha".into()));
+        let locations: Vec<&str> = config
+            .constraints
+            .locations
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(locations, ["in-a:beta", "in-a:delta", "in-a:gamma"]);
         config.copies = Copies::default();
         config.spread_copies();
         assert!(config.groups.is_empty() && config.resources.is_empty());

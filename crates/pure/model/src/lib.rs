@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod attribute;
 pub mod authority;
 pub mod command;
 pub mod config;
@@ -43,5 +44,5 @@ pub mod time;
 /// | 1 | everything that is not named below |
 /// | 2 | drafts of configurations; observing; secret files; keys that nodes renew |
 /// | 3 | fence devices, and acts of fencing; another authority; acts in the journal |
-/// | 4 | resource agents; orders for groups; `fence_action`; ping targets, addresses of a pair, and what it fenced; constraints between groups; groups with copies |
+/// | 4 | resource agents; orders for groups; `fence_action`; ping targets, addresses of a pair, and what it fenced; constraints between groups, attributes of nodes and locations; groups with copies |
 pub const FEATURE_LEVEL: u32 = 4;

@@ -1,7 +1,7 @@
 //! Placement: which node runs which group, why, and what has to be done for it. And how long a
 //! failover is predicted to take.
 //!
-//! Placement here is simple (preference, stickiness, priority, exclusions, colocation). The seam for the full
+//! Placement here is simple (preference, stickiness, priority, exclusions, location, colocation). The seam for the full
 //! scheduler is [`place`]: facts in, placement with reasons out. It keeps Pacemaker's arithmetic, so
 //! that more kinds of constraint are more [`Reason`](standfast_model::plan::Reason)s and nothing else.
 //!
@@ -17,6 +17,7 @@ mod actions;
 mod colocate;
 mod copies;
 pub mod interruption;
+mod locate;
 mod place;
 pub mod rto;
 mod score;

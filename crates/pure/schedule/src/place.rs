@@ -5,6 +5,7 @@
 //! 2. A group in maintenance stays where it is while that node is heard, and is started nowhere.
 //! 3. A group that an operator has disabled runs nowhere.
 //! 4. Exclusions (minus infinity): unheard, witness, drained, banned, too many failures or an error that another try does not end, client network sick.
+//!    And locations: what a node has or lacks by its attributes (`locate`).
 //! 5. Where those are that it is to be with, or apart from; and what those would like that are to be with it (`colocate`).
 //! 6. A requested move to a node that is not excluded, or an order to keep it on one; it beats stickiness and preference.
 //! 7. Preference and stickiness. Ties: where it runs, the node with fewest groups, the first name.
@@ -12,7 +13,7 @@
 //! Groups are placed by priority, then by name; before a group, those that it is to be with or apart from. The copies of
 //! one group are placed together (`copies`).
 
-use crate::{colocate, copies, score::add};
+use crate::{colocate, copies, locate::locate, score::add};
 use standfast_model::{
     agent::Severity,
     config::{ClusterConfig, GroupConfig},
@@ -226,6 +227,7 @@ pub(crate) fn able<'f>(
     if let Some(orders) = facts.orders.get(id) {
         candidates.iter_mut().for_each(|c| c.obey(orders));
     }
+    locate(facts.config, id, &mut candidates);
     exclude_sick_networks(facts, group, &mut candidates);
     candidates
 }

@@ -3,8 +3,9 @@
 //! Each `tests/golden/*.txt` is a scenario, a line of dashes, and what it gives. `UPDATE=1` writes
 //! what it gives at present; read the difference before you commit it.
 //!
-//! Lines of a scenario: `node NAME online|offline [drained] [witness]`, `unknown-node NAME`,
+//! Lines of a scenario: `node NAME online|offline [drained] [witness] [ATTRIBUTE=VALUE …]`, `unknown-node NAME`,
 //! `group NAME [priority=N] [stickiness=N] [prefer=NODE:N,…] [members=A,B] [maintenance]`,
+//! `location NAME GROUP SCORE [ATTRIBUTE is|not VALUE,… | ATTRIBUTE defined yes|no | ATTRIBUTE at-least NUMBER | ATTRIBUTE below-version VERSION] …`,
 //! `colocation NAME GROUP with OTHER SCORE`, `waiting GROUP NODE`,
 //! `current GROUP NODE`, `blocked GROUP NODE why…`, `failures RESOURCE NODE N`, `error hard|fatal RESOURCE NODE why…`,
 //! `move GROUP NODE|*`, `disabled GROUP`, `keep GROUP NODE`, `ban GROUP NODE`, `interface NODE RESOURCE NAME`, `sick NODE INTERFACE why…`, `maintenance`.
@@ -17,11 +18,12 @@
 
 use standfast_model::{
     agent::Severity,
+    attribute::{Comparison, Test},
     config::{
         ClusterConfig, FailurePolicy, GroupConfig, NodeConfig, ResourceConfig, ResourceKind,
         VipConfig,
     },
-    constraint::Colocation,
+    constraint::{Colocation, Constraints, Location},
     id::{GroupId, NodeId, ResourceId},
     order::{Given, Orders, Wish},
     plan::{ActionKind, Assignment, INFINITY, Plan, PlanNumber},
@@ -102,16 +104,7 @@ fn severity(reach: &str) -> Severity {
 
 fn read_line(s: &mut Scenario, words: &[&str]) {
     match *words {
-        ["node", name, online, ref flags @ ..] => {
-            let id = NodeId::from(name);
-            let witness = flags.contains(&"witness");
-            let node = s.nodes.entry(id.clone()).or_default();
-            node.online = online == "online";
-            node.drained = flags.contains(&"drained");
-            node.witness = witness;
-            let addresses = vec![];
-            s.config.nodes.insert(id, NodeConfig { addresses, witness });
-        }
+        ["node", name, online, ref flags @ ..] => read_node(s, name, online, flags),
         ["unknown-node", name] => {
             s.nodes.entry(name.into()).or_default().online = true;
         }
@@ -122,15 +115,7 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         ["waiting", group, node] => {
             s.waiting.insert(group.into(), node.into());
         }
-        ["colocation", name, group, "with", with, points] => {
-            let colocation = Colocation {
-                group: group.into(),
-                with: with.into(),
-                score: score(points),
-            };
-            let constraints = &mut s.config.constraints;
-            constraints.colocations.insert(name.into(), colocation);
-        }
+        ["location" | "colocation", ..] => read_constraint(&mut s.config.constraints, words),
         ["blocked", group, node, ref why @ ..] => {
             s.blocked.insert(group.into(), (node.into(), why.join(" ")));
         }
@@ -170,6 +155,57 @@ fn read_line(s: &mut Scenario, words: &[&str]) {
         ["maintenance"] => s.config.maintenance = true,
         _ => panic!("what is {words:?}?"),
     }
+}
+
+fn read_node(s: &mut Scenario, name: &str, online: &str, flags: &[&str]) {
+    let given = flags.iter().filter_map(|flag| flag.split_once('='));
+    let settings = NodeConfig {
+        witness: flags.contains(&"witness"),
+        attributes: given
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        ..NodeConfig::default()
+    };
+    let node = s.nodes.entry(name.into()).or_default();
+    node.online = online == "online";
+    node.drained = flags.contains(&"drained");
+    node.witness = settings.witness;
+    s.config.nodes.insert(name.into(), settings);
+}
+
+fn read_constraint(constraints: &mut Constraints, words: &[&str]) {
+    match *words {
+        ["location", name, group, points, ref asked @ ..] => {
+            let location = Location {
+                group: group.into(),
+                tests: asked.chunks(3).map(test).collect(),
+                score: score(points),
+            };
+            constraints.locations.insert(name.into(), location);
+        }
+        ["colocation", name, group, "with", with, points] => {
+            let colocation = Colocation {
+                group: group.into(),
+                with: with.into(),
+                score: score(points),
+            };
+            constraints.colocations.insert(name.into(), colocation);
+        }
+        _ => panic!("what is {words:?}?"),
+    }
+}
+
+fn test(words: &[&str]) -> (String, Test) {
+    let list = |values: &str| values.split(',').map(String::from).collect();
+    let (name, test) = match *words {
+        [name, "is", values] => (name, Test::Is(list(values))),
+        [name, "not", values] => (name, Test::Not(list(values))),
+        [name, "defined", there] => (name, Test::Defined(there == "yes")),
+        [name, "at-least", number] => (name, Test::Number(Comparison::AtLeast, number.into())),
+        [name, "below-version", with] => (name, Test::Version(Comparison::Below, with.into())),
+        _ => panic!("what is {words:?}?"),
+    };
+    (name.into(), test)
 }
 
 fn operator() -> Given {

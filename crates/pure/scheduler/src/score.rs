@@ -2,6 +2,8 @@
 //!
 //! Not for deciding what a score means: that is the placement's business.
 
+pub use standfast_model::attribute::leading_integer;
+
 /// The largest score; anything at or above it is a must.
 pub const INFINITY: i32 = 1_000_000;
 
@@ -30,22 +32,6 @@ pub fn parse(text: &str) -> i32 {
     let value = leading_integer(text).unwrap_or(0);
     let limit = i64::from(INFINITY);
     i32::try_from(value.clamp(-limit, limit)).unwrap_or(0)
-}
-
-/// The integer that a text begins with, as C's `strtoll` reads it.
-#[must_use]
-pub fn leading_integer(text: &str) -> Option<i64> {
-    let text = text.trim_start();
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    let digits = digits.get(..end).filter(|digits| !digits.is_empty())?;
-    let value = digits.parse::<i64>().unwrap_or(i64::MAX);
-    Some(if negative { -value } else { value })
 }
 
 /// Whether a text means yes, as options spell it.

@@ -113,7 +113,7 @@ fn first_state(
             node.clone(),
             NodeConfig {
                 addresses: addresses.clone(),
-                witness: false,
+                ..NodeConfig::default()
             },
         )]),
         ..ClusterConfig::default()

@@ -190,7 +190,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     (
         "node attribute",
         "",
-        "`prefer` under [groups.NAME] with `standfast config edit`; nodes have no attributes here",
+        "`attributes` under [nodes.NAME] with `standfast config edit`",
     ),
     ("stonith fence", "NODE", "`standfast fence {}`"),
     ("stonith confirm", "NODE", "`standfast fence confirm {}`"),
@@ -220,12 +220,12 @@ const NAMES: &[(&str, &str, &str)] = &[
     (
         "constraint location",
         "",
-        "`prefer` under [groups.NAME] with `standfast config edit`; for a time `standfast resource move` and `standfast resource ban`",
+        "`prefer` under [groups.NAME], or by attributes of nodes [location.NAME], with `standfast config edit`; for a time `standfast resource move` and `standfast resource ban`",
     ),
     (
         "constraint colocation",
         "",
-        "one group: `members` under [groups.NAME] run together (`standfast config edit`)",
+        "[colocation.NAME] with `standfast config edit`; or one group: `members` under [groups.NAME] run together",
     ),
     (
         "constraint order",

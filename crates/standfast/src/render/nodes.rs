@@ -24,6 +24,9 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
     let report = known.map_or(&none, |node| &node.report);
     let reported = report.incarnation != Incarnation::default();
     let asked = name.as_str() == view.node;
+    let config = state.config.nodes.get(name);
+    let attributes = config.map(|node| node.attributes.clone());
+    let attributes = attributes.unwrap_or_default();
     NodeLine {
         name: name.to_string(),
         online: known.is_some_and(|node| node.online),
@@ -31,7 +34,9 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         joined: role(view, name) != "none",
         drained: known.is_some_and(|node| node.drained),
         restarting: state.restart_grants.contains_key(name),
-        witness: state.config.nodes.get(name).is_some_and(|n| n.witness),
+        witness: config.is_some_and(|node| node.witness),
+        asked_attributes: asked_for(view, &attributes),
+        attributes,
         role: super::pair::role(view, name, role(view, name)),
         links: view.links.get(name).copied().filter(|_| !asked),
         lease_left_ms: lease_left(view, name),
@@ -56,6 +61,17 @@ fn line(view: &View, name: &NodeId) -> NodeLine {
         certificate_until_ms: Some(report.certificate.until_ms).filter(|until| *until > 0),
         certificate_problem: report.certificate.problem.clone(),
     }
+}
+
+/// The attributes that some location asks for, as `rack=a`.
+fn asked_for(view: &View, attributes: &BTreeMap<String, String>) -> Vec<String> {
+    let locations = view.state.config.constraints.locations.values();
+    let tests = locations.flat_map(|location| &location.tests);
+    let asked: BTreeSet<&String> = tests.map(|(name, _)| name).collect();
+    let all = attributes.iter();
+    all.filter(|(name, _)| asked.contains(name))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 /// A node that holds nothing has no lease.

@@ -51,7 +51,17 @@ pub(crate) fn heading(status: &Status) -> String {
 }
 
 fn nodes(style: Style, status: &Status) -> String {
-    table(style, &NODE_HEADINGS, node_rows(status))
+    let mut rows = node_rows(status);
+    let mut headings = NODE_HEADINGS.to_vec();
+    // Where nothing depends on them they only make the table wide.
+    let asked = status.nodes.iter().map(|node| &node.asked_attributes);
+    if asked.clone().any(|attributes| !attributes.is_empty()) {
+        headings.push("ATTRIBUTES");
+        for (row, attributes) in rows.iter_mut().zip(asked) {
+            row.push(Cell::from(attributes.join(" ")));
+        }
+    }
+    table(style, &headings, rows)
 }
 
 /// Headings of [`node_rows`].

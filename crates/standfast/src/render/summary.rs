@@ -74,6 +74,12 @@ pub struct NodeLine {
     pub restarting: bool,
     /// It votes and runs nothing.
     pub witness: bool,
+    /// Its attributes, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Those that a location asks for, for the table.
+    #[serde(skip)]
+    pub asked_attributes: Vec<String>,
     /// `leader`, `voter`, `learner` or `none`; `primary` and `secondary` in a pair.
     pub role: &'static str,
     /// Links that the asked node hears, and all; none for the asked node itself.

@@ -6,6 +6,7 @@ use standfast_model::{
     outage::Cause,
     request::View,
 };
+use standfast_schedule::add;
 
 /// A group that runs where a failover brought it.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,11 +43,12 @@ pub(crate) fn returned(view: &View) -> Option<String> {
     let back: Vec<Takeover<'_>> = takeovers(view)
         .filter(|taken| {
             let prefer = config.groups.get(taken.group).map(|group| &group.prefer);
-            let score = |node| {
-                prefer
-                    .and_then(|prefer| prefer.get(node))
-                    .copied()
-                    .unwrap_or(0)
+            let score = |node: &NodeId| {
+                let preferred = prefer.and_then(|prefer| prefer.get(node)).copied();
+                let located = config.locations_on(taken.group, node);
+                located.fold(preferred.unwrap_or(0), |sum, (_, location)| {
+                    add(sum, location.score)
+                })
             };
             let known = view.state.nodes.get(taken.from);
             let ready = known.is_some_and(|known| known.online && !known.drained);

@@ -1,5 +1,5 @@
 //! Where the live cluster places groups, and where the scheduler for CIBs places the same as resources: random clusters of
-//! groups with preferences, priorities, stickiness and colocations, some of them running, some nodes lost.
+//! groups with preferences, priorities, stickiness, locations by attributes and colocations, some of them running, some nodes lost.
 //!
 //! Both follow Pacemaker's arithmetic, so both have to come to the same end. Intended differences, which are not generated:
 //! a negative finite score forbids a node there and only makes it worse here; circles of colocations are a mistake here; equal
@@ -11,8 +11,9 @@
 use standfast_cib::When;
 use standfast_differential::{NOW, decide, random::Random};
 use standfast_model::{
+    attribute::{Comparison, Test},
     config::{ClusterConfig, GroupConfig, NodeConfig},
-    constraint::Colocation,
+    constraint::{Colocation, Location},
     id::{GroupId, NodeId},
     order::{Given, Orders},
     plan::INFINITY,
@@ -102,7 +103,67 @@ fn make(random: &mut Random) -> Made {
         let colocations = &mut made.config.constraints.colocations;
         colocations.insert(format!("c-{id}"), colocation);
     }
+    locate(random, &mut made, &groups);
     made
+}
+
+/// Every second cluster has attributes, and locations that ask for them.
+fn locate(random: &mut Random, made: &mut Made, groups: &[GroupId]) {
+    if random.percent(50) {
+        return;
+    }
+    for node in made.config.nodes.values_mut() {
+        for (name, values) in [
+            ("rack", ["a", "B", "b", "c"]),
+            ("cores", ["4", "8", "16", "8.5"]),
+            ("os", ["6.1", "6.10", "6.2.1", "6.1.0"]),
+        ] {
+            if random.percent(75) {
+                let value = values.get(random.below(4)).expect("one of four");
+                node.attributes.insert(name.into(), (*value).into());
+            }
+        }
+    }
+    for (number, id) in groups.iter().enumerate() {
+        if random.percent(40) {
+            continue;
+        }
+        let tests = (0..=random.below(2)).map(|_| test(random)).collect();
+        // Larger than what preferences differ by, so that nothing is settled by a tie.
+        let odd = 20_011 + 307 * i64::try_from(number).expect("small");
+        let location = Location {
+            group: id.clone(),
+            tests,
+            score: *[odd, odd, -INFINITY, INFINITY]
+                .get(random.below(4))
+                .expect("one of four"),
+        };
+        let locations = &mut made.config.constraints.locations;
+        locations.insert(format!("a-{id}"), location);
+    }
+}
+
+fn test(random: &mut Random) -> (String, Test) {
+    let comparisons = [
+        Comparison::Below,
+        Comparison::AtMost,
+        Comparison::Above,
+        Comparison::AtLeast,
+    ];
+    let comparison = *comparisons.get(random.below(4)).expect("one of four");
+    let racks = |random: &mut Random| {
+        let racks = ["A", "b", "c"].get(..=random.below(2)).expect("one or two");
+        racks.iter().map(ToString::to_string).collect()
+    };
+    let (name, test) = match random.below(6) {
+        0 => ("rack", Test::Is(racks(random))),
+        1 => ("rack", Test::Not(racks(random))),
+        2 => ("rack", Test::Defined(random.percent(50))),
+        3 => ("cores", Test::Number(comparison, "8".into())),
+        4 => ("cores", Test::Number(comparison, "8.5".into())),
+        _ => ("os", Test::Version(comparison, "6.2".into())),
+    };
+    (name.into(), test)
 }
 
 fn resources(made: &Made) -> String {
@@ -129,6 +190,45 @@ fn resources(made: &Made) -> String {
     text
 }
 
+/// The same as a rule there.
+fn rule(id: &str, attribute: &str, test: &Test) -> String {
+    let operation = |comparison: &Comparison| match comparison {
+        Comparison::Equal => "eq",
+        Comparison::NotEqual => "ne",
+        Comparison::Below => "lt",
+        Comparison::AtMost => "lte",
+        Comparison::Above => "gt",
+        Comparison::AtLeast => "gte",
+    };
+    let expression = |number: usize, operation: &str, more: &str| {
+        format!(
+            "<expression id=\"{id}-{number}\" attribute=\"{attribute}\" operation=\"{operation}\" {more}/>"
+        )
+    };
+    let each = |values: &[String], operation: &str| -> String {
+        let values = values.iter().enumerate();
+        values
+            .map(|(number, value)| expression(number, operation, &format!("value=\"{value}\"")))
+            .collect()
+    };
+    match test {
+        Test::Is(values) => {
+            let all = each(values, "eq");
+            format!("<rule id=\"{id}-r\" boolean-op=\"or\">{all}</rule>")
+        }
+        Test::Not(values) => each(values, "ne"),
+        Test::Defined(true) => expression(0, "defined", ""),
+        Test::Defined(false) => expression(0, "not_defined", ""),
+        Test::Number(comparison, with) => {
+            expression(0, operation(comparison), &format!("value=\"{with}\""))
+        }
+        Test::Version(comparison, with) => {
+            let more = format!("type=\"version\" value=\"{with}\"");
+            expression(0, operation(comparison), &more)
+        }
+    }
+}
+
 fn constraints(made: &Made) -> String {
     let mut text = String::new();
     for (id, group) in &made.config.groups {
@@ -140,6 +240,20 @@ fn constraints(made: &Made) -> String {
             )
             .expect("text");
         }
+    }
+    for (name, one) in &made.config.constraints.locations {
+        let tests = one.tests.iter().enumerate();
+        let tests: String = tests
+            .map(|(number, (attribute, test))| rule(&format!("{name}-{number}"), attribute, test))
+            .collect();
+        write!(
+            text,
+            "<rsc_location id=\"{name}\" rsc=\"{}\"><rule id=\"{name}-r\" boolean-op=\"and\" score=\"{}\">{tests}\
+             </rule></rsc_location>",
+            one.group,
+            score(one.score)
+        )
+        .expect("text");
     }
     for (name, one) in &made.config.constraints.colocations {
         write!(
@@ -191,8 +305,20 @@ fn status(made: &Made) -> String {
 }
 
 fn cib(made: &Made) -> String {
-    let nodes: String = (1..=made.online.len())
-        .map(|number| format!("<node id=\"{number}\" uname=\"n{number}\"/>"))
+    let nodes = made.config.nodes.iter().enumerate();
+    let nodes: String = nodes
+        .map(|(index, (node, settings))| {
+            let number = index + 1;
+            let pairs = settings.attributes.iter().map(|(name, value)| {
+                let id = format!("{node}-{name}");
+                format!("<nvpair id=\"{id}\" name=\"{name}\" value=\"{value}\"/>")
+            });
+            let pairs: String = pairs.collect();
+            format!(
+                "<node id=\"{number}\" uname=\"{node}\"><instance_attributes id=\"{node}-i\">{pairs}\
+                 </instance_attributes></node>"
+            )
+        })
         .collect();
     format!(
         "<cib crm_feature_set=\"3.16.1\" validate-with=\"pacemaker-3.7\" epoch=\"1\" num_updates=\"0\" \
@@ -264,7 +390,7 @@ fn groups_end_where_the_scheduler_puts_the_same_resources() {
         } else {
             different.push(format!(
                 "seed {seed}: here {here:?}\n  there {there:?}\n  {:?}\n  on {:?} of {:?}, disabled {:?}",
-                made.config.constraints.colocations,
+                made.config.constraints,
                 made.current,
                 made.online,
                 made.orders.keys()

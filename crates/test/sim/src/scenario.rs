@@ -228,6 +228,7 @@ fn config(rng: &mut Rng, founders: usize, profile: Profile) -> (ClusterConfig, V
         let node = NodeConfig {
             addresses: addresses(index),
             witness: witness == Some(index),
+            ..NodeConfig::default()
         };
         (Scenario::node_name(index), node)
     });

@@ -46,7 +46,7 @@ pub(super) fn config(rng: &mut Rng, arbiter: Arbiter) -> ClusterConfig {
     let nodes = ["n1", "n2"].map(NodeId::from);
     let address = |node: &NodeId| NodeConfig {
         addresses: vec![format!("{node}:7000")],
-        witness: false,
+        ..NodeConfig::default()
     };
     let mut pair = PairConfig::of(nodes.clone(), arbiter);
     pair.fence_delay = Micros(rng.below(3 * SECOND));
