@@ -36,7 +36,9 @@ pub(crate) fn elsewhere(view: &View, group: &GroupId, nodes: &[Seen<'_>]) -> Vec
     let others = nodes.iter().filter(|seen| !is(chosen, seen.node));
     let mut whole = whole(view, group);
     if let Some(assignment) = assignment.filter(|_| here.is_none() && whole.is_empty()) {
-        let about = assignment.reasons.iter().filter(|r| r.node.is_none());
+        // That no node can is no cause: each node has its own.
+        let cause = |reason: &&Reason| reason.node.is_none() && reason.text != "no node can run it";
+        let about = assignment.reasons.iter().filter(cause);
         whole.extend(about.map(|reason| format!("{}: that has to end", reason.text)));
     }
     others
@@ -96,6 +98,12 @@ fn remedy(group: &GroupId, node: &str, text: &str) -> String {
         format!("`standfast resource clear {group} {node}`")
     } else if text.contains(" failed ") && text.contains("(the limit is ") {
         format!("`standfast resource cleanup {group}`, once the cause is mended")
+    } else if text.ends_with(" has no promotion score yet") {
+        String::from("its agent has to say one, which it may after each monitor")
+    } else if text.contains(" is not to be promoted (its agent says ") {
+        String::from("its agent has to say one that is not negative")
+    } else if text.starts_with("location ") {
+        format!("other attributes of {node}, or another [location.NAME], in the configuration")
     } else {
         String::from("that has to end")
     };

@@ -2,6 +2,7 @@
 //! line, and where it says something, explain and history. `UPDATE=1` writes what is said at present.
 
 mod authority;
+mod copies;
 mod errors;
 mod metrics;
 mod orders;

@@ -224,7 +224,21 @@ fn nowhere(assignment: &Assignment) -> String {
         .reasons
         .iter()
         .filter(|reason| reason.score <= -INFINITY && !reason.text.contains("witness"));
-    let texts: Vec<&str> = excluded.map(|reason| reason.text.as_str()).collect();
+    // What holds for several nodes is said once, and what does not name its node gets its name.
+    let mut found: Vec<(&str, Vec<&NodeId>)> = Vec::new();
+    for reason in excluded {
+        let text = reason.text.as_str();
+        let known = found.iter_mut().find(|(known, _)| *known == text);
+        match known {
+            Some((_, nodes)) => nodes.extend(&reason.node),
+            None => found.push((text, reason.node.iter().collect())),
+        }
+    }
+    let texts = found.iter().map(|(text, nodes)| match nodes.as_slice() {
+        [node] if !text.contains(node.as_str()) => format!("{text} on {node}"),
+        _ => (*text).to_owned(),
+    });
+    let texts: Vec<String> = texts.collect();
     let about = assignment
         .reasons
         .iter()
