@@ -252,7 +252,7 @@ impl Core {
         match event {
             Event::Timer => {}
             Event::Message { from, message, .. } => self.on_message(now, &from, *message),
-            Event::Link { peer, link, up } => self.on_link(peer, link, up),
+            Event::Link { peer, link, up } => self.on_link(now, peer, link, up),
             Event::NotLetIn { peer } => {
                 if self.not_let_in.insert(peer.clone()) {
                     let text = format!("{peer} does not let this node in");
@@ -333,8 +333,9 @@ impl Core {
         }
     }
 
-    fn on_link(&mut self, peer: NodeId, link: u32, up: bool) {
+    fn on_link(&mut self, now: Now, peer: NodeId, link: u32, up: bool) {
         if up {
+            self.note_back(now, &peer);
             // What was under way on the old link may be lost: the leader gets the report again.
             self.report_sent = None;
             self.not_let_in.remove(&peer);
@@ -533,6 +534,7 @@ impl Core {
             self.speaks_as.insert(sender, incarnation);
         }
         self.contradict(now, from, incarnation);
+        self.note_back(now, from);
         match message.body {
             None => {}
             // Within a pair the log's messages are `PairConsensus`, but for answers of one that does not know of it yet.

@@ -31,6 +31,8 @@ pub(crate) struct Fencing {
     told: BTreeMap<(u64, u32), Now>,
     /// When this agent first saw that an act had ended with "off".
     pub(crate) seen_off: BTreeMap<u64, Now>,
+    /// When this agent heard the machine of such an act last, after that: it has booted.
+    pub(crate) back: BTreeMap<u64, Now>,
     /// Since when this leader knows of a stop on a node that is not confirmed.
     stuck: BTreeMap<NodeId, Now>,
     /// Nodes that are lost, with the run that is, and since when this agent knows.
@@ -309,6 +311,19 @@ impl Core {
         }
     }
 
+    /// A node is heard, or has a new link: it has booted after its acts that had ended before, but for what was still under
+    /// way. Every node notes it, as the next leader may be another one.
+    pub(crate) fn note_back(&mut self, now: Now, node: &NodeId) {
+        let grace = self.fence_grace();
+        let acts = self.state.fences.iter().filter(|act| act.node == *node);
+        for act in acts.filter(|act| act.says_off()) {
+            let seen = self.fencing.seen_off.get(&act.id);
+            if seen.is_some_and(|at| now.waited_since(*at) > grace) {
+                self.fencing.back.insert(act.id, now);
+            }
+        }
+    }
+
     /// What a machine had sent before it was off may still arrive for so long.
     fn fence_grace(&self) -> Micros {
         Micros(self.timing().heartbeat.0.saturating_mul(3))
@@ -354,6 +369,7 @@ impl Core {
         let acts = &self.state.fences;
         let off = |id: u64| acts.iter().any(|act| act.id == id && act.says_off());
         self.fencing.seen_off.retain(|id, _| off(*id));
+        self.fencing.back.retain(|id, _| off(*id));
         for act in acts.iter().filter(|act| act.says_off()) {
             self.fencing.seen_off.entry(act.id).or_insert(now);
         }

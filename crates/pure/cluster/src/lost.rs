@@ -21,8 +21,8 @@ use standfast_model::{
 /// a power failure of all, one may need minutes longer than the others to boot.
 const MEET: Micros = Micros::from_millis(120_000);
 
-/// For so long after its power was cut a machine boots, and is not fenced by itself. A device that is slower than the
-/// boot cuts the run that follows; fencing that one as lost would go on for ever.
+/// For so long after its power was cut a machine boots, and is not fenced by itself, unless it is heard before and lost once
+/// more. A device that is slower than the boot cuts the run that follows; fencing that one as lost would go on for ever.
 const BOOT: Micros = Micros::from_millis(120_000);
 
 impl Core {
@@ -115,13 +115,16 @@ impl Core {
         member && !done && !booting && met && silent && able && self.majority_without(node)
     }
 
-    /// Whether a node's power was cut a short time ago.
+    /// Whether a node's power was cut a short time ago, and it was not heard since or only a moment ago.
     fn is_booting(&self, now: Now, node: &NodeId) -> bool {
+        let patience = self.state.config.fencing.patience();
         let acts = self.state.fences.iter();
         let mut off = acts.filter(|act| act.node == *node && act.says_off());
         off.any(|act| {
             let seen = self.fencing.seen_off.get(&act.id);
-            seen.is_none_or(|at| now.waited_since(*at) < BOOT)
+            let boots = seen.is_none_or(|at| now.waited_since(*at) < BOOT);
+            let back = self.fencing.back.get(&act.id);
+            boots && back.is_none_or(|at| now.waited_since(*at) < patience)
         })
     }
 }

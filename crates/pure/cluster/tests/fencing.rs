@@ -473,6 +473,40 @@ fn a_device_slower_than_the_boot_does_not_fence_for_ever() {
     assert_eq!(net.orders.len(), 1);
 }
 
+/// Once it is heard it boots no more, whoever leads then.
+#[test]
+fn who_is_back_from_its_fencing_and_lost_again_is_fenced_again() {
+    for leaders in 1..=2 {
+        let mut net = cluster();
+        net.ask("alpha", fence("beta"));
+        net.run(500);
+        net.crash("beta");
+        answer(&mut net, "");
+        net.run(1000);
+        net.start_agent("beta", standfast_model::id::MemberId(2));
+        net.run(5000);
+        if leaders == 2 {
+            let leader = net.leader().unwrap();
+            net.cut.insert(NodeId::from(leader.as_str()));
+            net.run(5000);
+            assert_ne!(net.leader(), Some(leader));
+            net.cut.clear();
+            net.run(3000);
+        }
+        let back = Request::Switchover {
+            group: GroupId::from("web"),
+            to: Some(NodeId::from("beta")),
+            author: "root".to_owned(),
+        };
+        net.ask("alpha", back);
+        net.run(3000);
+        assert_eq!(net.runs_on("web"), ["beta"]);
+        net.crash("beta");
+        net.run(20_000);
+        assert_eq!(net.orders.len(), 2, "{leaders}");
+    }
+}
+
 #[test]
 fn a_node_that_is_back_in_time_is_not_fenced() {
     let mut net = cluster_with(|config| {

@@ -18,9 +18,8 @@ use crate::trial::{Patience, settle};
 use crate::upgrade::bare;
 use crate::{evidence, measure, sys};
 
-/// A board that is asked over and over answers within 90 s, also on a busy machine; and a machine that was cut a short time ago
-/// counts as booting for two minutes, in which the cluster does not cut it again.
-const LIMIT: Duration = Duration::from_secs(180);
+/// A board that is asked over and over answers within this time, also on a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// What came of one fencing.
 #[derive(Debug)]
