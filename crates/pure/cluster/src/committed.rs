@@ -240,13 +240,18 @@ impl Core {
                 keys.entry(node.clone()).or_default().extend(known.clone());
             }
         }
-        if keys != self.keys {
+        let new_keys = keys != self.keys;
+        if new_keys {
             self.keys.clone_from(&keys);
             self.out.push(Effect::Keys(keys));
         }
-        if peers != self.peers && !peers.is_empty() {
+        let new_peers = peers != self.peers && !peers.is_empty();
+        if new_peers {
             self.peers.clone_from(&peers);
             self.out.push(Effect::Peers(peers));
+        }
+        // Who was reinstalled is the same peer with another key, and may be the one that leads.
+        if new_peers || new_keys {
             for node in self.others() {
                 self.tell_members(&node);
             }

@@ -12,10 +12,11 @@ use net::{Net, configs::web_on};
 use standfast_model::{
     event::Event,
     id::{GroupId, MemberId, NodeId},
+    message::Body,
     request::{JoinOffer, RefusalKind, Request, Response},
     state::ClusterState,
 };
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -187,6 +188,28 @@ fn a_name_has_only_the_key_that_it_joined_with_last() {
     };
     assert!(third > other);
     assert_eq!(keys(&net, "beta"), Some(BTreeSet::from(["third".into()])));
+}
+
+/// A link may be older than the key, and the one who shows it may lead: whoever was away hears of it from the others.
+#[test]
+fn members_tell_each_other_the_new_key_of_one_that_was_reinstalled() {
+    let mut net = Net::new("alpha");
+    join(&mut net, "beta", "first", "10.0.0.2:1");
+    join(&mut net, "delta", "other", "10.0.0.4:1");
+    net.run(1000);
+    let told = Rc::new(Cell::new(false));
+    let spy = Rc::clone(&told);
+    net.lose = Some(Box::new(move |_, to, message| {
+        if let Some(Body::Members(members)) = &message.body
+            && to.as_str() == "delta"
+        {
+            spy.set(spy.get() || String::from_utf8_lossy(&members.json).contains("second"));
+        }
+        false
+    }));
+    join(&mut net, "beta", "second", "10.0.0.2:1");
+    net.run(1000);
+    assert!(told.get());
 }
 
 /// A machine may live by the answer to its first request while the second is still under way: both say the same,
