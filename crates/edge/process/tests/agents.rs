@@ -9,91 +9,34 @@ mod support;
 
 use rustix::process::Signal;
 use standfast_model::{
-    config::{AgentConfig, CheckConfig, CheckKind, DeepMonitor, ProcessConfig},
+    config::{CheckConfig, DeepMonitor, ProcessConfig},
     event::InstanceChange,
     time::Micros,
 };
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::PermissionsExt as _,
     time::{Duration, Instant},
 };
-use support::{LONG_MS, World, config, is_alive, send, wait_until};
+use support::{
+    LONG_MS, World,
+    agents::{self, OURS, actions, agent, agent_failed, script},
+    is_alive, send, wait_until,
+};
 
-/// Sources a file of the action's name, if there is one, and else behaves.
-const OURS: &str = r#"#!/bin/sh
-d=$OCF_RESKEY_folder
-echo "$1" >>"$d/actions"
-[ -e "$d/$1" ] && . "$d/$1"
-case $1 in
-start) touch "$d/running" ;;
-stop) rm -f "$d/running" ;;
-monitor) [ -e "$d/running" ] || exit 7 ;;
-*) exit 3 ;;
-esac
-"#;
-
-/// Agents of our own beside those of the machine.
 fn ours(test: &str) -> World {
     let world = World::new(test);
-    let own = world.path("ocf/resource.d/test");
-    fs::create_dir_all(&own).unwrap();
-    let program = own.join("ours");
-    fs::write(&program, OURS).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    symlink("/usr/lib/ocf/lib", world.path("ocf/lib")).unwrap();
-    let debian = "/usr/lib/ocf/resource.d/heartbeat";
-    symlink(debian, world.path("ocf/resource.d/heartbeat")).unwrap();
-    fs::create_dir(world.path("agent")).unwrap();
+    agents::install(&world, OURS);
     world
-}
-
-fn agent(name: &str, parameters: &[(&str, String)]) -> ProcessConfig {
-    let check = |interval, timeout| {
-        Some(CheckConfig {
-            probe: CheckKind::Agent,
-            interval: Micros::from_millis(interval),
-            timeout: Micros::from_millis(timeout),
-            failures: 1,
-        })
-    };
-    let owned = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
-    ProcessConfig {
-        agent: Some(Box::new(AgentConfig {
-            name: name.to_owned(),
-            parameters: parameters.iter().map(owned).collect(),
-            ..AgentConfig::default()
-        })),
-        readiness: check(20, 10_000),
-        health: check(20, 5000),
-        ..config(&[])
-    }
 }
 
 fn of_test(world: &World) -> ProcessConfig {
     agent("ocf:test:ours", &[("folder", world.text("agent"))])
 }
 
-/// What an action is to do first, in shell.
-fn script(world: &World, action: &str, text: &str) {
-    fs::write(world.path("agent").join(action), text).unwrap();
-}
-
-fn actions(world: &World) -> Vec<String> {
-    let text = fs::read_to_string(world.path("agent/actions")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
 fn start_failed(change: InstanceChange) -> String {
     match change {
         InstanceChange::StartFailed(why) => why,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn agent_failed(change: InstanceChange) -> (i32, String) {
-    match change {
-        InstanceChange::AgentFailed { code, why } => (code, why),
         other => panic!("{other:?}"),
     }
 }

@@ -12,30 +12,16 @@ use rustix::{
     mount::{MountPropagationFlags, mount_change},
     process::Signal,
 };
-use standfast_model::{
-    config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig},
-    event::InstanceChange,
-    time::Micros,
-};
+use standfast_model::{config::ProcessConfig, event::InstanceChange, time::Micros};
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
     time::{Duration, Instant},
 };
-use support::{LONG_MS, World, config, send, stop_failed, wait_until};
-
-/// Sources a file of the action's name, if there is one, and else behaves.
-const OURS: &str = r#"#!/bin/sh
-d=$OCF_RESKEY_folder
-echo "$1" >>"$d/actions"
-[ -e "$d/$1" ] && . "$d/$1"
-case $1 in
-start) touch "$d/running" ;;
-stop) rm -f "$d/running" ;;
-monitor) [ -e "$d/running" ] || exit 7 ;;
-*) exit 3 ;;
-esac
-"#;
+use support::{
+    LONG_MS, World,
+    agents::{self, OURS, actions, asked_every, script},
+    send, stop_failed, wait_until,
+};
 
 /// Mounts of this thread's own, and of all that it starts, which are shared as systemd has them.
 fn own_mounts() {
@@ -54,40 +40,20 @@ fn own_mounts() {
 fn ours(test: &str) -> World {
     own_mounts();
     let world = World::new(test);
-    let own = world.path("ocf/resource.d/test");
-    fs::create_dir_all(&own).unwrap();
-    let program = own.join("ours");
-    fs::write(&program, OURS).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    symlink("/usr/lib/ocf/lib", world.path("ocf/lib")).unwrap();
-    let debian = "/usr/lib/ocf/resource.d/heartbeat";
-    symlink(debian, world.path("ocf/resource.d/heartbeat")).unwrap();
-    fs::create_dir(world.path("agent")).unwrap();
+    agents::install(&world, OURS);
     world
 }
 
 fn agent(name: &str, parameters: &[(&str, String)]) -> ProcessConfig {
-    let check = |interval| {
-        Some(CheckConfig {
-            probe: CheckKind::Agent,
-            interval: Micros::from_millis(interval),
-            timeout: Micros::from_millis(10_000),
-            failures: 1,
-        })
-    };
-    let owned = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+    let mut config = agents::agent(name, parameters);
+    if let Some(agent) = &mut config.agent {
+        agent.outlives = true;
+    }
     ProcessConfig {
-        agent: Some(Box::new(AgentConfig {
-            name: name.to_owned(),
-            parameters: parameters.iter().map(owned).collect(),
-            outlives: true,
-            ..AgentConfig::default()
-        })),
-        readiness: check(20),
-        health: check(3_600_000),
+        health: asked_every(3_600_000, 10_000),
         private_pids: false,
         stop_timeout: Micros::from_millis(5000),
-        ..config(&[])
+        ..config
     }
 }
 
@@ -95,18 +61,8 @@ fn of_test(world: &World) -> ProcessConfig {
     agent("ocf:test:ours", &[("folder", world.text("agent"))])
 }
 
-/// What an action is to do first, in shell.
-fn script(world: &World, action: &str, text: &str) {
-    fs::write(world.path("agent").join(action), text).unwrap();
-}
-
 fn behave(world: &World, action: &str) {
     fs::remove_file(world.path("agent").join(action)).unwrap();
-}
-
-fn actions(world: &World) -> Vec<String> {
-    let text = fs::read_to_string(world.path("agent/actions")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
 }
 
 fn is_there(world: &World) -> bool {

@@ -8,24 +8,23 @@
 
 mod support;
 
-use standfast_guard::KeeperProgram;
 use standfast_model::{
-    config::{AgentConfig, CheckConfig, CheckKind, ProcessConfig, Role},
+    config::{AgentConfig, ProcessConfig, Role},
     event::InstanceChange,
     id::ResourceId,
     time::Micros,
 };
-use standfast_process::{ProcessDriver, ProcessSettings};
+use standfast_process::ProcessDriver;
 use std::{
     cell::Cell,
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
-    path::PathBuf,
     sync::mpsc::{Receiver, channel},
     time::Duration,
 };
 use support::{
-    LONG_MS, PATIENCE, PROGRAM, SINCE, World, boot_now, config, deadline_in, wait_until,
+    LONG_MS, PATIENCE, SINCE, World,
+    agents::{self, asked_every},
+    boot_now, config, deadline_in, settings, wait_until,
 };
 
 const COPY: &str = "db:alpha";
@@ -61,17 +60,7 @@ impl Db {
         let mut world = World::new(test);
         world.drop_driver();
         world.resource = ResourceId::from(COPY);
-        let own = world.path("ocf/resource.d/test");
-        fs::create_dir_all(&own).unwrap();
-        let program = own.join("ours");
-        fs::write(&program, OURS).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        symlink("/usr/lib/ocf/lib", world.path("ocf/lib")).unwrap();
-        for provider in ["heartbeat", "pacemaker"] {
-            let debian = format!("/usr/lib/ocf/resource.d/{provider}");
-            symlink(debian, world.path("ocf/resource.d").join(provider)).unwrap();
-        }
-        fs::create_dir(world.path("agent")).unwrap();
+        agents::install(&world, OURS);
         let parameter = match name {
             "ocf:test:ours" => ("folder", world.text("agent")),
             _ => ("state", world.text("agent/state")),
@@ -88,14 +77,6 @@ impl Db {
     }
 
     fn config(&self, role: Role) -> ProcessConfig {
-        let check = |interval, timeout| {
-            Some(CheckConfig {
-                probe: CheckKind::Agent,
-                interval: Micros::from_millis(interval),
-                timeout: Micros::from_millis(timeout),
-                failures: 1,
-            })
-        };
         ProcessConfig {
             agent: Some(Box::new(AgentConfig {
                 name: self.name.to_owned(),
@@ -104,8 +85,8 @@ impl Db {
                 role: Some(role),
                 ..AgentConfig::default()
             })),
-            readiness: check(20, 10_000),
-            health: check(50, 5000),
+            readiness: asked_every(20, 10_000),
+            health: asked_every(50, 5000),
             ..config(&[])
         }
     }
@@ -174,12 +155,11 @@ impl Db {
     }
 
     fn script(&self, action: &str, text: &str) {
-        fs::write(self.world.path("agent").join(action), text).unwrap();
+        agents::script(&self.world, action, text);
     }
 
     fn actions(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.world.path("agent/actions")).unwrap_or_default();
-        let all = text.lines().map(str::to_owned);
+        let all = agents::actions(&self.world).into_iter();
         all.filter(|action| action != "monitor").collect()
     }
 
@@ -194,18 +174,7 @@ impl Db {
 
 fn driver(world: &World) -> (ProcessDriver, Receiver<(ResourceId, InstanceChange)>) {
     let (sender, changes) = channel();
-    let settings = ProcessSettings {
-        run_dir: world.path("run"),
-        output_dir: world.path("output"),
-        cgroup_parent: PathBuf::from(&world.group),
-        node: "alpha".to_owned(),
-        network_guard: true,
-        agents: world.path("ocf"),
-        keeper: KeeperProgram {
-            path: PathBuf::from(PROGRAM),
-            arguments: vec!["keeper".to_owned()],
-        },
-    };
+    let settings = settings(world.folder.path(), &world.group);
     let driver = ProcessDriver::new(settings, move |resource, change| {
         sender.send((resource, change)).ok();
     });

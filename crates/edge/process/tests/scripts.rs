@@ -9,7 +9,7 @@ mod support;
 
 use rustix::process::Signal;
 use standfast_model::{
-    config::{CheckConfig, CheckKind, ProcessConfig, Starter},
+    config::{CheckConfig, ProcessConfig, Starter},
     event::InstanceChange,
     time::Micros,
 };
@@ -19,7 +19,11 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use support::{LONG_MS, World, config, is_alive, send, wait_until};
+use support::{
+    LONG_MS, World,
+    agents::{agent_failed, asked_every, write_program},
+    config, is_alive, send, wait_until,
+};
 
 /// As scripts are written for Debian: with `init-functions`, a daemon that forks, and a pid file. Sources a file of the
 /// action's name, if there is one.
@@ -40,22 +44,13 @@ fn ours(test: &str) -> (World, ProcessConfig) {
     let world = World::new(test);
     let folder = world.path("ours");
     fs::create_dir(&folder).unwrap();
-    let program = world.path("script");
-    fs::write(&program, OURS.replace("FOLDER", folder.to_str().unwrap())).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let check = |interval, timeout| {
-        Some(CheckConfig {
-            probe: CheckKind::Agent,
-            interval: Micros::from_millis(interval),
-            timeout: Micros::from_millis(timeout),
-            failures: 1,
-        })
-    };
+    let program = OURS.replace("FOLDER", folder.to_str().unwrap());
+    write_program(&world.path("script"), &program);
     let config = ProcessConfig {
         starter: Some(Box::new(Starter::Script(world.text("script")))),
         environment: [("MODE".to_owned(), "quick".to_owned())].into(),
-        readiness: check(20, 10_000),
-        health: check(20, 5000),
+        readiness: asked_every(20, 10_000),
+        health: asked_every(20, 5000),
         ..config(&[])
     };
     (world, config)
@@ -81,13 +76,6 @@ fn daemon(world: &World) -> u32 {
         .trim()
         .parse()
         .unwrap_or_default()
-}
-
-fn script_failed(change: InstanceChange) -> (i32, String) {
-    match change {
-        InstanceChange::AgentFailed { code, why } => (code, why),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
@@ -161,7 +149,7 @@ fn each_code_of_a_failed_start_is_told_by_name() {
         first(&world, "start", &format!("echo 'no /etc/x'; exit {code}"));
         world.start(&config, LONG_MS);
         let why = format!("{} start: {name}: no /etc/x", world.text("script"));
-        assert_eq!(script_failed(world.next()), (code, why));
+        assert_eq!(agent_failed(world.next()), (code, why));
         world.wait_clean();
     }
 }
@@ -172,13 +160,13 @@ fn a_script_that_is_not_there_or_that_others_may_change_starts_nothing() {
     let program = world.path("script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
     world.start(&config, LONG_MS);
-    let (code, why) = script_failed(world.next());
+    let (code, why) = agent_failed(world.next());
     let expected = "can be changed by others than root";
     assert!(code == 5 && why.contains(expected), "{code} {why}");
     fs::remove_file(program).unwrap();
     world.start(&config, LONG_MS);
     assert_eq!(
-        script_failed(world.next()),
+        agent_failed(world.next()),
         (5, format!("there is no {} here", world.text("script")))
     );
     assert!(!world.run_dir().exists());

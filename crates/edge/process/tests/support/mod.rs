@@ -6,6 +6,8 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+pub mod agents;
+
 use standfast_guard::{
     KeeperProgram, Status,
     cgroup::{Cgroup, find_hierarchy},
@@ -178,7 +180,14 @@ fn start_driver(
     group: &str,
 ) -> (ProcessDriver, Receiver<(Instant, InstanceChange)>) {
     let (sender, changes) = channel();
-    let settings = ProcessSettings {
+    let driver = ProcessDriver::new(settings(folder, group), move |_resource, change| {
+        sender.send((Instant::now(), change)).ok();
+    });
+    (driver.unwrap(), changes)
+}
+
+pub fn settings(folder: &Path, group: &str) -> ProcessSettings {
+    ProcessSettings {
         run_dir: folder.join("run"),
         output_dir: folder.join("output"),
         cgroup_parent: PathBuf::from(group),
@@ -189,11 +198,7 @@ fn start_driver(
             path: PathBuf::from(PROGRAM),
             arguments: vec!["keeper".to_owned()],
         },
-    };
-    let driver = ProcessDriver::new(settings, move |_resource, change| {
-        sender.send((Instant::now(), change)).ok();
-    });
-    (driver.unwrap(), changes)
+    }
 }
 
 impl Drop for World {
