@@ -335,12 +335,11 @@ impl Core {
 
     fn on_link(&mut self, now: Now, peer: NodeId, link: u32, up: bool) {
         if up {
-            self.note_back(now, &peer);
             // What was under way on the old link may be lost: the leader gets the report again.
             self.report_sent = None;
             self.not_let_in.remove(&peer);
             self.tell_members(&peer);
-            self.fencing.met.insert(peer.clone());
+            self.meet(now, &peer);
             self.links.insert((peer, link));
         } else {
             self.links.remove(&(peer, link));
@@ -533,8 +532,7 @@ impl Core {
         if self.state.members.contains_key(&sender) {
             self.speaks_as.insert(sender, incarnation);
         }
-        self.contradict(now, from, incarnation);
-        self.note_back(now, from);
+        self.note_heard(now, from, incarnation);
         match message.body {
             None => {}
             // Within a pair the log's messages are `PairConsensus`, but for answers of one that does not know of it yet.

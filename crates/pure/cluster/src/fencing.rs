@@ -289,8 +289,20 @@ impl Core {
         }
     }
 
-    /// A node speaks. If devices have told this node that it is off, and nobody else knows of it yet, they were wrong.
-    pub(crate) fn contradict(&mut self, now: Now, node: &NodeId, incarnation: Incarnation) {
+    /// There is a new link to a node.
+    pub(crate) fn meet(&mut self, now: Now, node: &NodeId) {
+        self.fencing.met.insert(node.clone());
+        self.note_back(now, node);
+    }
+
+    /// A node speaks.
+    pub(crate) fn note_heard(&mut self, now: Now, node: &NodeId, incarnation: Incarnation) {
+        self.contradict(now, node, incarnation);
+        self.note_back(now, node);
+    }
+
+    /// If devices have told this node that the other one is off, and nobody else knows of it yet, they were wrong.
+    fn contradict(&mut self, now: Now, node: &NodeId, incarnation: Incarnation) {
         if self.fencing.orders.is_empty() || self.planted(Planted::FenceNeverVoid) {
             return;
         }
@@ -313,7 +325,7 @@ impl Core {
 
     /// A node is heard, or has a new link: it has booted after its acts that had ended before, but for what was still under
     /// way. Every node notes it, as the next leader may be another one.
-    pub(crate) fn note_back(&mut self, now: Now, node: &NodeId) {
+    fn note_back(&mut self, now: Now, node: &NodeId) {
         let grace = self.fence_grace();
         let acts = self.state.fences.iter().filter(|act| act.node == *node);
         for act in acts.filter(|act| act.says_off()) {
