@@ -206,12 +206,8 @@ impl Core {
         self.note_off(now);
     }
 
-    /// Tells the edges who the members are and which networks matter, when that has changed.
-    pub(crate) fn publish_peers(&mut self) {
-        if !self.republish || self.state.applied == 0 {
-            return;
-        }
-        self.republish = false;
+    /// The members' nodes, with their addresses.
+    fn known_peers(&self) -> Vec<(NodeId, Vec<String>)> {
         let mut peers: Vec<(NodeId, Vec<String>)> = Vec::new();
         for info in self.state.members.values() {
             let addresses = self
@@ -234,6 +230,16 @@ impl Core {
                 peers.push((node.clone(), config.addresses.clone()));
             }
         }
+        peers
+    }
+
+    /// Tells the edges who the members are and which networks matter, when that has changed.
+    pub(crate) fn publish_peers(&mut self) {
+        if !self.republish || self.state.applied == 0 {
+            return;
+        }
+        self.republish = false;
+        let mut peers = self.known_peers();
         let mut keys = self.add_newcomers(&mut peers);
         if self.planted(Planted::RemovedLetIn) {
             for (node, known) in &self.keys {

@@ -59,6 +59,7 @@ pub(crate) fn add(scenario: &mut Scenario, always: bool, promoted: bool) {
     if promoted || scenario.seed >= SEEDS_WITH_PROMOTED {
         let copied = scenario.config.copies.groups.values_mut();
         copied.for_each(|copied| copied.promoted = true);
+        scenario.tells_of_links = true;
         follow_promoted(&mut rng, &mut scenario.config, &groups);
     }
     scenario.config.spread_copies();

@@ -87,6 +87,7 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
         constraints::add(&mut scenario, true);
     }
     scenario.acts = matches!(planted, Planted::RemovedLetIn | Planted::LevelRaisedEarly);
+    scenario.tells_of_links |= scenario.acts;
     scenario.orders = matches!(
         planted,
         Planted::OrderForgotten | Planted::MaintenanceForgotten | Planted::FailuresForgotten

@@ -56,6 +56,7 @@ impl Case {
     pub(crate) fn with_acts(seed: u64) -> Self {
         let mut scenario = Scenario::new(seed);
         scenario.acts = true;
+        scenario.tells_of_links = true;
         scenario.first_level = crate::acts::first_level(seed);
         let mut faults = crate::schedule::draw(&scenario);
         faults.extend(crate::acts::draw(&scenario));

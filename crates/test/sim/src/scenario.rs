@@ -25,8 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
-    /// Operators act (`acts`), and agents are told of links. False as runs were before that.
+    /// Operators act (`acts`).
     pub(crate) acts: bool,
+    /// Agents are told of links, and whoever is not let in lets nobody in. False as runs were before that.
+    pub(crate) tells_of_links: bool,
     /// Operators give orders (`orders`).
     pub(crate) orders: bool,
     /// Feature level of the programs that the machines begin with.
@@ -98,6 +100,7 @@ impl Scenario {
         Self {
             seed,
             acts: false,
+            tells_of_links: false,
             orders: false,
             first_level: FEATURE_LEVEL,
             nodes,

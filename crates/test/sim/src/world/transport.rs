@@ -154,13 +154,15 @@ impl World {
         if receiver.agent == Agent::Down {
             return;
         }
-        if !self.lets_in(to, from) || (self.scenario.acts && !self.lets_in(from, to)) {
+        if !self.lets_in(to, from) || (self.scenario.tells_of_links && !self.lets_in(from, to)) {
             if self.nodes[from].removal == Removal::Done {
                 self.coverage.hit(Case::RemovedRefused);
             }
             return;
         }
-        if self.scenario.acts && self.nodes[to].heard[from] != self.nodes[from].incarnation.0 {
+        if self.scenario.tells_of_links
+            && self.nodes[to].heard[from] != self.nodes[from].incarnation.0
+        {
             self.nodes[to].heard[from] = self.nodes[from].incarnation.0;
             let peer = self.nodes[from].name.clone();
             self.deliver(
