@@ -9,9 +9,11 @@
 
 mod machines;
 
-use machines::{Machine, all_online, cluster, power::Power};
+use machines::{Machine, all_online, cluster, power::Power, runs_on};
 use std::{
-    fs, thread,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -110,7 +112,7 @@ fn levels_retries_times_and_two_who_ask_at_once_on_real_devices() {
         "fence_levels = [[\"dead\"], [\"left\", \"right\"]]\n",
         &format!(
             "{dead}nodes = [\"beta\"]\ntimeout_ms = 3000\nretries = 1\nmonitor_interval_ms = 5000\n\
-             {left}nodes = [\"beta\"]\ndelay_ms = 2000\n{right}nodes = [\"beta\"]\ntimeout_ms = 9000\nretries = 0\n\
+             {left}nodes = [\"beta\"]\ndelay_ms = 2000\n{right}nodes = [\"beta\"]\ntimeout_ms = 12000\nretries = 0\n\
              monitor_interval_ms = 5000\n"
         ),
     );
@@ -255,4 +257,58 @@ fn is_switched_off(alpha: &Machine) {
     assert!(said.err.contains("fencing is switched off"), "{said:?}");
     let json = alpha.ok(&["status", "--json"]);
     assert!(json.contains("FENCING IS SWITCHED OFF. "), "{json}");
+}
+
+/// A device that keeps out whom it has fenced, and lets in only while its folder allows. No such agent of Debian's works without
+/// the switch or the disk that it is for.
+const GATE: &str = r#"#!/bin/sh
+action= store=
+while IFS= read -r line; do
+    case $line in action=*) action=${line#*=} ;; store=*) store=${line#*=} ;; esac
+done
+case $action in
+    metadata) cat <<'XML'
+<?xml version="1.0" ?>
+<resource-agent name="fence_gate" shortdesc="For tests"><parameters>
+<parameter name="action" required="1"><content type="string" default="reboot"/></parameter>
+<parameter name="store" required="1"><content type="string"/></parameter>
+</parameters><actions><action name="on" on_target="1" automatic="1"/><action name="off"/><action name="status"/>
+<action name="monitor"/></actions></resource-agent>
+XML
+        ;;
+    on) [ -e "$store/allows" ] || { echo "the switch is locked" >&2; exit 1; }; echo on >>"$store/let-in" ;;
+    off) rm -f "$store/let-in" ;;
+    status) [ -e "$store/let-in" ] || exit 2 ;;
+esac
+"#;
+
+#[test]
+fn who_starts_is_let_in_before_anything_that_needs_fencing_starts() {
+    let folder = tempfile::tempdir().expect("folder");
+    let place = |name: &str| folder.path().join(name);
+    fs::write(place("fence_gate"), GATE).expect("agent");
+    fs::set_permissions(place("fence_gate"), fs::Permissions::from_mode(0o755)).expect("mode");
+    let mut all = cluster("gate", &["alpha"]);
+    let gate = format!(
+        "[fence.gate]\nagent = \"{}\"\nparameters = {{ store = \"{}\" }}\nnodes = [\"alpha\"]\n\
+         [groups.site]\nmembers = [\"web\"]\n[resources.web]\nkind = \"process\"\nrequires = \"fencing\"\n\
+         command = [\"/bin/sleep\", \"100000\"]\n",
+        place("fence_gate").display(),
+        folder.path().display(),
+    );
+    apply(&all, "on", "", &gate);
+    let alpha = all.first_mut().expect("alpha");
+    alpha.wait_for_status("fence device gate does not let this node in");
+    alpha.wait_for_status("failed with exit code 1: the switch is locked");
+    assert_eq!(alpha.services(), 0, "{}", alpha.status());
+    fs::write(place("allows"), "").expect("file");
+    runs_on(alpha, "alpha");
+    let let_in = || fs::read_to_string(place("let-in")).unwrap_or_default();
+    assert_eq!(let_in(), "on\n", "asked once");
+    // Every start of the agent asks anew: it may have been fenced meanwhile.
+    fs::remove_file(place("let-in")).expect("file");
+    alpha.kill();
+    alpha.start();
+    alpha.wait_for("the gate", |_| let_in() == "on\n");
+    runs_on(alpha, "alpha");
 }

@@ -257,7 +257,7 @@ fn config(machines: [&Machine; 2], arbiter: &str, power: Option<&Power>) -> Stri
             let name = &machine.name;
             text.push_str(&power.device(&format!("ipmi-{name}"), name, "board"));
             text.push_str(&format!(
-                "nodes = [\"{name}\"]\ntimeout_ms = 5000\nretries = 0\n"
+                "nodes = [\"{name}\"]\ntimeout_ms = 15000\nretries = 0\n"
             ));
         }
     }
@@ -376,7 +376,10 @@ fn who_is_forced_keeps_both_histories_until_an_operator_chooses() {
     runs_on(&beta, "beta");
     configure(&beta, &config(&alpha, &beta, 9002));
     let history = beta.ok(&["history"]);
-    assert!(history.contains("forced"), "{history}");
+    assert!(
+        history.contains("root@beta forced it: what alpha confirmed"),
+        "{history}"
+    );
 
     // Back, each says so, and nothing is thrown away.
     boot(&mut alpha, 2);

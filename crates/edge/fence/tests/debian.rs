@@ -6,7 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use standfast_fence::{Power, check, monitor, power_off, power_on, status};
+use standfast_fence::{FenceError, Power, check, monitor, power_off, power_on, status};
 use standfast_model::{fence::FenceDevice, id::NodeId, time::Micros};
 use std::{
     collections::BTreeMap,
@@ -76,6 +76,30 @@ fn settings_are_judged_by_the_agents_own_description() {
         lines[2],
         r#"parameters.ipport: "ipmi" does not fit; allowed: a whole number"#
     );
+}
+
+/// Whatever Debian's package brings: each description is understood, and each agent's settings are judged by it.
+#[test]
+fn every_agent_of_the_package_is_understood() {
+    let installed = fs::read_dir("/usr/sbin").unwrap().flatten();
+    let names = installed.map(|entry| entry.file_name().into_string().unwrap());
+    // That one asks whoever sits at the terminal, and describes nothing.
+    let agents: Vec<String> = names
+        .filter(|name| name.starts_with("fence_") && name != "fence_ack_manual")
+        .collect();
+    assert!(agents.len() >= 60, "{agents:?}");
+    for agent in agents {
+        let Err(FenceError::Settings(problems)) = check(&device(&agent, &[("no_such_word", "1")]))
+        else {
+            panic!(
+                "{agent}: {:?}",
+                check(&device(&agent, &[("no_such_word", "1")]))
+            );
+        };
+        let problems = FenceError::Settings(problems).to_string();
+        let expected = format!("parameters.no_such_word: {agent} has no such parameter");
+        assert!(problems.contains(&expected), "{agent}: {problems}");
+    }
 }
 
 /// What the BMC runs to look at the power, and to switch it.

@@ -296,6 +296,7 @@ impl Core {
         };
         let peer = paired.peer.clone();
         let fenced = paired.clocked.pair().fenced().is_some();
+        let by = paired.forced_by.clone();
         let pinged = crate::pair_pings::evidence(&paired.clocked);
         for info in state.members.values_mut() {
             info.voter = info.node == self.node;
@@ -304,7 +305,7 @@ impl Core {
             // A machine without power uses no grant.
             state.restart_grants.remove(&peer);
         }
-        let (text, mut evidence) = taken_over(&self.node, &peer, &record, fenced);
+        let (text, mut evidence) = taken_over([&self.node, &peer], &record, &by, fenced);
         evidence.extend(pinged.filter(|_| record.took_over && !fenced));
         state.journal.push_back(JournalEntry {
             index: state.applied,
@@ -410,15 +411,16 @@ impl Core {
 
 /// For the journal: who leads from now on, and on what that rests.
 fn taken_over(
-    node: &NodeId,
-    peer: &NodeId,
+    [node, peer]: [&NodeId; 2],
     record: &Record,
+    by: &str,
     fenced: bool,
 ) -> (String, Vec<String>) {
     let last = record.history.as_ref().and_then(|history| history.last());
     let generation = last.map_or(0, |last| last.number);
     let why = if last.is_some_and(|last| last.forced) {
-        format!("an operator forced it: what {peer} confirmed and {node} did not have is lost")
+        let by = if by.is_empty() { "an operator" } else { by };
+        format!("{by} forced it: what {peer} confirmed and {node} did not have is lost")
     } else if fenced {
         format!("{peer} was lost, and its power was confirmed off")
     } else if record.took_over {

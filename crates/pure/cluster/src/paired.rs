@@ -56,6 +56,8 @@ pub(crate) struct Paired {
     pub(crate) outcome: Option<Result<(), Refusal>>,
     /// Who wants the pair dissolved, for the journal.
     pub(crate) ended_by: String,
+    /// Who forced this node, for the journal; empty when an earlier run was asked to.
+    pub(crate) forced_by: String,
 }
 
 impl Paired {
@@ -225,6 +227,7 @@ impl Core {
             role: None,
             outcome: None,
             ended_by: String::new(),
+            forced_by: String::new(),
         }));
     }
 

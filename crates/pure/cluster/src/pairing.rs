@@ -52,7 +52,10 @@ impl Core {
                 let boot = paired.clocked.pair().lost_boot();
                 Order::PeerIsOff(boot.unwrap_or_default())
             }
-            PairOrder::ForcePrimary => Order::ForcePrimary,
+            PairOrder::ForcePrimary => {
+                author.clone_into(&mut paired.forced_by);
+                Order::ForcePrimary
+            }
             PairOrder::Teardown => {
                 author.clone_into(&mut paired.ended_by);
                 Order::Teardown
