@@ -26,6 +26,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Longest time in which it is looked whether a node is heard that is said to be off.
+const HEARD: Duration = Duration::from_secs(10);
+
 /// `fence`
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -179,7 +182,25 @@ fn fence(socket: &Path, name: &str, args: &FenceArgs) -> Result<(), Failure> {
         )
     };
     let act = until(socket, Duration::from_secs(args.wait), ended, late)?;
-    report(&act, args.json)
+    report(&last_word(socket, act), args.json)
+}
+
+/// A device that lied, or cut another machine, is found out when the node is heard afterwards: that is waited for until the node is
+/// lost, or for so long.
+fn last_word(socket: &Path, act: FenceAct) -> FenceAct {
+    if act.outcome != FenceOutcome::Off {
+        return act;
+    }
+    let known = |view: &View| {
+        let mut acts = view.state.fences.iter();
+        let now = acts.find(|known| known.id == act.id);
+        let changed = now.filter(|known| known.outcome != act.outcome);
+        let node = view.state.nodes.get(&act.node);
+        let lost =
+            node.is_none_or(|node| !node.online || node.report.incarnation != act.incarnation);
+        Ok(changed.or_else(|| now.filter(|_| lost)).cloned())
+    };
+    until(socket, HEARD, known, |_| String::new()).unwrap_or(act)
 }
 
 /// Says what the node runs, and goes on if its name is typed.
