@@ -12,10 +12,11 @@ mod machines;
 use machines::{Machine, all_online, cluster, power::Power, runs_on};
 use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 
-/// All nodes, the levels of beta and devices as given.
+/// With leases that a busy machine does not lose: all nodes, the levels of beta and devices as given.
 fn apply(machines: &[Machine], fencing: &str, levels: &str, rest: &str) {
-    let mut text =
-        format!("[cluster]\nname = \"demo\"\nprofile = \"wan\"\nfencing = \"{fencing}\"\n");
+    let mut text = format!(
+        "[cluster]\nname = \"demo\"\nprofile = \"wan\"\nfencing = \"{fencing}\"\n[timing]\nlease_ms = 10000\n"
+    );
     for machine in machines {
         let (name, address) = (&machine.name, &machine.address);
         text.push_str(&format!("[nodes.{name}]\naddresses = [\"{address}\"]\n"));

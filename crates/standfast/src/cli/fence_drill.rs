@@ -20,7 +20,7 @@ use std::{
 };
 
 /// So long it is looked who was lost instead.
-const MISSED: Duration = Duration::from_secs(15);
+const MISSED: Duration = Duration::from_secs(40);
 
 /// What is to be tried, and how.
 pub(super) struct Drill<'a> {

@@ -169,7 +169,7 @@ impl Machine {
     pub(crate) fn wait_for_end(&mut self) {
         let start = Instant::now();
         while self.ended().is_none() {
-            assert!(start.elapsed() < PATIENCE, "{} goes on", self.name);
+            assert!(start.elapsed() < 3 * PATIENCE, "{} goes on", self.name);
             thread::sleep(Duration::from_millis(20));
         }
         self.power_off();
