@@ -4,7 +4,6 @@
 
 use crate::{cli::exit, failure::Failure};
 use standfast_model::{
-    config::ResourceKind,
     id::{GroupId, ResourceId},
     request::View,
 };
@@ -49,7 +48,8 @@ pub(crate) fn refuse(
     Err(Failure::new(
         exit::UNSAFE,
         format!(
-            "you work through {address}, an address of {resource} in {group}, and this would move it:              your connection would break in the middle. Connect to the node's own address, or give --force"
+            "you work through {address}, an address of {resource} in {group}, and this would move it: \
+             your connection would break in the middle. Connect to the node's own address, or give --force"
         ),
     ))
 }
@@ -80,15 +80,8 @@ fn find(view: &View, connection: &str, moves: impl Fn(&GroupId) -> bool) -> Opti
     // A link-local address carries its interface.
     let address: IpAddr = server.split('%').next()?.parse().ok()?;
     let config = &view.state.config;
-    let (resource, _) = config.resources.iter().find(|(_, resource)| {
-        let ResourceKind::Vip(vip) = &resource.kind else {
-            return false;
-        };
-        vip.addresses.iter().any(|prefixed| {
-            let own = prefixed.split('/').next().unwrap_or_default();
-            own.parse() == Ok(address)
-        })
-    })?;
+    let mut resources = config.resources.iter();
+    let (resource, _) = resources.find(|(_, own)| own.kind.addresses().contains(&address))?;
     let group = config.group_of(resource)?;
     moves(group).then(|| Through {
         address,
@@ -100,7 +93,9 @@ fn find(view: &View, connection: &str, moves: impl Fn(&GroupId) -> bool) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use standfast_model::config::{GroupConfig, ResourceConfig, VipConfig};
+    use standfast_model::config::{
+        AgentConfig, GroupConfig, ProcessConfig, ResourceConfig, ResourceKind, VipConfig,
+    };
 
     fn view() -> View {
         let mut view = View::default();
@@ -121,6 +116,33 @@ mod tests {
         };
         config.groups.insert("site".into(), group);
         view
+    }
+
+    #[test]
+    fn the_address_of_an_agent_counts_too() {
+        let mut view = view();
+        let agent = AgentConfig {
+            name: "ocf:heartbeat:IPaddr2".to_owned(),
+            parameters: [("ip".to_owned(), "10.80.1.101".to_owned())].into(),
+            ..AgentConfig::default()
+        };
+        let process = ProcessConfig {
+            agent: Some(Box::new(agent)),
+            ..ProcessConfig::default()
+        };
+        let resource = view
+            .state
+            .config
+            .resources
+            .get_mut(&"site-ip".into())
+            .unwrap();
+        resource.kind = ResourceKind::Process(process);
+        let found = find(&view, "192.0.2.7 50000 10.80.1.101 22", |_| true);
+        assert_eq!(found.unwrap().resource, "site-ip".into());
+        assert_eq!(
+            find(&view, "192.0.2.7 50000 10.80.1.100 22", |_| true),
+            None
+        );
     }
 
     #[test]

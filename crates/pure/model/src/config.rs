@@ -432,6 +432,24 @@ impl ResourceKind {
         }
     }
 
+    /// Addresses that clients use and that move with it, as far as the configuration says: a `vip`'s, or that of an agent
+    /// like `IPaddr2`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let plain = |prefixed: &String| prefixed.split('/').next()?.parse().ok();
+        match self {
+            Self::Vip(vip) => vip.addresses.iter().filter_map(plain).collect(),
+            Self::Process(process) => {
+                let agent = process.agent.as_deref();
+                let agent = agent.filter(|agent| agent.name.ends_with(":IPaddr2"));
+                agent
+                    .and_then(|agent| plain(agent.parameters.get("ip")?))
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
     /// Whether only fencing ends what it does, on any machine: nothing that the kernel offers would.
     #[must_use]
     pub fn only_power_ends(&self) -> bool {

@@ -19,15 +19,10 @@ use std::{
 pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
     let Some(view) = view else { return };
     let node = NodeId::from(view.node.as_str());
-    let managed: Vec<(&ResourceId, &VipConfig)> = view
-        .state
-        .config
-        .resources
-        .iter()
-        .filter_map(|(name, resource)| match &resource.kind {
-            ResourceKind::Vip(vip) => Some((name, vip)),
-            _ => None,
-        })
+    let resources = view.state.config.resources.iter();
+    let managed: Vec<(&ResourceId, &ResourceKind, Vec<IpAddr>)> = resources
+        .map(|(name, resource)| (name, &resource.kind, resource.kind.addresses()))
+        .filter(|(_, _, addresses)| !addresses.is_empty())
         .collect();
     if managed.is_empty() {
         return;
@@ -44,16 +39,14 @@ pub(super) fn examine(view: Option<&View>, found: &mut Findings) {
     }
     let here = here.unwrap_or_default();
     found.check("address conflicts");
-    for (resource, vip) in managed {
+    for (resource, kind, addresses) in managed {
         let active_on = active_on(view, resource);
-        leftover(
-            resource,
-            vip,
-            &here,
-            active_on.as_ref() == Some(&node),
-            found,
-        );
-        conflicts(resource, vip, active_on.as_ref(), &node, found);
+        let is_active = active_on.as_ref() == Some(&node);
+        leftover(resource, &addresses, &here, is_active, found);
+        // An agent's own network is not known well enough to ask about it.
+        if let ResourceKind::Vip(vip) = kind {
+            conflicts(resource, vip, active_on.as_ref(), &node, found);
+        }
     }
 }
 
@@ -69,22 +62,18 @@ fn active_on(view: &View, resource: &ResourceId) -> Option<NodeId> {
 
 fn leftover(
     resource: &ResourceId,
-    vip: &VipConfig,
-    here: &BTreeMap<IpAddr, String>,
+    addresses: &[IpAddr],
+    here: &BTreeMap<IpAddr, (String, u8)>,
     is_active: bool,
     found: &mut Findings,
 ) {
-    for prefixed in &vip.addresses {
-        let address = prefixed.split('/').next().unwrap_or_default();
-        let Ok(address) = address.parse::<IpAddr>() else {
-            continue;
-        };
-        match here.get(&address) {
-            Some(interface) if !is_active => found.add(
+    for address in addresses {
+        match here.get(address) {
+            Some((interface, prefix)) if !is_active => found.add(
                 Severity::Critical,
                 "addresses",
                 format!("{address} of {resource} is on {interface} of this machine, which does not run it"),
-                format!("take it away: `ip address del {prefixed} dev {interface}`, and out of this machine's own network configuration"),
+                format!("take it away: `ip address del {address}/{prefix} dev {interface}`, and out of this machine's own network configuration"),
             ),
             None if is_active && !here.is_empty() => found.add(
                 Severity::Critical,
@@ -165,10 +154,12 @@ struct Interface {
 struct Address {
     #[serde(default)]
     local: Option<IpAddr>,
+    #[serde(default)]
+    prefixlen: u8,
 }
 
-/// All addresses of this machine with their interfaces.
-fn present() -> Option<BTreeMap<IpAddr, String>> {
+/// All addresses of this machine with their interfaces and prefixes.
+fn present() -> Option<BTreeMap<IpAddr, (String, u8)>> {
     let output = Command::new("ip")
         .args(["-json", "address", "show"])
         .output()
@@ -177,7 +168,8 @@ fn present() -> Option<BTreeMap<IpAddr, String>> {
     let all = interfaces.into_iter().flat_map(|interface| {
         let name = interface.ifname;
         let addresses = interface.addr_info.into_iter();
-        addresses.filter_map(move |address| Some((address.local?, name.clone())))
+        addresses
+            .filter_map(move |address| Some((address.local?, (name.clone(), address.prefixlen))))
     });
     Some(all.collect())
 }
