@@ -172,25 +172,32 @@ impl Folder {
 
     /// Renames the database to `state.redb.<why>-<utc>` and returns the new path. Never overwrites.
     pub(crate) fn set_aside(&self, why: &str) -> io::Result<PathBuf> {
+        let target = self.free_name(why)?;
+        std::fs::rename(self.database(), &target)?;
+        self.sync()?;
+        Ok(target)
+    }
+
+    /// Gives the database the name `state.redb.<why>-<utc>` too. Never overwrites.
+    pub(crate) fn keep_as(&self, why: &str) -> io::Result<()> {
+        std::fs::hard_link(self.database(), self.free_name(why)?)?;
+        self.sync()
+    }
+
+    fn free_name(&self, why: &str) -> io::Result<PathBuf> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
         let stem = format!("state.redb.{why}-{}", utc(now));
-        let target = (0..)
-            .map(|n| {
-                if n == 0 {
-                    stem.clone()
-                } else {
-                    format!("{stem}-{n}")
-                }
-            })
+        let names = (0..).map(|n| match n {
+            0 => stem.clone(),
+            n => format!("{stem}-{n}"),
+        });
+        let mut free = names
             .map(|name| self.dir.join(name))
-            .find(|path| !path.exists())
-            .ok_or(io::ErrorKind::AlreadyExists)?;
-        std::fs::rename(self.database(), &target)?;
-        self.sync()?;
-        Ok(target)
+            .filter(|path| !path.exists());
+        free.next().ok_or(io::ErrorKind::AlreadyExists.into())
     }
 
     /// A rename is durable once its folder is.

@@ -1,7 +1,7 @@
 //! A node's state folder, opened: restore once, then persist batches, and get over a full or failing
 //! disk. When to persist what is not decided here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -159,6 +159,22 @@ impl Storage {
         if self.initialised {
             return Err(PersistError::AlreadyInitialised);
         }
+        self.begin(identity, first)
+    }
+
+    /// Begins again as another member, whatever is stored. The present database stays in its place until the new one is whole,
+    /// and is kept under another name: a node between two selves would be neither. May be repeated after a failure at any
+    /// point; after a crash in the middle the folder is either as before or the new member's.
+    ///
+    /// # Errors
+    /// Why the new beginning could not be written.
+    pub fn restart_as(&mut self, identity: &Identity, first: &Batch) -> Result<(), PersistError> {
+        self.database = None;
+        self.in_doubt = None;
+        self.begin(identity, first)
+    }
+
+    fn begin(&mut self, identity: &Identity, first: &Batch) -> Result<(), PersistError> {
         let content = Content {
             identity,
             incarnation: 1,
@@ -169,41 +185,16 @@ impl Storage {
         // prepared one tells the next open that this is no mix-up.
         self.folder.prepare_marker(identity)?;
         self.acknowledged.reset()?;
-        self.write_database(&content)?;
+        self.create_database(&content)?;
+        if self.initialised {
+            self.folder.keep_as("retired")?;
+        }
+        self.folder.adopt_new_database()?;
         self.folder.adopt_marker()?;
         self.reopen()?;
         self.acknowledged.note(self.summary.transaction);
         self.initialised = true;
         Ok(())
-    }
-
-    /// Sets the database aside, keeping it and the identity marker, so that this node can join again
-    /// as a new member: for a node whose peers found out that its disk was rolled back.
-    ///
-    /// # Errors
-    /// [`PersistError::NotInitialised`], or why the file could not be renamed.
-    pub fn retire(&mut self) -> Result<PathBuf, PersistError> {
-        if !self.initialised {
-            return Err(PersistError::NotInitialised);
-        }
-        self.database = None;
-        let path = self.folder.set_aside("retired")?;
-        self.initialised = false;
-        self.in_doubt = None;
-        self.summary = Summary::default();
-        Ok(path)
-    }
-
-    /// Sets aside what is stored, if anything is, and begins again as another member. May be
-    /// repeated after a failure at any point.
-    ///
-    /// # Errors
-    /// As [`Self::retire`] and [`Self::initialise`].
-    pub fn restart_as(&mut self, identity: &Identity, first: &Batch) -> Result<(), PersistError> {
-        if self.initialised {
-            self.retire()?;
-        }
-        self.initialise(identity, first)
     }
 
     /// Makes the batch durable and returns how long that took.
@@ -311,12 +302,13 @@ impl Storage {
             vote_cap_us: Some(restored.vote_cap_us),
             notes: notes.collect(),
         };
-        self.write_database(&Content {
+        self.create_database(&Content {
             identity,
             incarnation: restored.incarnation,
             transaction: summary.transaction,
             batch: &batch,
         })?;
+        self.folder.adopt_new_database()?;
         Ok(self.folder.clear_suspect()?)
     }
 
@@ -333,15 +325,15 @@ impl Storage {
             .is_some_and(|doubt| doubt.iter().eq(batches.iter().copied()))
     }
 
-    /// Writes a whole database beside the present one and puts it in its place.
-    fn write_database(&self, content: &Content<'_>) -> Result<(), PersistError> {
+    /// Writes a whole database beside the present one.
+    fn create_database(&self, content: &Content<'_>) -> Result<(), PersistError> {
         self.folder.remove_new_database()?;
         let written = Database::create(&self.folder.new_database(), content, &self.sync_failed);
         if let Err(error) = written {
             self.folder.remove_new_database()?;
             return Err(error);
         }
-        Ok(self.folder.adopt_new_database()?)
+        Ok(())
     }
 
     fn reopen(&mut self) -> Result<(), PersistError> {

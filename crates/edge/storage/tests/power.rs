@@ -98,8 +98,8 @@ fn persist(storage: &mut Storage, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
-/// Two lives of a node in one folder, and the end of the second.
-fn two_lives(dir: &Path) {
+/// Three lives of a node in one folder. It becomes the second by its own will, and the third because its database is lost.
+fn three_lives(dir: &Path) {
     let mut storage = open(dir);
     storage.initialise(&identity(1), &Batch::default()).unwrap();
     say("member 1");
@@ -111,9 +111,15 @@ fn two_lives(dir: &Path) {
     storage.restart_as(&identity(2), &Batch::default()).unwrap();
     say("member 2");
     persist(&mut storage, 1..=2);
-    say("retires");
-    storage.retire().unwrap();
-    say("retired");
+    drop(storage);
+    say("loses");
+    fs::remove_file(dir.join("state.redb")).unwrap();
+    let (mut storage, found) = Storage::open(dir).unwrap();
+    assert_eq!(found.condition, Condition::Lost);
+    say("leaves");
+    storage.restart_as(&identity(3), &Batch::default()).unwrap();
+    say("member 3");
+    persist(&mut storage, 1..=1);
 }
 
 /// What had been confirmed when the power was cut.
@@ -125,10 +131,10 @@ struct Confirmed {
     kept: u64,
     /// It was opened that often.
     opened: u64,
-    /// It has begun to become another one, or to be none.
+    /// It has begun to become another one.
     leaves: bool,
-    retires: bool,
-    retired: bool,
+    /// Its database was taken away.
+    loses: bool,
 }
 
 impl Confirmed {
@@ -141,8 +147,7 @@ impl Confirmed {
                 "opened" => confirmed.opened = number,
                 "kept" => confirmed.kept = number,
                 "leaves" => confirmed.leaves = true,
-                "retires" => confirmed.retires = true,
-                "retired" => confirmed.retired = true,
+                "loses" => confirmed.loses = true,
                 "member" => {
                     confirmed = Self {
                         member: number,
@@ -160,16 +165,15 @@ impl Confirmed {
         let member = found.identity.as_ref().map_or(0, |found| found.member);
         let number = found.promise.term;
         match found.condition {
-            Condition::Fresh => self.member == 0 && !self.retired,
-            Condition::Lost => (self.leaves || self.retires) && member == self.member,
+            Condition::Fresh => self.member == 0,
+            Condition::Lost => self.loses && member == self.member,
             Condition::Corrupt { .. } => false,
             // The next one, just made and not yet confirmed.
             Condition::Intact if member != self.member => {
                 (self.leaves || self.member == 0) && member == self.member + 1 && number == 0
             }
             Condition::Intact => {
-                !self.retired
-                    && (self.kept..=self.kept + 1).contains(&number)
+                (self.kept..=self.kept + 1).contains(&number)
                     && found.incarnation > self.opened
                     && is_whole(found, number)
             }
@@ -208,6 +212,13 @@ fn check(root: &Path, said: &[&str]) -> Result<(), String> {
             found.condition, found.identity, found.promise.term, found.incarnation
         ));
     }
+    // Of who became another one, what it was is kept.
+    let is_second = found.identity.is_some_and(|found| found.member == 2);
+    let names = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+    let kept = names.map(|entry| entry.file_name().into_string().unwrap());
+    if is_second && kept.filter(|name| name.contains("retired")).count() == 0 {
+        return Err(format!("nothing of member 1 is kept, after {confirmed:?}"));
+    }
     let next = identity(confirmed.member + 1);
     let goes_on = match found.condition {
         // It has been written to: it was opened once more.
@@ -220,7 +231,7 @@ fn check(root: &Path, said: &[&str]) -> Result<(), String> {
 #[test]
 fn a_power_cut_loses_nothing_and_every_flush_is_needed() {
     if let Some(root) = inner() {
-        return two_lives(&state(&root));
+        return three_lives(&state(&root));
     }
     let recording = record("a_power_cut_loses_nothing_and_every_flush_is_needed", None);
     let cuts = recording.cut_everywhere(&check).unwrap();
@@ -232,7 +243,7 @@ fn a_power_cut_loses_nothing_and_every_flush_is_needed() {
         "var/ after state was made",
         "var/state/ after identity.json.new became identity.json",
         "var/state/ after identity.json.new was made",
-        "var/state/ after state.redb became state.redb.retired",
+        "var/state/ after state.redb is state.redb.retired too",
         "var/state/ after state.redb.new became state.redb",
         "var/state/acknowledged",
         "var/state/identity.json.new",

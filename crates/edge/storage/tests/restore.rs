@@ -240,20 +240,28 @@ fn an_initialisation_interrupted_at_any_step_is_before_or_after() {
 fn a_retired_database_is_kept_and_the_node_may_become_a_new_member() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
-    let (mut storage, _) = reopen(dir.path());
+    let (mut storage, whole) = reopen(dir.path());
     assert!(matches!(
         storage.initialise(&identity(4), &Batch::default()),
         Err(PersistError::AlreadyInitialised)
     ));
-    let kept = storage.retire().unwrap();
-    assert!(kept.exists());
-    assert!(matches!(
-        storage.persist(&Batch::default()),
-        Err(PersistError::NotInitialised)
-    ));
-    storage.initialise(&identity(4), &Batch::default()).unwrap();
+    storage.restart_as(&identity(4), &Batch::default()).unwrap();
     drop(storage);
     assert_eq!(reopen(dir.path()).1.identity, Some(identity(4)));
+    let names = fs::read_dir(dir.path()).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let kept = names.find(|name| name.starts_with("state.redb.retired-"));
+    // Under its old name it is whole.
+    let again = tempfile::tempdir().unwrap();
+    fs::copy(
+        dir.path().join(kept.unwrap()),
+        again.path().join("state.redb"),
+    )
+    .unwrap();
+    assert_eq!(
+        indices(&reopen(again.path()).1).len(),
+        indices(&whole).len()
+    );
 }
 
 #[test]

@@ -220,13 +220,15 @@ impl Core {
                 peers.push((info.node.clone(), addresses));
             }
         }
-        // A node that is being taken back (old number gone, new one not yet given) stays a peer.
+        // A node that is being taken back (old number gone, new one not yet given) stays a peer, also for an agent that starts
+        // meanwhile: its key goes when it is removed for good. Clusters without keys have only their memory.
+        let keys = &self.state.keys;
         for (node, config) in &self.state.config.nodes {
-            let barred = !self.state.keys.is_empty() && !self.state.keys.contains_key(node);
-            if !barred
-                && peers.iter().all(|(known, _)| known != node)
-                && self.peers.iter().any(|(known, _)| known == node)
-            {
+            let stays = match keys.is_empty() {
+                true => self.peers.iter().any(|(known, _)| known == node),
+                false => keys.contains_key(node),
+            };
+            if stays && peers.iter().all(|(known, _)| known != node) {
                 peers.push((node.clone(), config.addresses.clone()));
             }
         }

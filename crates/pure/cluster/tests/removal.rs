@@ -12,7 +12,7 @@ use net::{Net, configs::web_on};
 use standfast_model::{
     event::Event,
     id::{GroupId, MemberId, NodeId},
-    message::Body,
+    message::{Body, LogSnapshot},
     request::{JoinOffer, RefusalKind, Request, Response},
     state::ClusterState,
 };
@@ -210,6 +210,37 @@ fn members_tell_each_other_the_new_key_of_one_that_was_reinstalled() {
     join(&mut net, "beta", "second", "10.0.0.2:1");
     net.run(1000);
     assert!(told.get());
+}
+
+/// An agent may be restarted after the old number of a node was taken away and before it has a new one: it would be let in
+/// by nobody any more. Who was removed for good is not.
+#[test]
+fn who_is_being_taken_back_is_let_in_by_an_agent_that_starts_meanwhile() {
+    for removed in [false, true] {
+        let mut net = Net::new("alpha");
+        join(&mut net, "beta", "first", "10.0.0.2:1");
+        let mut state = state(&net, "alpha").clone();
+        let beta = NodeId::from("beta");
+        state.members.retain(|_, member| member.node != beta);
+        if removed {
+            state.keys.remove(&beta);
+        }
+        let mut disk = net::first_disk("alpha");
+        disk.hard_state.commit = state.applied;
+        disk.snapshot = Some(LogSnapshot {
+            index: state.applied,
+            term: 1,
+            voters: vec![1],
+            learners: Vec::new(),
+            data: serde_json::to_vec(&state).unwrap(),
+        });
+        net.cores.clear();
+        net.peers.clear();
+        net.boot("alpha", MemberId(1), disk);
+        net.run(1000);
+        let alpha = &net.peers[&NodeId::from("alpha")];
+        assert_eq!(alpha.contains(&beta), !removed, "{removed}");
+    }
 }
 
 /// A machine may live by the answer to its first request while the second is still under way: both say the same,

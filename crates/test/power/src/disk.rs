@@ -18,6 +18,12 @@ pub(crate) enum Step {
         node: Node,
         is_folder: bool,
     },
+    /// A file got one more name in its folder.
+    Link {
+        folder: Node,
+        name: String,
+        node: Node,
+    },
     /// A name went.
     Remove { folder: Node, name: String },
     /// A name was changed inside its folder.
@@ -114,6 +120,7 @@ impl Disk {
                 self.things.insert(node, Thing::new(is_folder));
                 self.rename(folder, Name::Is(name, node));
             }
+            Step::Link { folder, name, node } => self.rename(folder, Name::Is(name, node)),
             Step::Remove { folder, name } => self.rename(folder, Name::Gone(name)),
             Step::Rename {
                 folder,

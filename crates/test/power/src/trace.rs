@@ -92,6 +92,10 @@ impl Reader {
             ("renameat" | "renameat2", [at, from, there, to, ..]) => {
                 self.rename(&path_of(&[at, from])?, &path_of(&[there, to])?)
             }
+            ("link", [from, to]) => self.link(&path_of(&[from])?, &path_of(&[to])?),
+            ("linkat", [at, from, there, to, ..]) => {
+                self.link(&path_of(&[at, from])?, &path_of(&[there, to])?)
+            }
             ("unlink" | "rmdir", [path]) => self.remove(&path_of(&[path])?),
             ("unlinkat", [at, path, ..]) => self.remove(&path_of(&[at, path])?),
             ("sync" | "syncfs", _) => None,
@@ -263,6 +267,28 @@ impl Reader {
         Some(())
     }
 
+    fn link(&mut self, from: &Path, to: &Path) -> Option<()> {
+        let (Some((folder, name)), Some((there, new))) = (self.named(from)?, self.named(to)?)
+        else {
+            return (!from.starts_with(&self.root) && !to.starts_with(&self.root)).then_some(());
+        };
+        if folder != there {
+            return None;
+        }
+        let node = *self.nodes.get(from)?;
+        self.nodes.insert(to.to_owned(), node);
+        // Without the time that some names have.
+        let plain = new.split('-').next().unwrap_or_default();
+        self.changes
+            .insert(folder, format!("{name} is {plain} too"));
+        self.steps.push(Step::Link {
+            folder,
+            name: new,
+            node,
+        });
+        Some(())
+    }
+
     fn remove(&mut self, path: &Path) -> Option<()> {
         if let Some((folder, name)) = self.named(path)? {
             self.nodes.remove(path);
@@ -371,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_not_understood_is_not_passed_over() {
-        let link = format!("7 link(\"{}\", \"{}\") = 0\n", hex("/r/a"), hex("/r/b"));
+        let link = format!("7 symlink(\"{}\", \"{}\") = 0\n", hex("/r/a"), hex("/r/b"));
         assert!(read(&link, Path::new("/r")).is_err());
         assert!(read(&link, Path::new("/elsewhere")).is_ok());
         assert!(read("7 sync() = 0\n", Path::new("/r")).is_err());
