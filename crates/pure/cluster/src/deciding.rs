@@ -504,14 +504,14 @@ impl Core {
         self.lead.as_ref().is_some_and(|lead| lead.voters_vouch)
     }
 
-    pub(crate) fn remove_member(&mut self, now: Now, member: MemberId) {
+    /// Proposes that a member goes. False: not now.
+    pub(crate) fn remove_member(&mut self, now: Now, member: MemberId) -> bool {
         if !self.voters_vouch() || self.log_is_closed() {
-            return;
+            return false;
         }
         let change = Change::RemoveMember { member, by: None };
-        if let Some(command) = self.encode(now, None, change) {
-            let _busy = self.consensus.propose_remove(member, command).is_err();
-        }
+        let command = self.encode(now, None, change);
+        command.is_some_and(|command| self.consensus.propose_remove(member, command).is_ok())
     }
 
     /// The configuration as it is acted on, with what operators have ordered.

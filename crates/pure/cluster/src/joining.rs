@@ -64,7 +64,7 @@ impl Core {
                 self.answer(id, response);
                 return Ok(());
             }
-            self.remove_member(now, member);
+            let _later = self.remove_member(now, member);
             self.try_again(id);
             return Ok(());
         }

@@ -152,11 +152,10 @@ impl Core {
                 if *member > sender && self.speaks_as.get(member).is_none_or(|by| *by == run) => {}
             Some((member, _)) => {
                 let member = *member;
-                self.log(
-                    Level::Warn,
-                    format!("{from} comes back as a new member: {why}"),
-                );
-                self.remove_member(now, member);
+                if self.remove_member(now, member) {
+                    let text = format!("{from} comes back as a new member: {why}");
+                    self.log(Level::Warn, text);
+                }
             }
             None => {
                 let addresses = self

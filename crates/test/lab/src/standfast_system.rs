@@ -407,6 +407,25 @@ impl Standfast {
         }
     }
 
+    /// Both agents of a pair at once: the one that stayed would fence, or take over from, one whose slow disk lets it start
+    /// later than its announced restart may take.
+    fn restart_both(&mut self) -> Result<()> {
+        let nodes = 0..self.lab.nodes.len();
+        for index in nodes.clone() {
+            self.start_agent(index)?;
+        }
+        for index in nodes.clone() {
+            let agents = self.processes(index, Role::Agent);
+            agents
+                .iter()
+                .for_each(|agent| signal(agent.pid, Signal::KILL));
+        }
+        std::thread::sleep(Duration::from_millis(4 * RESTART_MS));
+        nodes
+            .map(|index| self.insist(index, &["status", "--json"]))
+            .try_for_each(|said| said.map(drop))
+    }
+
     /// The node's status as JSON; nothing while its agent does not answer.
     fn view(&self, index: usize) -> Option<Value> {
         let printed = self.ask(index, &["status", "--json"]).ok()?;
@@ -500,6 +519,9 @@ impl System for Standfast {
 
     fn handicap(&mut self, handicap: Handicap) -> Result<()> {
         self.handicap = handicap;
+        if self.pair.is_some() {
+            return self.restart_both();
+        }
         for index in 0..self.lab.nodes.len() {
             // The supervisor takes the new command line when the agent ends.
             self.start_agent(index)?;
