@@ -180,7 +180,20 @@ impl Folder {
 
     /// Gives the database the name `state.redb.<why>-<utc>` too. Never overwrites.
     pub(crate) fn keep_as(&self, why: &str) -> io::Result<()> {
-        std::fs::hard_link(self.database(), self.free_name(why)?)?;
+        let target = self.free_name(why)?;
+        let linked = std::fs::hard_link(self.database(), &target);
+        let impossible = |error: &io::Error| {
+            use io::ErrorKind::{PermissionDenied, Unsupported};
+            matches!(error.kind(), PermissionDenied | Unsupported)
+        };
+        match linked {
+            // This file system has one name for a file.
+            Err(error) if impossible(&error) => {
+                std::fs::copy(self.database(), &target)?;
+                File::open(&target)?.sync_all()?;
+            }
+            linked => linked?,
+        }
         self.sync()
     }
 

@@ -21,6 +21,10 @@ pub struct Storage {
     /// `None` before [`Self::initialise`], and after a failure until the next attempt.
     database: Option<Database>,
     initialised: bool,
+    /// It is to become another member, and is not yet: what it was takes nothing any more.
+    becoming: bool,
+    /// What it was before is kept under another name already.
+    kept: bool,
     summary: Summary,
     sync_failed: SyncFailed,
     /// The batches of a commit that failed and may nevertheless have reached the file.
@@ -41,6 +45,8 @@ impl Storage {
             folder,
             database: None,
             initialised: false,
+            becoming: false,
+            kept: false,
             summary: Summary::default(),
             sync_failed: SyncFailed::default(),
             in_doubt: None,
@@ -171,6 +177,7 @@ impl Storage {
     pub fn restart_as(&mut self, identity: &Identity, first: &Batch) -> Result<(), PersistError> {
         self.database = None;
         self.in_doubt = None;
+        self.becoming = true;
         self.begin(identity, first)
     }
 
@@ -184,16 +191,19 @@ impl Storage {
         // A marker from an earlier life contradicts the new database until the last step; the
         // prepared one tells the next open that this is no mix-up.
         self.folder.prepare_marker(identity)?;
-        self.acknowledged.reset()?;
         self.create_database(&content)?;
-        if self.initialised {
+        if self.initialised && !self.kept {
             self.folder.keep_as("retired")?;
+            self.kept = true;
         }
+        self.acknowledged.reset()?;
         self.folder.adopt_new_database()?;
         self.folder.adopt_marker()?;
         self.reopen()?;
         self.acknowledged.note(self.summary.transaction);
         self.initialised = true;
+        self.becoming = false;
+        self.kept = false;
         Ok(())
     }
 
@@ -211,7 +221,7 @@ impl Storage {
     /// As [`Self::persist`]; on an error none of the batches counts.
     pub fn persist_all(&mut self, batches: &[&Batch]) -> Result<Duration, PersistError> {
         let started = Instant::now();
-        if !self.initialised {
+        if !self.initialised || self.becoming {
             return Err(PersistError::NotInitialised);
         }
         if self.database.is_none() {

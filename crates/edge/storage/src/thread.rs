@@ -173,7 +173,9 @@ impl<R: FnMut(StorageEvent)> Worker<R> {
                     Work::Write(seq, batch) => group.push((seq, batch)),
                     Work::Restart(seq, identity, batch) => {
                         self.write(&std::mem::take(&mut group));
-                        self.restart(seq, &identity, batch);
+                        if !self.restart(seq, &identity, batch) {
+                            return;
+                        }
                     }
                 }
             }
@@ -181,8 +183,8 @@ impl<R: FnMut(StorageEvent)> Worker<R> {
         }
     }
 
-    /// Begins again as a new member; tried until it succeeds, because nothing can be done before.
-    fn restart(&mut self, seq: u64, identity: &Identity, first: Batch) {
+    /// Begins again as a new member; tried until it succeeds, because nothing can be done before. False: it was to end first.
+    fn restart(&mut self, seq: u64, identity: &Identity, first: Batch) -> bool {
         let one = [(seq, first)];
         let mut reported = false;
         while !self.shared.closing.load(Ordering::Acquire) {
@@ -193,7 +195,7 @@ impl<R: FnMut(StorageEvent)> Worker<R> {
                         seq,
                         took: began.elapsed(),
                     });
-                    return;
+                    return true;
                 }
                 Err(error) if !reported => {
                     self.fail(&one, error, true);
@@ -203,6 +205,7 @@ impl<R: FnMut(StorageEvent)> Worker<R> {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
+        false
     }
 
     /// Writes a group until it is durable or cannot become so.

@@ -264,6 +264,32 @@ fn a_retired_database_is_kept_and_the_node_may_become_a_new_member() {
     );
 }
 
+/// What it was takes nothing any more, as that would be the new one's; and it is there for a restart all the same.
+#[test]
+fn a_new_beginning_that_fails_takes_nothing_and_leaves_what_was() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let (mut storage, whole) = reopen(dir.path());
+    let in_the_way = dir.path().join("state.redb.new");
+    fs::create_dir(&in_the_way).unwrap();
+    for _ in 0..3 {
+        let begun = storage.restart_as(&identity(4), &Batch::default());
+        assert!(begun.is_err(), "{begun:?}");
+        assert!(matches!(
+            storage.persist(&hard_state(9, 0, 0)),
+            Err(PersistError::NotInitialised)
+        ));
+    }
+    drop(storage);
+    fs::remove_dir(&in_the_way).unwrap();
+    let (mut storage, found) = reopen(dir.path());
+    assert_eq!(found.identity, whole.identity);
+    assert_eq!(found.hard_state, whole.hard_state);
+    assert_eq!(indices(&found), indices(&whole));
+    storage.restart_as(&identity(4), &Batch::default()).unwrap();
+    storage.persist(&hard_state(9, 0, 0)).unwrap();
+}
+
 #[test]
 fn what_would_be_taken_back_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -154,18 +154,63 @@ fn levels(state: &ClusterState, asked: &Asked<'_>) -> Result<Vec<Vec<DeviceId>>,
     chosen.map(|level| vec![level]).ok_or_else(missing)
 }
 
+/// A drill is for a node that is heard, and one at a time: whether it was lost could not be seen, and with two of them, or
+/// beside a fencing, a majority could be.
+fn check_drill(state: &ClusterState, node: &NodeId) -> Result<(), Refusal> {
+    let refused = |text| Err(refuse(RefusalKind::Unsafe, text));
+    if !state.nodes.get(node).is_some_and(|known| known.online) {
+        return refused(format!(
+            "{node} is not heard: a drill would prove nothing. `standfast fence {node}` fences it"
+        ));
+    }
+    let away = |act: &FenceAct| {
+        let known = state.nodes.get(&act.node);
+        let same = known.is_some_and(|known| known.report.incarnation == act.incarnation);
+        act.is_under_way() || (act.says_off() && same)
+    };
+    match state.fences.iter().find(|act| away(act)) {
+        None => Ok(()),
+        Some(act) if act.is_under_way() => refused(format!(
+            "{} is being fenced; `standfast fence history` shows it. One at a time",
+            act.node
+        )),
+        Some(act) => refused(format!(
+            "{} was fenced and is not back; one at a time",
+            act.node
+        )),
+    }
+}
+
+/// A node is to be fenced whose drill is under way: the drill becomes a fencing, with all levels.
+fn widen(state: &mut ClusterState, entry: &mut Entry, place: usize, asked: &Asked<'_>) {
+    let levels = state.config.fencing.levels_of(asked.node);
+    let Some(act) = state.fences.get_mut(place) else {
+        return;
+    };
+    if act.drill.take().is_none() {
+        return;
+    }
+    let tried = act.levels.clone();
+    let others = levels.into_iter().filter(|level| !tried.contains(level));
+    act.levels.extend(others);
+    act.power_on = asked.power_on;
+    let text = format!(
+        "the drill of {} becomes a fencing, as {} asks for one",
+        asked.node, asked.by
+    );
+    remember(act, text.clone());
+    entry.write(state, "fence", text, Vec::new());
+}
+
 fn begin(state: &mut ClusterState, entry: &mut Entry, asked: &Asked<'_>) -> Result<(), Refusal> {
     let node = asked.node;
-    let under_way = state
-        .fences
-        .iter()
-        .any(|act| act.node == *node && act.is_under_way());
-    if under_way && asked.drill.is_some() {
-        let text = format!("{node} is being fenced already; `standfast fence history` shows it");
-        return Err(refuse(RefusalKind::Unsafe, text));
+    if asked.drill.is_some() {
+        check_drill(state, node)?;
     }
-    if under_way {
+    let mut acts = state.fences.iter();
+    if let Some(place) = acts.position(|act| act.node == *node && act.is_under_way()) {
         // Everybody who asks meanwhile means the same act.
+        widen(state, entry, place, asked);
         return Ok(());
     }
     let known = state.nodes.get(node);
@@ -273,6 +318,12 @@ fn order(state: &mut ClusterState, entry: &mut Entry, (id, turn): (u64, u32), to
     let Some(act) = current(state, id, turn) else {
         return;
     };
+    if act.drill.is_some() {
+        let gone = act.executor.as_ref().map_or("nobody", NodeId::as_str);
+        let text = format!("{gone} went away, and a drill is tried by one node");
+        remember(act, text);
+        return give_up(state, entry, id);
+    }
     let before = act.executor.replace(to.clone());
     act.executor_run = run;
     act.turn = act.turn.saturating_add(1);
@@ -355,11 +406,20 @@ fn next_try(state: &mut ClusterState, entry: &mut Entry, id: u64, executor: Opti
     };
     act.executor.clone_from(&next);
     act.executor_run = run.unwrap_or_default();
-    if next.is_some() {
-        return;
+    if next.is_none() {
+        give_up(state, entry, id);
     }
+}
+
+/// Nothing is left to be tried.
+fn give_up(state: &mut ClusterState, entry: &mut Entry, id: u64) {
+    let Some(act) = state.fences.iter_mut().find(|act| act.id == id) else {
+        return;
+    };
     act.outcome = FenceOutcome::Failed;
+    act.executor = None;
     act.ended_ms = entry.wall_ms;
+    let node = act.node.clone();
     let evidence = act.tries.clone();
     let text = format!(
         "the fencing of {node} failed: nobody knows whether it is off, and nothing is released by it"
@@ -392,10 +452,12 @@ fn confirm(
         let text = format!("{node} is heard: it cannot be off. Switch it off first");
         return Err(refuse(RefusalKind::Unsafe, text));
     }
+    let run = run_of(state, node);
     let acts = state.fences.iter_mut().rev();
-    let open = acts
-        .filter(|act| act.node == *node)
-        .find(|act| act.is_under_way() || act.outcome == FenceOutcome::Failed);
+    // One that failed for an earlier run says nothing of this one.
+    let open = acts.filter(|act| act.node == *node).find(|act| {
+        act.is_under_way() || (act.outcome == FenceOutcome::Failed && act.incarnation == run)
+    });
     let Some(act) = open else {
         return confirm_unasked(state, entry, node, by);
     };
@@ -466,9 +528,12 @@ fn void(state: &mut ClusterState, entry: &mut Entry, id: u64, why: &str) {
     count(state, FenceOutcome::Void);
 }
 
-/// Whether an act for this very run of a node is known, however it ended: a run is fenced once by the cluster.
+/// Whether an act for this very run of a node is known, however it ended: a run is fenced once by the cluster. A drill that is
+/// over is none: it tried one level from one node.
 pub(crate) fn is_known(state: &ClusterState, node: &NodeId, known: &NodeState) -> bool {
     let acts = state.fences.iter();
-    let mut acts = acts.filter(|act| act.outcome != FenceOutcome::CalledOff);
+    let mut acts = acts.filter(|act| {
+        act.outcome != FenceOutcome::CalledOff && (act.drill.is_none() || act.is_under_way())
+    });
     acts.any(|act| act.node == *node && act.incarnation == known.report.incarnation)
 }

@@ -22,7 +22,8 @@ use standfast_model::{
 const MEET: Micros = Micros::from_millis(120_000);
 
 /// For so long after its power was cut a machine boots, and is not fenced by itself, unless it is heard before and lost once
-/// more. A device that is slower than the boot cuts the run that follows; fencing that one as lost would go on for ever.
+/// more. A device that is slower than the boot cuts the run that follows; fencing that one as lost would go on for ever. (One
+/// that says "off" before it acts, and acts when the machine is heard again, is not covered.)
 const BOOT: Micros = Micros::from_millis(120_000);
 
 impl Core {

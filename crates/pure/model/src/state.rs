@@ -179,8 +179,10 @@ impl ClusterState {
         let Some(known) = self.nodes.get(node) else {
             return false;
         };
-        let of_it =
-            |act: &FenceAct| act.node == *node && act.incarnation == known.report.incarnation;
+        // What a drill's device says is what is to be proven.
+        let of_it = |act: &FenceAct| {
+            act.node == *node && act.incarnation == known.report.incarnation && act.drill.is_none()
+        };
         self.fences.iter().any(|act| of_it(act) && act.says_off())
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses another part")]
 
 pub(crate) mod configs;
+pub(crate) mod fences;
 pub(crate) mod pairs;
 mod seen;
 
