@@ -28,6 +28,7 @@ pub mod host;
 pub mod host_init;
 pub mod keepalived;
 pub mod lab;
+mod late;
 mod live;
 pub mod load;
 pub mod measure;

@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::host::Host;
 use crate::host_init::Daemon;
 use crate::lab::{Lab, SERVICE_PORT};
+use crate::late;
 use crate::processes::{HostProcess, signal};
 use crate::system::{Handicap, Role, System};
 
@@ -355,23 +356,11 @@ impl Standfast {
         let run = self.inner(host, "run/standfast");
         let mut argv: Vec<String> = Vec::new();
         let mut words = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+        let mut environment = BTreeMap::new();
         if self.handicap.fsync_delay_ms > 0 {
-            let inject = format!(
-                "inject=fsync,fdatasync:delay_enter={}",
-                self.handicap.fsync_delay_ms * 1000
-            );
-            words(&[
-                "strace",
-                "-f",
-                "--seccomp-bpf",
-                "-q",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=fsync,fdatasync",
-                "-e",
-                &inject,
-            ]);
+            let delay = self.handicap.fsync_delay_ms.to_string();
+            environment.insert("STANDFAST_LAB_FSYNC_MS".to_owned(), delay);
+            environment.insert("LD_PRELOAD".to_owned(), self.inner(host, late::LIBRARY));
         }
         let program = self.program.display().to_string();
         words(&[
@@ -393,7 +382,7 @@ impl Standfast {
         Daemon {
             name: "agent".to_owned(),
             argv,
-            environment: BTreeMap::new(),
+            environment,
             log: host.folder().join("log/agent.log"),
             restart_ms: Some(RESTART_MS),
         }
@@ -519,6 +508,11 @@ impl System for Standfast {
 
     fn handicap(&mut self, handicap: Handicap) -> Result<()> {
         self.handicap = handicap;
+        if handicap.fsync_delay_ms > 0 {
+            for host in &self.lab.nodes {
+                late::make(&host.folder().join(late::LIBRARY))?;
+            }
+        }
         if self.pair.is_some() {
             return self.restart_both();
         }
