@@ -130,6 +130,8 @@ pub(crate) struct Truth {
     pub(crate) leaders: BTreeMap<u64, (usize, Incarnation)>,
     /// Failures that count, and since when.
     pub(crate) failures: Failures,
+    /// The last log entry that somebody has applied who was looked at for them.
+    pub(crate) failures_seen: u64,
 }
 
 /// Requests remembered for each node; more are never waiting for an answer.

@@ -150,7 +150,13 @@ fn note_failures(world: &mut World, node: usize) {
     let Some(core) = &world.nodes[node].core else {
         return;
     };
-    let failures = &core.inspect().state.failures;
+    let seen = core.inspect();
+    // An agent that starts goes once more through what was, and knows of fewer.
+    if seen.applied < world.truth.failures_seen {
+        return;
+    }
+    world.truth.failures_seen = seen.applied;
+    let failures = &seen.state.failures;
     if failures.is_empty() {
         return;
     }
