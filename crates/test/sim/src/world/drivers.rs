@@ -265,17 +265,19 @@ impl World {
             return;
         }
         let (epoch, work) = (node.epoch, node.units[resource].work_id);
-        if self.repeats > 0 && self.draw_driver.chance(self.repeats * 4) {
-            let delay = self.draw_driver.spread(100, 30_000);
-            let change = Box::new(change.clone());
+        let repeats = self.repeats > 0 && self.draw_driver.chance(self.repeats * 4);
+        let again = repeats.then(|| self.draw_driver.spread(100, 30_000));
+        let delay = self.draw_driver.range(20, 300);
+        if let Some(again) = again {
+            // What is said twice is said the first time first.
             self.later(
-                delay,
+                delay + again,
                 Happening::Again {
                     node: number,
                     epoch,
                     resource,
                     work,
-                    change,
+                    change: Box::new(change.clone()),
                 },
             );
         }
@@ -283,7 +285,6 @@ impl World {
             resource: self.scenario.resources[resource].clone(),
             change,
         };
-        let delay = self.draw_driver.range(20, 300);
         self.later(
             delay,
             Happening::ToCore {
