@@ -105,6 +105,10 @@ impl Drill<'_> {
 
     /// The problem, or none, once it is known.
     fn judge(&self, view: &View, act: &FenceAct, cut: &mut Cut, began: Instant) -> Option<String> {
+        if act.drill.is_none() {
+            let text = "somebody asked for a fencing meanwhile: with other levels in it, it proves nothing of this one";
+            return Some(text.to_owned());
+        }
         let known = view.state.nodes.get(self.node)?;
         let another = known.report.incarnation != act.incarnation;
         if !known.online || another {
