@@ -68,6 +68,14 @@ pub fn environment(
     parameters.chain(fixed).chain(copies).chain(role).collect()
 }
 
+/// Whether a variable is a parameter that somebody has configured.
+#[must_use]
+pub fn is_parameter(variable: &str) -> bool {
+    variable
+        .strip_prefix(PREFIX)
+        .is_some_and(|name| !name.starts_with("CRM_meta_") && name != "crm_feature_set")
+}
+
 /// What scripts are given beside what is configured: Debian's `init-functions` would have systemd run the service.
 /// It could not (`enclose`), and with this it does not try.
 #[must_use]

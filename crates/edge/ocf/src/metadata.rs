@@ -7,6 +7,7 @@ use rustix::{
     process::{Pid, Signal, kill_process_group},
 };
 use std::{
+    collections::BTreeSet,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
@@ -23,6 +24,8 @@ const MAX_NODES: u32 = 20_000;
 /// An agent's parameters and actions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
+    /// The version of OCF that it says it follows; 0.0 where it says none.
+    pub version: (u32, u32),
     /// Its parameters, deprecated ones included.
     pub parameters: Vec<Parameter>,
     /// Actions that it knows, with the time in milliseconds that it recommends for each.
@@ -40,6 +43,8 @@ pub struct Parameter {
     pub required: bool,
     /// No two resources may give it the same value.
     pub unique: bool,
+    /// The agent can take over another value while its resource runs.
+    pub reloadable: bool,
     /// What holds when it is not given.
     pub default: Option<String>,
     /// It is not to be used any more.
@@ -90,7 +95,12 @@ impl Metadata {
             let timeout = node.attribute("timeout").and_then(milliseconds);
             Some((node.attribute("name")?.to_owned(), timeout))
         });
+        let version = root
+            .children()
+            .find(|node| node.has_tag_name("version"))
+            .and_then(|node| node.text());
         Ok(Self {
+            version: version.and_then(numbers).unwrap_or_default(),
             parameters: elements("parameter").filter_map(parameter).collect(),
             actions: actions.collect(),
         })
@@ -100,6 +110,18 @@ impl Metadata {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|found| found.name == name)
+    }
+
+    /// Parameters that it can take over while its resource runs, by its action `reload-agent`. Only OCF 1.1 knows that: what older
+    /// agents have as `reload` has the service read its own files again.
+    #[must_use]
+    pub fn reloadable(&self) -> BTreeSet<String> {
+        let has_action = self.actions.iter().any(|(name, _)| name == "reload-agent");
+        if !has_action || self.version < (1, 1) {
+            return BTreeSet::new();
+        }
+        let parameters = self.parameters.iter().filter(|p| p.reloadable);
+        parameters.map(|p| p.name.clone()).collect()
     }
 
     /// The time in milliseconds that it recommends for an action.
@@ -126,6 +148,7 @@ fn parameter(node: roxmltree::Node<'_, '_>) -> Option<Parameter> {
         kind,
         required: is_set("required"),
         unique: is_set("unique"),
+        reloadable: is_set("reloadable"),
         default: attribute("default")
             .filter(|default| !default.is_empty())
             .map(str::to_owned),
@@ -144,6 +167,13 @@ fn options(content: Option<roxmltree::Node<'_, '_>>) -> Vec<String> {
         .filter_map(|option| option.attribute("value"))
         .map(str::to_owned)
         .collect()
+}
+
+/// `1.1`.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let version = version.trim();
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// `40`, `40s`, `1m`, `500ms`; without a unit it is seconds.
@@ -270,6 +300,27 @@ mod tests {
         assert_eq!(found.timeout("start"), Some(40_000));
         assert_eq!(found.timeout("monitor"), Some(60_000));
         assert_eq!(found.timeout("stop"), None);
+    }
+
+    #[test]
+    fn only_agents_of_ocf_1_1_with_the_action_can_take_parameters_over() {
+        let said = |version: &str, action: &str| {
+            let xml = format!(
+                r#"<resource-agent name="x">{version}<parameters>
+ <parameter name="a" reloadable="1"/><parameter name="b" reloadable="0"/><parameter name="c" unique="0"/>
+</parameters><actions><action name="{action}"/></actions></resource-agent>"#
+            );
+            let names = Metadata::parse(&xml).unwrap().reloadable();
+            names.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        for version in ["1.1", " 1.2 ", "2", "1.10"] {
+            let text = format!("<version>{version}</version>");
+            assert_eq!(said(&text, "reload-agent"), "a", "{version}");
+            assert_eq!(said(&text, "reload"), "", "{version}");
+        }
+        for text in ["<version>1.0</version>", "", "<version>new</version>"] {
+            assert_eq!(said(text, "reload-agent"), "", "{text}");
+        }
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 mod ended;
 mod promotion;
+mod words;
 
 use crate::{
-    REASON, ROLE, ROLE_SOCKET, Reason, SCORE,
+    REASON, ROLE, Reason, SCORE, WORDS_SOCKET,
     asking::{Asking, remove},
     code::Dialect,
     enclose::enclose,
@@ -32,6 +33,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use words::{Given, Words};
 
 /// A killed action may take this long to be gone before it is left behind.
 const DIES_WITHIN: Duration = Duration::from_millis(200);
@@ -92,6 +94,9 @@ struct Runner {
     absent: bool,
     /// What is known of the promoted role, if its resource may have it.
     promotion: Option<Promotion>,
+    /// Who tells it what to do beside that.
+    words: Words,
+    given: Given,
 }
 
 impl Runner {
@@ -108,7 +113,7 @@ impl Runner {
             pipe(signal_hook::consts::SIGTERM)?,
             pipe(signal_hook::consts::SIGCHLD)?,
         );
-        for name in [REASON, ROLE_SOCKET, ROLE, SCORE] {
+        for name in [REASON, WORDS_SOCKET, ROLE, SCORE] {
             remove(&order.run_dir.join(name))?;
         }
         let asking = Asking::listen(&order)?;
@@ -118,6 +123,8 @@ impl Runner {
             .transpose()?;
         Ok(Self {
             promotion,
+            words: Words::listen(&order.run_dir)?,
+            given: Given::at_start(),
             // What systemd is asked for leaves nothing to be killed here, and this process is in no group of its own.
             group: Group::below(group.filter(|_| order.dialect != Dialect::Unit)),
             order,
@@ -248,7 +255,7 @@ impl Runner {
         let (mut suspicious, mut next_look) = (known, Instant::now());
         while !self.ending {
             suspicious |= self.has_died();
-            if self.has_wish() {
+            if !self.words.is_empty() {
                 if let Some(code) = self.on_wish() {
                     return code;
                 }
@@ -306,7 +313,7 @@ impl Runner {
         let found = self.act("monitor");
         let why = self.describe("monitor", &found);
         if found.ended == Ended::Interrupted && !self.ending {
-            // Something of the service has ended, or it is to be promoted or demoted, which is more urgent.
+            // Something of the service has ended, or it was told something, which is more urgent.
             self.asking.put_back(asking);
             return (found, false, why);
         }
@@ -395,6 +402,7 @@ impl Runner {
         let said = Said {
             arguments: &self.order.arguments,
             action: self.order.dialect.word(action),
+            parameters: self.given.to(task),
             variables: &variables,
             kept_back: monitors,
             both: monitors || self.order.dialect == Dialect::Script,
@@ -410,7 +418,7 @@ impl Runner {
         };
         let limit = match self.order.task {
             _ if monitors => Some(self.times().0),
-            _ if task == "promote" => Some(self.order.start_ms),
+            _ if matches!(task, "promote" | "reload-agent") => Some(self.order.start_ms),
             _ if task == "demote" => Some(self.demote_ms()),
             // Nobody else ends it.
             Task::End => Some(self.order.stop_ms),
@@ -424,7 +432,7 @@ impl Runner {
             }
             let died = |(pid, _): &(Pid, _)| self.daemons.contains(&pid.as_raw_nonzero().get());
             let urgent = self.depth > 0 && self.gone.iter().any(died);
-            let urgent = (urgent && monitors) || self.is_urgent(task);
+            let urgent = (urgent && monitors) || self.words.are_urgent(task);
             let last = matches!(task, "stop" | "confirm" | "demote");
             if (self.ending || urgent) && !last {
                 break self.end(&mut action, Ended::Interrupted);
@@ -466,7 +474,7 @@ impl Runner {
             return Vec::new();
         }
         let (timeout, interval) = match task {
-            "start" | "promote" => (self.order.start_ms, 0),
+            "start" | "promote" | "reload-agent" => (self.order.start_ms, 0),
             "stop" | "demote" => (self.order.stop_ms, 0),
             "monitor" => self.times(),
             _ => (self.order.monitor_ms, 0),
@@ -523,9 +531,8 @@ impl Runner {
         let mut watched = vec![
             PollFd::new(&self.terminations, PollFlags::IN),
             PollFd::new(&self.deaths, PollFlags::IN),
+            PollFd::new(&self.words.listener, PollFlags::IN),
         ];
-        let role = self.promotion.as_ref();
-        watched.extend(role.map(|role| PollFd::new(&role.listener, PollFlags::IN)));
         watched.extend(
             self.asking
                 .fds()
@@ -553,9 +560,7 @@ impl Runner {
         }
         self.outputs.retain_mut(|output| !output.read());
         self.asking.accept(self.doing);
-        if let Some(promotion) = &mut self.promotion {
-            promotion.accept();
-        }
+        self.words.accept();
     }
 
     /// How an action ended, for an operator.
@@ -566,7 +571,7 @@ impl Runner {
             Ended::TimedOut => {
                 let limit = match action {
                     "stop" => self.order.stop_ms,
-                    "promote" => self.order.start_ms,
+                    "promote" | "reload-agent" => self.order.start_ms,
                     "demote" => self.demote_ms(),
                     _ => self.times().0,
                 };

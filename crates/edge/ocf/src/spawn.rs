@@ -3,10 +3,11 @@
 //! A `monitor` gets a control group of its own below that of the keeper, so that one that hangs can be killed with
 //! everything that it started while the service goes on. What `start` leaves running stays where it is.
 
-use crate::output::Output;
+use crate::{is_parameter, output::Output};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
-    fs,
+    collections::BTreeMap,
+    env, fs,
     io::{self, Write as _},
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::{Path, PathBuf},
@@ -30,6 +31,8 @@ pub(crate) struct Said<'a> {
     pub(crate) arguments: &'a [String],
     /// Its last argument.
     pub(crate) action: &'a str,
+    /// In the place of the runner's own parameters.
+    pub(crate) parameters: &'a BTreeMap<String, String>,
     /// Beside those of the runner.
     pub(crate) variables: &'a [(&'static str, String)],
     /// Its output is passed on only when it fails, because it is asked often.
@@ -55,7 +58,12 @@ impl Action {
                 command
             }
         };
+        let own = env::vars_os().map(|(name, _)| name);
+        for name in own.filter(|name| name.to_str().is_some_and(is_parameter)) {
+            command.env_remove(name);
+        }
         command
+            .envs(said.parameters)
             .args(said.arguments)
             .arg(said.action)
             .envs(said.variables.iter().map(|(name, value)| (*name, value)))

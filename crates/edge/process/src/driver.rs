@@ -111,6 +111,15 @@ impl ProcessDriver {
         self.order(Order::Probe(resource.clone(), Box::new(config.clone())));
     }
 
+    /// Sees that what runs of an agent has the parameters of this configuration, without stopping it. Answered by `Reloaded`,
+    /// by `Unhealthy` when the agent has not taken them over, and by `Outdated` when it cannot; by nothing when it has them.
+    pub fn reconfigure(&self, resource: &ResourceId, config: &ProcessConfig) {
+        self.order(Order::Reconfigure(
+            resource.clone(),
+            Box::new(config.clone()),
+        ));
+    }
+
     fn order(&self, order: Order) {
         // The thread lives as long as this value does.
         drop(self.orders.send(order));

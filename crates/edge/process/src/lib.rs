@@ -10,6 +10,7 @@ mod hearing;
 mod http;
 mod leases;
 mod login;
+mod reloading;
 mod remains;
 mod roles;
 mod running;

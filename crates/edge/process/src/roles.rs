@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Besides the agent's own time, the runner may take so long: a check that is under way is ended first, and one follows.
-const LATE: Duration = Duration::from_millis(2000);
+pub(crate) const LATE: Duration = Duration::from_millis(2000);
 /// A copy that was found is asked for its role within so long.
 const FOUND: Duration = Duration::from_millis(5000);
 /// Locked with the rest of the agent's memory, hence small.
@@ -142,7 +142,7 @@ impl Worker {
             .name("role".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let said = standfast_ocf::say(&run_dir, &word, patience);
+                let said = standfast_ocf::say(&run_dir, &word, patience).map(|_done| ());
                 drop(orders.send(Order::Said(name, serial, said)));
             });
         if let Err(error) = spawned {
@@ -191,6 +191,12 @@ impl Worker {
                 self.end_copy(role, &why);
             }
             (RoleState::Active | RoleState::Ending { .. }, _) => {}
+        }
+    }
+
+    pub(crate) fn reconfigure_role(&mut self, role: &ResourceId, config: ProcessConfig) {
+        if let Some(known) = self.roles.get_mut(role) {
+            known.config = config;
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{check::Checker, secret};
 use standfast_guard::{Exit, KeeperHandle, LeaseState, Phase, Reason, Status, clock::boot_now_ns};
 use standfast_model::{config::ProcessConfig, event::InstanceChange, plan::PlanNumber};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -64,6 +65,10 @@ pub(crate) struct Running {
     pub(crate) why: String,
     /// By how much it is to be promoted, as was last told.
     pub(crate) score: Option<Option<i64>>,
+    /// Secret values that it was given while it ran, by variable.
+    pub(crate) secrets: BTreeMap<String, String>,
+    /// Tells the answer to the newest word about its parameters from those to earlier ones.
+    pub(crate) told: u64,
     /// Why this driver kills what runs: it could not be demoted.
     pub(crate) doomed: Option<String>,
 }
@@ -97,6 +102,8 @@ impl Running {
             undone: false,
             why: String::new(),
             score: None,
+            secrets: BTreeMap::new(),
+            told: 0,
             doomed: None,
         }
     }

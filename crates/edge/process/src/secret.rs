@@ -58,10 +58,9 @@ fn read_file(path: &str) -> io::Result<String> {
 
 /// A line of a service's output without the values that it was given.
 pub(crate) fn hide(running: &Running, line: &str) -> String {
-    without(
-        &values(&running.config, &running.handle.spec().environment),
-        line,
-    )
+    let mut all = values(&running.config, &running.handle.spec().environment);
+    all.extend(values(&running.config, &running.secrets));
+    without(&all, line)
 }
 
 /// What is not to be said of what a resource was given.

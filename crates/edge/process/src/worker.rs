@@ -15,7 +15,7 @@ use standfast_model::{
     agent::NOT_INSTALLED, config::ProcessConfig, copies::is_role, event::InstanceChange,
     id::ResourceId, plan::PlanNumber,
 };
-use standfast_ocf::{Refusal, Task};
+use standfast_ocf::{Done, Refusal, Task};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -44,6 +44,8 @@ pub(crate) enum Order {
     },
     Stop(ResourceId, Duration),
     Probe(ResourceId, Box<ProcessConfig>),
+    Reconfigure(ResourceId, Box<ProcessConfig>),
+    Reloaded(ResourceId, u64, Result<Done, Refusal>),
     Keeper(KeeperEvent),
     Found(ResourceId, u64, Found),
     Said(ResourceId, u64, Result<(), Refusal>),
@@ -133,6 +135,10 @@ impl Worker {
                 }
                 Ok(Order::Stop(resource, grace)) => self.stop(&resource, grace),
                 Ok(Order::Probe(resource, config)) => self.probe(&resource, *config),
+                Ok(Order::Reconfigure(resource, config)) => self.reconfigure(&resource, *config),
+                Ok(Order::Reloaded(resource, serial, said)) => {
+                    self.on_reloaded(&resource, serial, said);
+                }
                 Ok(Order::Keeper(event)) => self.on_keeper(&event),
                 Ok(Order::Found(resource, serial, found)) => {
                     self.on_found(&resource, serial, found)

@@ -41,6 +41,7 @@ start) setsid sleep 100000 >/dev/null 2>&1 </dev/null & touch "$d/running" ;;
 stop) rm -f "$d/running" "$d/promoted" ;;
 promote) touch "$d/promoted"; crm_master -l reboot -v 10 ;;
 demote) rm -f "$d/promoted"; "$HA_SBIN_DIR"/crm_attribute -p -v 5 ;;
+reload-agent) ;;
 monitor) [ -e "$d/running" ] || exit 7; [ ! -e "$d/promoted" ] || exit 8 ;;
 *) exit 3 ;;
 esac
@@ -428,4 +429,52 @@ fn a_promoted_copy_that_crashes_takes_its_role_along() {
     db.until(ROLE, &InstanceChange::Stopped);
     db.stop(COPY, 5000);
     db.until(COPY, &InstanceChange::Stopped);
+}
+
+/// What concerns the role does not wait for parameters that are being taken over; they come after it.
+#[test]
+fn a_promoted_copy_takes_parameters_over_and_stays_promoted() {
+    let db = Db::new("reload", "ocf:test:ours");
+    db.start();
+    db.promoted();
+    let reconfigure = |live: &str| {
+        for (resource, role) in [(COPY, Role::Unpromoted), (ROLE, Role::Promoted)] {
+            let mut config = db.config(role);
+            if let Some(agent) = &mut config.agent {
+                agent.parameters.insert("live".to_owned(), live.to_owned());
+                agent.reloadable = ["live".to_owned()].into();
+            }
+            db.driver().reconfigure(&resource.into(), &config);
+        }
+    };
+    reconfigure("b");
+    db.until(COPY, &InstanceChange::Reloaded);
+    assert!(db.is_promoted());
+    assert!(db.env("reload-agent").contains("OCF_RESKEY_live=b\n"));
+    let hangs = "[ -e \"$d/free\" ] || { touch \"$d/hangs\"; exec sleep 1000; }";
+    db.script("reload-agent", hangs);
+    reconfigure("c");
+    let hung = db.world.path("agent/hangs");
+    wait_until("it hangs", || hung.exists());
+    db.world.touch("agent/free");
+    db.stop(ROLE, 10_000);
+    // Each is heard by a thread of its own.
+    let told = [db.next(), db.next()];
+    for (resource, change) in [
+        (ROLE, InstanceChange::Stopped),
+        (COPY, InstanceChange::Reloaded),
+    ] {
+        assert!(told.contains(&(resource.to_owned(), change)), "{told:?}");
+    }
+    assert!(!db.is_promoted());
+    let actions = [
+        "start",
+        "promote",
+        "reload-agent",
+        "reload-agent",
+        "demote",
+        "reload-agent",
+    ];
+    assert_eq!(db.actions(), actions);
+    assert!(db.env("reload-agent").contains("OCF_RESKEY_live=c\n"));
 }

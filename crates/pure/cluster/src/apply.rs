@@ -2,7 +2,7 @@
 //! place where the state changes. Not for deciding which commands there are.
 
 use crate::{
-    authority,
+    adapting, authority,
     configure::{self, By, New, configure},
     failures, fences, maintaining, orders,
     outages::{self, note},
@@ -348,7 +348,7 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
         return;
     }
     let lapsed = report.lapsed_ms > known.report.lapsed_ms;
-    known.report = report.clone();
+    let before = std::mem::replace(&mut known.report, report.clone());
     let released: Vec<ResourceId> = state
         .may_hold
         .iter()
@@ -369,6 +369,7 @@ fn accept_report(state: &mut ClusterState, entry: &mut Entry, node: &NodeId, rep
         outages::note_lapse(state, entry, node, report.lapsed_ms);
     }
     failures::count(state, entry, node, report);
+    adapting::note(state, entry, node, (&before, report));
 }
 
 /// Who is granted leases: a holder stays it until it is gone; then whoever is left alone. A node that

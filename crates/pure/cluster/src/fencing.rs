@@ -167,7 +167,7 @@ impl Core {
     /// Whether this node's state is the cluster's: a leader answers what it asked a moment ago, and it has applied something
     /// of that leader's term, and what the leader had committed. One that has just started, or is cut off, may see orders
     /// that were carried out long ago by itself; and who stood still finds rounds of before in its queue.
-    fn is_in_step(&self, now: Now) -> bool {
+    pub(crate) fn is_in_step(&self, now: Now) -> bool {
         if self.planted(Planted::OldOrderAgain) {
             return true;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Holder {
     /// What ran here when this agent started is known: from then on a new resource whose driver does
     /// not answer holds nothing else up.
     pub(crate) learned: bool,
+    /// Something was found running that is to be compared with its configuration, once this node has that.
+    pub(crate) to_compare: bool,
     leases: BTreeMap<ResourceId, Lease>,
 }
 

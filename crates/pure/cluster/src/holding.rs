@@ -17,6 +17,10 @@ use standfast_model::{
 impl Core {
     /// Everything that a holder does without being asked.
     pub(crate) fn hold_on(&mut self, now: Now) {
+        if self.holder.to_compare && self.is_in_step(now) {
+            self.holder.to_compare = false;
+            self.look = true;
+        }
         let quiet = !self.look
             && self
                 .local_due

@@ -11,6 +11,7 @@
 )]
 #![warn(missing_docs)]
 
+mod adapting;
 mod adoption;
 mod apply;
 mod asking;

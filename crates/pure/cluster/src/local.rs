@@ -48,6 +48,8 @@ pub(crate) struct Local {
     pub(crate) to_restart: bool,
     /// By how much this copy is to be promoted, as its agent says as long as it runs.
     pub(crate) promotion: Option<i64>,
+    /// How often it has taken over changed parameters while it ran.
+    reloads: u32,
 }
 
 /// What a driver's word changed.
@@ -59,7 +61,7 @@ pub(crate) enum Changed {
     Yes,
     /// It is damaged: put it back.
     Repair,
-    /// It does not work: stop it, so that it can be started again.
+    /// It does not work, or not as it is configured: stop it, so that it can be started again.
     Restart,
 }
 
@@ -85,6 +87,7 @@ impl Local {
             on_restart_grant: false,
             to_restart: false,
             promotion: None,
+            reloads: 0,
         }
     }
 
@@ -126,6 +129,12 @@ impl Local {
                 Changed::Restart
             }
             InstanceChange::Healthy => Changed::No,
+            InstanceChange::Outdated(_) if self.phase != Phase::Active => Changed::No,
+            InstanceChange::Outdated(_) => Changed::Restart,
+            InstanceChange::Reloaded => {
+                self.reloads = self.reloads.saturating_add(1);
+                Changed::Yes
+            }
             InstanceChange::Promotion(score) => {
                 if !self.phase.may_run() || self.promotion == *score {
                     return Changed::No;
@@ -284,6 +293,7 @@ impl Local {
             start_took: in_steps(self.start_took),
             stop_took: in_steps(self.stop_took),
             promotion: self.promotion.filter(|_| self.phase.may_run()),
+            reloads: self.reloads,
         }
     }
 }

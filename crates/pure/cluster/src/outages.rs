@@ -302,6 +302,7 @@ mod tests {
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
             promotion: None,
+            reloads: 0,
         };
         let report = NodeReport {
             incarnation: Incarnation(7),

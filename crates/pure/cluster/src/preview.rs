@@ -4,12 +4,15 @@
 //! Not for the differences between two files: that is the configuration crate's work.
 
 use crate::{
+    adapting::listed,
     core::Core,
     deciding::{facts, plan_from},
     stages::settled,
 };
 use standfast_model::{
+    change::Change,
     config::{ClusterConfig, ResourceKind, Timing},
+    copies::is_role,
     id::{NodeId, ResourceId},
     plan::{Action, ActionKind, Assignment, Plan},
     request::PlanPreview,
@@ -58,15 +61,15 @@ impl Core {
             differences: Vec::new(),
             interruptions,
             actions: list,
-            live_changes: self.live_changes(config),
+            live_changes: self.live_changes(config, (before, &after)),
             rto_before: self.predictions(&self.state.config),
             rto_after: self.predictions(config),
             warnings: self.warnings(config, &after),
         }
     }
 
-    fn live_changes(&self, config: &ClusterConfig) -> Vec<String> {
-        let mut lines = Vec::new();
+    fn live_changes(&self, config: &ClusterConfig, plans: (&Plan, &Plan)) -> Vec<String> {
+        let mut lines = reloads(plans, (&self.state.config, config));
         for (resource, new) in &config.resources {
             let old = self.state.config.resources.get(resource);
             let Some((ResourceKind::Vip(old), ResourceKind::Vip(new))) =
@@ -196,14 +199,47 @@ pub(crate) fn restart_changed(
     (before, after): (&Plan, &Plan),
     (old, new): (&ClusterConfig, &ClusterConfig),
 ) {
+    for assignment in staying(before, after) {
+        let changed = |member: &ResourceId| needs_restart(old, new, member);
+        restart(list, assignment, &changed);
+    }
+}
+
+/// What stays where it is, and is adapted to its configuration there.
+fn staying<'p>(before: &'p Plan, after: &'p Plan) -> impl Iterator<Item = &'p Assignment> {
     let stays = |assignment: &&Assignment| {
         let same = |old: &Assignment| old.since == assignment.since && old.node == assignment.node;
         !assignment.maintenance && before.groups.values().any(same)
     };
-    for assignment in after.groups.values().filter(stays) {
-        let changed = |member: &ResourceId| needs_restart(old, new, member);
-        restart(list, assignment, &changed);
+    after.groups.values().filter(stays)
+}
+
+/// What agents take over while their resources run.
+fn reloads(
+    (before, after): (&Plan, &Plan),
+    (old, new): (&ClusterConfig, &ClusterConfig),
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for assignment in staying(before, after) {
+        let Some(node) = &assignment.node else {
+            continue;
+        };
+        for resource in &assignment.members {
+            let kinds = [old, new].map(|config| config.resources.get(resource));
+            let [Some(old), Some(new)] = kinds.map(|found| found.map(|found| &found.kind)) else {
+                continue;
+            };
+            // The promoted role takes over what its copy does.
+            if let (Change::Reload(names), false) = (old.change_to(new), is_role(resource.as_str()))
+            {
+                let names = listed(&names);
+                lines.push(format!(
+                    "{resource} on {node}: its agent takes over {names} (reload-agent), without a restart"
+                ));
+            }
+        }
     }
+    lines
 }
 
 /// Addresses are changed where they are; a command can only be started anew.

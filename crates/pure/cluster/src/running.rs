@@ -98,7 +98,7 @@ impl Core {
                 continue;
             }
             if let Some(assignment) = &assignment {
-                self.adapt(&members, assignment);
+                self.adapt(now, &members, assignment);
             }
             let facts: Vec<MemberFacts> = members
                 .iter()
@@ -157,39 +157,6 @@ impl Core {
                 && carried,
             may_stop: !local.probing && local.waits(now) == Micros::ZERO,
             to_stop: local.lease_ending || local.to_restart || !carried,
-        }
-    }
-
-    /// A changed configuration of what runs: addresses are changed live, a command is restarted.
-    fn adapt(&mut self, members: &[ResourceId], assignment: &Assignment) {
-        for resource in members {
-            let Some(config) = self.state.config.resources.get(resource) else {
-                continue;
-            };
-            let Some(local) = self.locals.get_mut(resource) else {
-                continue;
-            };
-            if local.phase != Phase::Active || local.since != assignment.since_of(resource) {
-                continue;
-            }
-            if local.kind.as_ref() == Some(&config.kind) {
-                continue;
-            }
-            let before = local.kind.as_ref();
-            if before.is_some_and(|before| !before.needs_restart(&config.kind)) {
-                continue;
-            }
-            let live = matches!(config.kind, ResourceKind::Vip(_));
-            let known = local.kind.replace(config.kind.clone()).is_some();
-            if live {
-                let kind = Box::new(config.kind.clone());
-                self.out.push(Effect::Reconfigure {
-                    resource: resource.clone(),
-                    kind,
-                });
-            } else if known {
-                local.to_restart = true;
-            }
         }
     }
 
@@ -341,6 +308,12 @@ impl Core {
         }
         if let (true, InstanceChange::Adopted { since, deadline }) = (probing, change) {
             self.adopt(now, resource, (*since, *deadline));
+        }
+        if let InstanceChange::Outdated(why) = change {
+            self.log(
+                Level::Info,
+                format!("{resource}: to be started anew: {why}"),
+            );
         }
         self.look = true;
     }

@@ -345,6 +345,7 @@ impl World<'_> {
             start_took: Micros::ZERO,
             stop_took: Micros::ZERO,
             promotion: None,
+            reloads: 0,
         }));
         let node = node.clone();
         let report = Box::new(report);

@@ -12,7 +12,11 @@ use crate::{
     time::Micros,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,23 +210,6 @@ pub enum ResourceKind {
     Vip(VipConfig),
 }
 
-impl ResourceKind {
-    /// Whether what runs by this would have to be started anew to run by the other.
-    #[must_use]
-    pub fn needs_restart(&self, other: &Self) -> bool {
-        let plain = |kind: &Self| {
-            let mut kind = kind.clone();
-            if let Self::Process(process) = &mut kind
-                && let Some(agent) = &mut process.agent
-            {
-                agent.copies = None;
-            }
-            kind
-        };
-        self != other && plain(self) != plain(other)
-    }
-}
-
 /// A supervised command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessConfig {
@@ -334,6 +321,10 @@ pub struct AgentConfig {
     /// Between two checks of the copy that is promoted, if not as of the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_interval: Option<Micros>,
+    /// Parameters that it takes over while it runs, by its action `reload-agent`: what it said of itself where this was
+    /// applied, and no setting.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reloadable: BTreeSet<String>,
 }
 
 /// What a resource is of a group of copies one of which is promoted.

@@ -57,7 +57,8 @@ pub enum Effect {
         /// Which.
         resource: ResourceId,
     },
-    /// Change a running resource without stopping it.
+    /// See that a running resource is as it is to be, without stopping it. Of an agent's resource answered by `Reloaded`,
+    /// `Unhealthy` or `Outdated`, and by nothing where nothing was to be done.
     Reconfigure {
         /// Which.
         resource: ResourceId,

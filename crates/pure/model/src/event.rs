@@ -122,6 +122,10 @@ pub enum InstanceChange {
     Unhealthy(String),
     /// A health check succeeded after failures.
     Healthy,
+    /// It has taken over changed parameters while it ran.
+    Reloaded,
+    /// It runs, but not as it is configured, and can only be started anew to do so; in which respect.
+    Outdated(String),
     /// The kernel ended it because its lease was over; confirmed not running.
     LeaseEnded,
     /// Found running at the start of this agent, under the guard of its keeper.

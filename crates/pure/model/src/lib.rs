@@ -13,6 +13,7 @@
 pub mod agent;
 pub mod attribute;
 pub mod authority;
+pub mod change;
 pub mod command;
 pub mod config;
 pub mod constraint;

@@ -338,6 +338,9 @@ pub struct InstanceReport {
     /// By how much this copy is to be promoted, as its agent has said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<i64>,
+    /// How often it has taken over changed parameters while it ran, in this incarnation.
+    #[serde(default)]
+    pub reloads: u32,
 }
 
 /// What a resource is doing on a node.

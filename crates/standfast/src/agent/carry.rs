@@ -134,11 +134,7 @@ impl Edges {
                     }
                 },
                 Effect::Repair { resource } => self.addresses.order(Order::Repair(resource)),
-                Effect::Reconfigure { resource, kind } => {
-                    if let ResourceKind::Vip(config) = *kind {
-                        self.addresses.order(Order::Reconfigure(resource, config));
-                    }
-                }
+                Effect::Reconfigure { resource, kind } => self.reconfigure(resource, *kind),
                 Effect::Keys(keys) => self.set_keys(&keys),
                 Effect::Authorities(orders) => {
                     drop(self.certificates.send(certificates::Work::Follow(orders)));
@@ -165,6 +161,15 @@ impl Edges {
         }
         self.submit();
         ends
+    }
+
+    fn reconfigure(&self, resource: ResourceId, kind: ResourceKind) {
+        match kind {
+            ResourceKind::Process(config) => self.processes.reconfigure(&resource, &config),
+            ResourceKind::Vip(config) => {
+                self.addresses.order(Order::Reconfigure(resource, config));
+            }
+        }
     }
 
     fn ping(&self, order: PingOrder) {

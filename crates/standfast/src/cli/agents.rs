@@ -10,17 +10,53 @@ use standfast_model::{
     time::Micros,
 };
 use standfast_ocf::{Metadata, Problem, ROOT, find_script, metadata, problems, repeated};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// What was found in a text.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<Warning>,
+struct Found {
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Warning>,
+    /// Parameters that an agent of this name takes over while it runs.
+    reloadable: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Reads a configuration, and judges its agents. What they say of themselves is recorded in it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn parse(text: &str, name: &str) -> Result<(ClusterConfig, Vec<Warning>), Vec<Mistake>> {
+    let (mut config, mut warnings) = standfast_config::parse(text, name)?;
+    let mut found = judge(&config, (text, name));
+    warnings.append(&mut found.warnings);
+    if !found.mistakes.is_empty() {
+        return Err(found.mistakes);
+    }
+    found.record(&mut config);
+    Ok((config, warnings))
+}
+
+impl Found {
+    /// Records in the configuration what its agents have said of themselves.
+    fn record(&self, config: &mut ClusterConfig) {
+        let copied = config.copies.groups.values_mut();
+        let copied = copied.flat_map(|copied| copied.resources.values_mut());
+        for resource in config.resources.values_mut().chain(copied) {
+            if let ResourceKind::Process(process) = &mut resource.kind
+                && let Some(agent) = &mut process.agent
+            {
+                let names = self.reloadable.get(&agent.name);
+                agent.reloadable = names.cloned().unwrap_or_default();
+            }
+        }
+    }
 }
 
 /// Judges all agents of a configuration. `text` is what it was read from, with the file's name.
-pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
+fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
     let mut found = Found::default();
     let mut described: BTreeMap<&str, Result<Metadata, String>> = BTreeMap::new();
     let mut before: Vec<(&ResourceId, &ProcessConfig)> = Vec::new();
@@ -72,6 +108,10 @@ pub(super) fn judge(config: &ClusterConfig, text: (&str, &str)) -> Found {
         }
         before.push((id, process));
     }
+    let reloadable = described
+        .into_iter()
+        .filter_map(|(name, answer)| Some((name.to_owned(), answer.ok()?.reloadable())));
+    found.reloadable = reloadable.collect();
     found
         .mistakes
         .sort_by_key(|mistake| (mistake.line, mistake.column));

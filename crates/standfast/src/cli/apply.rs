@@ -231,19 +231,11 @@ fn read_addresses(config: &mut ClusterConfig, json: bool) -> Result<(), Failure>
 
 /// Checks a text; warnings go to the error output.
 pub(super) fn check(text: &str, name: &str, json: bool) -> Result<ClusterConfig, Failure> {
-    match standfast_config::parse(text, name) {
-        Ok((config, warnings)) => {
-            let found = agents::judge(&config, (text, name));
-            for warning in warnings.iter().chain(&found.warnings) {
-                writeln!(io::stderr(), "{warning}").ok();
-            }
-            if !found.mistakes.is_empty() {
-                return Err(refuse(&found.mistakes, json));
-            }
-            Ok(config)
-        }
-        Err(mistakes) => Err(refuse(&mistakes, json)),
+    let (config, warnings) = agents::parse(text, name).map_err(|found| refuse(&found, json))?;
+    for warning in warnings {
+        writeln!(io::stderr(), "{warning}").ok();
     }
+    Ok(config)
 }
 
 fn read_text(file: &Path) -> io::Result<String> {

@@ -3,6 +3,7 @@
 //! The text has everything in it, secrets too, so its file is this user's alone, in a folder of its own.
 
 use super::{
+    agents,
     apply::{Proposal, carry_out, preview},
     ask::look_at_state,
     config_args::{ConfigEditArgs, HowArgs},
@@ -72,7 +73,7 @@ fn until_right(place: &Place, before: &str) -> Result<Option<(ClusterConfig, Str
         if text.trim().is_empty() || text == before {
             return Ok(None);
         }
-        match standfast_config::parse(&text, "your text") {
+        match agents::parse(&text, "your text") {
             Ok((config, warnings)) => {
                 for warning in warnings {
                     writeln!(io::stderr(), "{warning}").ok();

@@ -103,6 +103,7 @@ fn instance(phase: Phase) -> InstanceReport {
         start_took: Micros::from_millis(60),
         stop_took: Micros::ZERO,
         promotion: None,
+        reloads: 0,
     }
 }
 

@@ -215,6 +215,8 @@ impl OfNode {
             | InstanceChange::StopFailed(_)
             | InstanceChange::Unhealthy(_)
             | InstanceChange::Healthy
+            | InstanceChange::Reloaded
+            | InstanceChange::Outdated(_)
             | InstanceChange::Promotion(_)
             | InstanceChange::Damaged(_) => {}
         }

@@ -3,29 +3,18 @@
 //! What cannot be demoted is ended with everything else, as what cannot be stopped. Nobody is promoted by this runner's own
 //! decision: an agent that says so without having been told is demoted.
 
-use super::{Ended, Finished, Runner, SUCCEEDED, say};
-use crate::{COMMANDS, HELPERS, ROLE, ROLE_SOCKET, Refusal, SCORE, Word, attribute, code};
+use super::{Ended, Finished, Runner, SUCCEEDED, say, words::answer};
+use crate::{COMMANDS, Done, HELPERS, ROLE, Refusal, SCORE, attribute, code};
 use std::{
-    collections::VecDeque,
-    fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{
-        fs::symlink,
-        net::{UnixListener, UnixStream},
-    },
+    fs, io,
+    os::unix::{fs::symlink, net::UnixStream},
     path::{Path, PathBuf},
-    time::Duration,
 };
-
-/// Who has connected writes at once.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The role of one resource.
 pub(super) struct Promotion {
-    pub(super) listener: UnixListener,
-    wishes: VecDeque<(UnixStream, Word)>,
     /// The agent has promoted it, and says so.
-    promoted: bool,
+    pub(super) promoted: bool,
     /// It may be promoted: the file is there.
     maybe: bool,
     /// Its demotion has failed.
@@ -39,8 +28,6 @@ pub(super) struct Promotion {
 
 impl Promotion {
     pub(super) fn new(run_dir: &Path) -> io::Result<Self> {
-        let listener = UnixListener::bind(run_dir.join(ROLE_SOCKET))?;
-        listener.set_nonblocking(true)?;
         // Beside it: a copy's own folder has a colon in its name, which no PATH can have.
         let helpers = run_dir.parent().unwrap_or(run_dir).join(HELPERS);
         fs::create_dir_all(&helpers)?;
@@ -54,8 +41,6 @@ impl Promotion {
             }
         }
         Ok(Self {
-            listener,
-            wishes: VecDeque::new(),
             promoted: false,
             maybe: false,
             failed: false,
@@ -65,57 +50,9 @@ impl Promotion {
             score: run_dir.join(SCORE),
         })
     }
-
-    /// Takes in what was said.
-    pub(super) fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if stream.set_nonblocking(false).is_err()
-                || stream.set_read_timeout(Some(PATIENCE)).is_err()
-            {
-                continue;
-            }
-            let mut line = String::new();
-            let read = BufReader::new(&stream).read_line(&mut line);
-            if let (Ok(_), Ok(word)) = (read, serde_json::from_str(&line)) {
-                self.wishes.push_back((stream, word));
-            }
-        }
-    }
-}
-
-fn answer(mut stream: UnixStream, what: &Result<(), Refusal>) {
-    let line = serde_json::to_string(what).unwrap_or_default();
-    // Whoever does not wait any more need not know.
-    writeln!(stream, "{line}").ok();
-}
-
-fn has_hung_up(mut stream: &UnixStream) -> bool {
-    let looked = stream.set_nonblocking(true);
-    let hung_up = matches!(stream.read(&mut [0]), Ok(0)) || looked.is_err();
-    hung_up || stream.set_nonblocking(false).is_err()
 }
 
 impl Runner {
-    pub(super) fn has_wish(&self) -> bool {
-        let promotion = self.promotion.as_ref();
-        promotion.is_some_and(|promotion| !promotion.wishes.is_empty())
-    }
-
-    /// Whether an action has to make way for what was said meanwhile.
-    pub(super) fn is_urgent(&self, task: &str) -> bool {
-        let Some(promotion) = &self.promotion else {
-            return false;
-        };
-        match task {
-            "monitor" => !promotion.wishes.is_empty(),
-            "promote" => {
-                let mut wishes = promotion.wishes.iter();
-                wishes.any(|(_, word)| matches!(word, Word::Demote(_)))
-            }
-            _ => false,
-        }
-    }
-
     pub(super) fn interval_ms(&self) -> u64 {
         let promoted = self
             .promotion
@@ -156,36 +93,7 @@ impl Runner {
         variables
     }
 
-    /// Does what was said. Returns an exit code where it cannot go on after that.
-    pub(super) fn on_wish(&mut self) -> Option<u8> {
-        let (stream, word) = self.promotion.as_mut()?.wishes.pop_front()?;
-        // Whoever has died meanwhile has a successor, who knows nothing of this.
-        if has_hung_up(&stream) {
-            return None;
-        }
-        match word {
-            Word::Ask => {
-                let promoted = self.promotion.as_ref().is_some_and(|role| role.promoted);
-                let refusal = Refusal {
-                    why: "it is not promoted".to_owned(),
-                    code: None,
-                    unknown: false,
-                };
-                answer(stream, &if promoted { Ok(()) } else { Err(refusal) });
-                None
-            }
-            Word::Promote(since) => self.promote(stream, &since),
-            Word::Demote(within_ms) => match self.demote(within_ms) {
-                Ok(()) => {
-                    answer(stream, &Ok(()));
-                    None
-                }
-                Err(failed) => Some(self.end_for(stream, "demote", &failed)),
-            },
-        }
-    }
-
-    fn promote(&mut self, stream: UnixStream, since: &str) -> Option<u8> {
+    pub(super) fn promote(&mut self, stream: UnixStream, since: &str) -> Option<u8> {
         let file = self.order.run_dir.join(ROLE);
         if let Err(error) = fs::write(&file, since) {
             let refusal = Refusal {
@@ -210,7 +118,7 @@ impl Runner {
             if let Some(promotion) = &mut self.promotion {
                 promotion.promoted = true;
             }
-            answer(stream, &Ok(()));
+            answer(stream, &Ok(Done::Now));
             return None;
         }
         let why = self.describe(action, &found);
@@ -228,7 +136,7 @@ impl Runner {
     }
 
     /// It cannot be demoted: it ends.
-    fn end_for(&mut self, stream: UnixStream, action: &str, failed: &Finished) -> u8 {
+    pub(super) fn end_for(&mut self, stream: UnixStream, action: &str, failed: &Finished) -> u8 {
         let refusal = Refusal {
             why: self.describe(action, failed),
             code: None,

@@ -9,7 +9,7 @@ mod seen;
 
 use standfast_cluster::{Core, Feeding, Init};
 use standfast_model::{
-    config::{ClusterConfig, NodeConfig},
+    config::{ClusterConfig, NodeConfig, ResourceKind},
     effect::{Batch, Effect},
     event::{DiskCondition, Event, HardState, InstanceChange, Restored},
     fence_act::FenceOrder,
@@ -62,6 +62,8 @@ pub(crate) struct Net {
     pub(crate) steps: u64,
     /// What drivers were asked to look at or to guard, ever.
     pub(crate) touched: BTreeSet<(ResourceId, NodeId)>,
+    /// What drivers were told of what runs, in order.
+    pub(crate) reconfigured: Vec<(NodeId, ResourceKind)>,
     /// Agents that may end, their restart grant being in force.
     pub(crate) may_end: BTreeSet<NodeId>,
     /// Devices let nodes in that join.
@@ -161,6 +163,7 @@ impl Net {
             starts: 0,
             steps: 0,
             touched: BTreeSet::new(),
+            reconfigured: Vec::new(),
             may_end: BTreeSet::new(),
             lets_in: true,
             orders: Vec::new(),
@@ -353,8 +356,8 @@ impl Net {
                     let names = peers.into_iter().map(|(peer, _)| peer).collect();
                     self.peers.insert(node.clone(), names);
                 }
+                Effect::Reconfigure { kind, .. } => self.reconfigured.push((node.clone(), *kind)),
                 Effect::Repair { .. }
-                | Effect::Reconfigure { .. }
                 | Effect::Keys(_)
                 | Effect::KeepFile(_)
                 | Effect::Authorities(_) => {}

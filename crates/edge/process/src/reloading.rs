@@ -1,0 +1,140 @@
+//! Seeing that a resource's agent has the parameters that are configured, while it runs: what can be taken over is told to its runner.
+//!
+//! The runner knows what its agent has. So the same may be ordered again, by the next run of this program as well. Not for how the
+//! agent is called: that is the runner's.
+
+use crate::{
+    roles::LATE,
+    running::Stage,
+    secret,
+    worker::{Order, Worker},
+};
+use standfast_model::{
+    config::ProcessConfig, copies::is_role, event::InstanceChange, id::ResourceId, time::Micros,
+};
+use standfast_ocf::{Done, PREFIX, Refusal, Word, is_parameter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
+
+/// Locked with the rest of the agent's memory, hence small.
+const STACK_BYTES: usize = 128 * 1024;
+
+impl Worker {
+    pub(crate) fn reconfigure(&mut self, resource: &ResourceId, config: ProcessConfig) {
+        if is_role(resource.as_str()) {
+            // Its copy is told.
+            return self.reconfigure_role(resource, config);
+        }
+        let running = self.running.get_mut(resource);
+        // What is being stopped is started with what is configured then.
+        let Some(running) = running.filter(|running| running.stage == Stage::Active) else {
+            return;
+        };
+        let Some(agent) = config.agent.as_deref() else {
+            return;
+        };
+        let secrets = match secret::read(&config) {
+            Ok(secrets) => secrets,
+            Err(why) => return self.tell(resource, InstanceChange::Unhealthy(why)),
+        };
+        let reloadable = agent.reloadable.iter();
+        let reloadable: BTreeSet<String> =
+            reloadable.map(|name| format!("{PREFIX}{name}")).collect();
+        let all = agent.parameters.iter();
+        let mut parameters: BTreeMap<String, String> = all
+            .map(|(name, value)| (format!("{PREFIX}{name}"), value.clone()))
+            .collect();
+        let given = secrets.iter().filter(|(name, _)| is_parameter(name));
+        for (name, value) in given {
+            // A file is read at a start. What is in it since then starts nothing anew.
+            let had = running.handle.spec().environment.get(name);
+            let had = had.filter(|_| !reloadable.contains(name));
+            parameters.insert(name.clone(), had.unwrap_or(value).clone());
+        }
+        running.secrets = secrets;
+        let patience = patience(&config);
+        running.config = config;
+        let word = Word::Reload {
+            parameters,
+            reloadable,
+        };
+        self.talk_of_parameters(resource, word, patience);
+    }
+
+    fn talk_of_parameters(&mut self, resource: &ResourceId, word: Word, patience: Duration) {
+        self.serial += 1;
+        let serial = self.serial;
+        let Some(running) = self.running.get_mut(resource) else {
+            return;
+        };
+        running.told = serial;
+        let run_dir = running.handle.spec().run_dir.clone();
+        let (orders, name) = (self.orders.clone(), resource.clone());
+        let spawned = thread::Builder::new()
+            .name("reload".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let said = standfast_ocf::say(&run_dir, &word, patience);
+                drop(orders.send(Order::Reloaded(name, serial, said)));
+            });
+        if let Err(error) = spawned {
+            let why = format!("its agent cannot be told of its parameters: {error}");
+            self.tell(resource, InstanceChange::Unhealthy(why));
+        }
+    }
+
+    pub(crate) fn on_reloaded(
+        &self,
+        resource: &ResourceId,
+        serial: u64,
+        said: Result<Done, Refusal>,
+    ) {
+        let running = self.running.get(resource);
+        let Some(running) =
+            running.filter(|running| running.told == serial && running.stage == Stage::Active)
+        else {
+            return;
+        };
+        match said {
+            Ok(Done::Now) => self.tell(resource, InstanceChange::Reloaded),
+            Ok(Done::Before) => {}
+            Ok(Done::Outdated(variables)) => {
+                let names = variables
+                    .iter()
+                    .filter_map(|name| name.strip_prefix(PREFIX));
+                let names: Vec<&str> = names.collect();
+                let why = format!("it runs with another value of {}", names.join(", "));
+                self.tell(resource, InstanceChange::Outdated(why));
+            }
+            Err(refusal) => {
+                let why = secret::hide(running, &refusal.why);
+                self.tell(resource, InstanceChange::Unhealthy(why));
+            }
+        }
+    }
+}
+
+/// It has its turn after a `monitor` that is under way, and after a role that is taken up or given up.
+fn patience(config: &ProcessConfig) -> Duration {
+    let deep = config.agent.iter().flat_map(|agent| &agent.monitors);
+    let deep = deep.map(|monitor| monitor.timeout);
+    let monitors = config
+        .health
+        .iter()
+        .map(|health| health.timeout)
+        .chain(deep);
+    let role = if config.is_promotable() {
+        [config.start_timeout, config.stop_timeout]
+    } else {
+        [Micros::ZERO; 2]
+    };
+    let all = role
+        .into_iter()
+        .chain(monitors.max())
+        .chain([config.start_timeout]);
+    let all = all.fold(0_u64, |sum, each| sum.saturating_add(each.0));
+    Duration::from_micros(all) + LATE
+}
