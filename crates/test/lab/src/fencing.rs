@@ -21,6 +21,10 @@ use crate::{evidence, measure, sys};
 /// A board that is asked over and over answers within this time, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// A machine that is lost sooner after the end of its fencing counts as booting still: what it had sent before may arrive for three
+/// heartbeats. Hosts of the laboratory boot so fast that they are back before that end.
+const BOOTED: Duration = Duration::from_secs(1);
+
 /// What came of one fencing.
 #[derive(Debug)]
 pub struct Fenced {
@@ -116,6 +120,7 @@ fn by_operator(system: &mut Standfast, boards: &Boards, probe: &Probe) -> Result
 
 /// The primary is cut off from the others, its board is not.
 fn by_itself(system: &mut Standfast, boards: &Boards, probe: &Probe) -> Result<Fenced> {
+    std::thread::sleep(BOOTED);
     let primary = settle(system, probe, Patience::default().settle)?;
     let (name, asked) = name_and_other(system, primary)?;
     let began = Began::now(probe);
