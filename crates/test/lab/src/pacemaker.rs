@@ -70,7 +70,6 @@ impl Pacemaker {
         let key = files::key()?;
         for host in &self.lab.nodes {
             let folder = host.folder();
-            files::copy_alternatives(&folder.join("etc/alternatives"))?;
             let script = files::service_script(host, &self.lab.program);
             files::write(&folder.join("etc/corosync/authkey"), &key, 0o400)?;
             let corosync = files::corosync(&self.lab, self.variant);

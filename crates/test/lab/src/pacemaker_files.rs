@@ -91,21 +91,6 @@ pub(crate) fn write(file: &Path, content: &[u8], mode: u32) -> Result<()> {
         .map_err(|error| LabError::file("set the mode of", file, error))
 }
 
-/// The distribution chooses between programs of one kind, `which` and `awk` among them, by links there. Its agents need them.
-pub(crate) fn copy_alternatives(to: &Path) -> Result<()> {
-    let from = Path::new("/etc/alternatives");
-    std::fs::create_dir_all(to).map_err(|error| LabError::file("create", to, error))?;
-    let links = std::fs::read_dir(from).map_err(|error| LabError::file("read", from, error))?;
-    for link in links.flatten() {
-        let copy = to.join(link.file_name());
-        if let Ok(program) = std::fs::read_link(link.path()) {
-            std::os::unix::fs::symlink(program, &copy)
-                .map_err(|error| LabError::file("link", &copy, error))?;
-        }
-    }
-    Ok(())
-}
-
 /// A new key for the messages between the nodes.
 pub(crate) fn key() -> Result<Vec<u8>> {
     let source = Path::new("/dev/urandom");
