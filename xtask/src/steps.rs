@@ -173,6 +173,15 @@ pub(crate) const STEPS: &[Step] = &[
                 "--fault",
                 "silent-partition",
             ]),
+            // Of the other baseline only that it still runs here.
+            own(&[
+                "target/release/standfast-lab",
+                "lab",
+                "--system",
+                "pacemaker=fencing",
+                "--fault",
+                "power-loss",
+            ]),
         ]),
     },
     Step {

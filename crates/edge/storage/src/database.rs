@@ -44,25 +44,24 @@ const CACHE_BYTES: usize = 4 << 20;
 pub(crate) struct Database(redb::Database);
 
 impl Database {
-    /// Opens the file and checks every page and record. Damage that makes redb panic is reported
-    /// like any other damage.
+    /// Checks every page and record of the file, then opens it. Damage that makes redb panic is reported like any other damage.
+    ///
+    /// What is checked is a copy in memory: redb's own check on the file ends with a repair, which flushes, and an agent that restarts on a slow
+    /// disk has only as long as its leases last.
     pub(crate) fn open(
         path: &Path,
         sync_failed: &SyncFailed,
     ) -> Result<(Self, Restored, Summary), ReadError> {
-        if std::fs::metadata(path).map_err(ReadError::Io)?.len() == 0 {
-            return Err(ReadError::Damaged("the file is empty".to_owned()));
-        }
+        let (restored, summary) = Self::read(path)?;
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = Self::open_file(path, false, sync_failed)?;
-            let (restored, summary) = database.load()?;
-            Ok((database, restored, summary))
+            Self::open_file(path, false, sync_failed).map_err(ReadError::from)
         }));
-        opened.unwrap_or_else(|_| Err(structure_is_damaged()))
+        let database = opened.unwrap_or_else(|_| Err(structure_is_damaged()))?;
+        Ok((database, restored, summary))
     }
 
-    /// Reads a file that is not to be trusted, and does not write to it: opening it for good would repair it on the disk, with
-    /// references to what is in the page cache only.
+    /// Reads a file and checks it, and does not write to it. Of one that is not to be trusted nothing more is done: opening it for
+    /// good would repair it on the disk, with references to what is in the page cache only.
     pub(crate) fn read(path: &Path) -> Result<(Restored, Summary), ReadError> {
         let bytes = std::fs::read(path).map_err(ReadError::Io)?;
         if bytes.is_empty() {
@@ -74,6 +73,7 @@ impl Database {
             copy.set_len(length).map_err(ReadError::Io)?;
             copy.write(0, &bytes).map_err(ReadError::Io)?;
             let database = redb::Builder::new()
+                .set_cache_size(CACHE_BYTES)
                 .set_check_integrity_on_open(true)
                 .create_with_backend(copy)
                 .map_err(redb::Error::from)?;
@@ -158,7 +158,6 @@ impl Database {
         let backend = ReservedFile::new(file, SyncFailed::clone(sync_failed));
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
-            .set_check_integrity_on_open(!new)
             .create_with_backend(backend)?;
         Ok(Self(database))
     }

@@ -283,3 +283,41 @@ fn a_power_cut_after_a_failed_flush_loses_nothing() {
     let cuts = recording.cut_everywhere(&check).unwrap();
     println!("{cuts} different disks");
 }
+
+/// A node whose agent ends in an orderly way, and one whose agent is killed, each with its next start.
+fn starts_again(dir: &Path) {
+    let mut storage = open(dir);
+    storage.initialise(&identity(1), &Batch::default()).unwrap();
+    persist(&mut storage, 1..=3);
+    let killed = dir.with_file_name("killed");
+    fs::create_dir(&killed).unwrap();
+    for name in ["acknowledged", "identity.json", "state.redb"] {
+        fs::write(killed.join(name), fs::read(dir.join(name)).unwrap()).unwrap();
+    }
+    drop(storage);
+    say("closed");
+    let reopened = Storage::open(dir).unwrap();
+    say("reopened");
+    drop(reopened);
+    say("killed");
+    let (_storage, found) = Storage::open(&killed).unwrap();
+    assert_eq!(found.condition, Condition::Intact);
+    say("ready");
+}
+
+/// An agent that restarts on a slow disk has as long as its leases last: no flush is to be spent on what reading can find out.
+#[test]
+fn a_start_flushes_no_more_than_it_has_to() {
+    if let Some(root) = inner() {
+        return starts_again(&state(&root));
+    }
+    let recording = record("a_start_flushes_no_more_than_it_has_to", None);
+    let between = |from: &str, to: &str| {
+        let count = |said: &str| recording.count_before(said, &|_| true);
+        count(to) - count(from)
+    };
+    // The database is in use from now on, and was opened once more.
+    assert_eq!(between("closed", "reopened"), 3, "after an orderly end");
+    // Before that, what the dead one had in hand is put in order.
+    assert_eq!(between("killed", "ready"), 6, "after a kill");
+}

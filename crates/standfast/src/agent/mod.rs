@@ -124,7 +124,7 @@ pub(crate) fn run(
     {
         tracing::warn!("{why}");
     }
-    let (mut storage, restored) = Storage::open(&options.state)
+    let (storage, restored) = Storage::open(&options.state)
         .map_err(|error| Failure::cannot("open the state directory", &error))?;
     let Some(identity) = restored.identity.clone() else {
         return Err(Failure::new(
@@ -158,7 +158,6 @@ pub(crate) fn run(
         level: options.level,
         planted: None,
     };
-    measure_disk(&mut storage);
     let links = own_links(&core, &restored, &identity.node)?;
     inquiry::start(desk, options, &identity.node, queue.clone())
         .map_err(|error| Failure::cannot("start a thread", &error))?;
@@ -182,18 +181,6 @@ pub(crate) fn run(
     let result = main_loop(core, (edges, watchdog), &queue, &links, options);
     drop((server, metrics));
     result
-}
-
-/// One write before anything counts on it, so that the first prediction is a measured one.
-fn measure_disk(storage: &mut Storage) {
-    let probe = standfast_storage::Batch {
-        notes: vec![("probe".to_owned(), Some(b"x".to_vec()))],
-        ..standfast_storage::Batch::default()
-    };
-    match storage.persist(&probe) {
-        Ok(took) => tracing::info!(took_us = took.as_micros(), "one durable write"),
-        Err(error) => tracing::warn!(%error, "the state directory cannot be written"),
-    }
 }
 
 /// This node's own links: from the state, or for a joiner from what it said when it joined.

@@ -1,7 +1,7 @@
 //! `fence`: cutting a node's power, what came of it, and what the fence devices say.
 
 use super::{
-    ask::{look_at_state, no_such},
+    ask::{Agent, look_at_state, no_such},
     disaster::confirm,
     exit,
     fence_drill::Drill,
@@ -18,7 +18,8 @@ use standfast_model::{
     fence::Fencing,
     fence_act::{FenceAct, FenceOutcome},
     id::NodeId,
-    request::{Request, View},
+    request::{Request, Response, View},
+    simulation::Imagined,
     time::Micros,
 };
 use std::{
@@ -165,7 +166,9 @@ fn fence(socket: &Path, name: &str, args: &FenceArgs) -> Result<(), Failure> {
     let (mut agent, view) = look_at_state(socket)?;
     let node = NodeId::from(name);
     known(&view, &node)?;
-    may_cut(&view, &node, args.yes, "")?;
+    if !args.yes {
+        may_cut(&mut agent, &view, &node, "")?;
+    }
     let index = agent.change(&Request::Fence {
         node: node.clone(),
         power_on: !args.off,
@@ -203,20 +206,20 @@ fn last_word(socket: &Path, act: FenceAct) -> FenceAct {
     until(socket, HEARD, known, |_| String::new()).unwrap_or(act)
 }
 
-/// Says what the node runs, and goes on if its name is typed.
-fn may_cut(view: &View, node: &NodeId, yes: bool, how: &str) -> Result<(), Failure> {
-    if !yes {
-        let runs = render::groups_on(view, node);
-        let what = if runs.is_empty() {
-            "It runs nothing.".to_owned()
-        } else {
-            format!("It runs {}.", runs.join(", "))
-        };
-        print(&format!(
-            "The power of {node} is going to be cut{how}. {what} Type its name to go on: "
-        ))?;
-    }
-    confirm(yes, node.as_str(), "nothing was switched")
+/// Says what the node runs and what becomes of it, and goes on if its name is typed.
+fn may_cut(agent: &mut Agent, view: &View, node: &NodeId, how: &str) -> Result<(), Failure> {
+    let lost = Imagined::NodesLost {
+        nodes: vec![node.clone()],
+    };
+    let imagined = vec![lost];
+    // Not known of a pair; the question is the same.
+    let follows = match agent.ask(&Request::Simulate { imagined }) {
+        Ok(Response::Simulation(simulation)) => Some(simulation),
+        _ => None,
+    };
+    let follows = follows.as_ref().and_then(|follows| follows.stages.last());
+    print(&render::before_cut(view, node, how, follows))?;
+    confirm(false, node.as_str(), "nothing was switched")
 }
 
 fn confirm_off(socket: &Path, args: &FenceConfirmArgs) -> Result<(), Failure> {
@@ -265,7 +268,7 @@ fn known(view: &View, node: &NodeId) -> Result<(), Failure> {
 }
 
 fn test(socket: &Path, args: &FenceTestArgs) -> Result<(), Failure> {
-    let (_, view) = look_at_state(socket)?;
+    let (mut agent, view) = look_at_state(socket)?;
     let config = &view.state.config;
     let node = NodeId::from(args.node.as_str());
     known(&view, &node)?;
@@ -313,7 +316,9 @@ fn test(socket: &Path, args: &FenceTestArgs) -> Result<(), Failure> {
             1 => String::new(),
             n => format!(", {n} times"),
         };
-        may_cut(&view, &node, args.yes, &how)?;
+        if !args.yes {
+            may_cut(&mut agent, &view, &node, &how)?;
+        }
         let drill = Drill {
             socket,
             node: &node,

@@ -13,6 +13,7 @@ use standfast_model::{
     fence_act::{FenceAct, FenceOutcome},
     id::{DeviceId, NodeId},
     request::View,
+    simulation::Stage,
     time::Micros,
 };
 
@@ -207,12 +208,26 @@ pub fn fence_test(report: &FenceTest, style: Style) -> String {
     text
 }
 
-/// Groups that run on a node, or are to.
+/// The question before a node's power is cut: what runs there, or is to, and what becomes of it, as far as that is known.
 #[must_use]
-pub fn groups_on(view: &View, node: &NodeId) -> Vec<String> {
+pub fn before_cut(view: &View, node: &NodeId, how: &str, follows: Option<&Stage>) -> String {
     let groups = view.state.plan.groups.iter();
     let here = groups.filter(|(_, assignment)| assignment.node.as_ref() == Some(node));
-    here.map(|(group, _)| group.to_string()).collect()
+    let runs: Vec<String> = here
+        .map(
+            |(group, _)| match follows.map(|stage| stage.places.get(group)) {
+                Some(Some(Some(to))) if to != node => format!("{group}, which moves to {to}"),
+                Some(_) => format!("{group}, which can run nowhere else and STOPS"),
+                None => group.to_string(),
+            },
+        )
+        .collect();
+    let what = if runs.is_empty() {
+        "It runs nothing.".to_owned()
+    } else {
+        format!("It runs {}.", runs.join("; "))
+    };
+    format!("The power of {node} is going to be cut{how}. {what} Type its name to go on: ")
 }
 
 const fn word(outcome: FenceOutcome) -> (&'static str, Tone) {
@@ -361,6 +376,27 @@ mod tests {
             devices: asked.collect(),
             cut: Vec::new(),
         }
+    }
+
+    #[test]
+    fn who_cuts_a_nodes_power_is_told_what_becomes_of_what_runs_there() {
+        let mut view = View::default();
+        for (group, node) in [("site", "beta"), ("db", "beta"), ("mail", "alpha")] {
+            let assignment = view.state.plan.groups.entry(group.into()).or_default();
+            assignment.node = Some(node.into());
+        }
+        let stage = Stage {
+            places: [("site".into(), Some("gamma".into())), ("db".into(), None)].into(),
+            ..Stage::default()
+        };
+        let asked = |node: &str, follows| before_cut(&view, &node.into(), ", 2 times", follows);
+        assert_eq!(
+            asked("beta", Some(&stage)),
+            "The power of beta is going to be cut, 2 times. It runs db, which can run nowhere else and STOPS; site, which moves \
+             to gamma. Type its name to go on: "
+        );
+        assert!(asked("beta", None).contains("It runs db; site. "));
+        assert!(asked("gamma", Some(&stage)).contains("It runs nothing. "));
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub(crate) use ending::Ending;
 pub use explain::{Explanation, explain};
 pub(crate) use fencing::alarms as fence_alarms;
 pub use fencing::{
-    Asked, Cut, FenceTest, fence_act, fence_cut, fence_history, fence_history_json, fence_test,
-    groups_on,
+    Asked, Cut, FenceTest, before_cut, fence_act, fence_cut, fence_history, fence_history_json,
+    fence_test,
 };
 pub use groups::running_on;
 pub use health::other_homes;

@@ -73,6 +73,12 @@ pub(crate) const CHECKS: &[Check] = &[
         run: watchdog::agent_stopped,
     },
     Check {
+        name: "upgraded",
+        what: "an agent is replaced by a newer program while the watchdog counts, and the service notices nothing",
+        short: false,
+        run: watchdog::upgraded,
+    },
+    Check {
         name: "kernel-frozen",
         what: "a kernel that has panicked and stands still is reset",
         short: false,

@@ -27,6 +27,11 @@ impl Node {
         })
     }
 
+    /// From now on the program is called by this name. Returns how it was called.
+    pub(crate) fn program_is(&mut self, path: &str) -> String {
+        std::mem::replace(&mut self.program, path.to_owned())
+    }
+
     /// The command line of the program with these arguments.
     pub(crate) fn standfast(&self, arguments: &str) -> String {
         format!("{} {arguments}", self.program)
