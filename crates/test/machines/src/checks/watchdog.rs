@@ -20,7 +20,7 @@ const WATCHED: &str = "all, watchdog 6 s";
 /// So much longer a reset may take: emulated time is slower than ours on a busy machine.
 const LATE: Duration = Duration::from_secs(45);
 /// Where the program is that can be replaced.
-const INSTALLED: &str = "/run/standfast";
+const INSTALLED: &str = "/usr/sbin/standfast";
 /// What the service is.
 const SERVICE: &[&str] = &["/bin/sleep", "86399"];
 const SERVICE_PATTERN: &str = "^/bin/sleep 8639[9]";
