@@ -138,6 +138,11 @@ pub(crate) const STEPS: &[Step] = &[
             own(&[
                 "target/release/standfast-sim",
                 "--seeds",
+                "2500000..2500040",
+            ]),
+            own(&[
+                "target/release/standfast-sim",
+                "--seeds",
                 "3000000..3000040",
             ]),
             own(&[

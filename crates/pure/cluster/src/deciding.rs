@@ -337,12 +337,16 @@ impl Core {
     pub(crate) fn constrained<'c>(&self, config: &'c ClusterConfig) -> Cow<'c, ClusterConfig> {
         let order = self.planted(Planted::OrderIgnored);
         let colocation = self.planted(Planted::ColocationIgnored);
+        let location = self.planted(Planted::LocationIgnored);
         let mut config = Cow::Borrowed(config);
         if order {
             config.to_mut().constraints.sequences.clear();
         }
         if colocation {
             config.to_mut().constraints.colocations.clear();
+        }
+        if location {
+            config.to_mut().constraints.locations.clear();
         }
         config
     }

@@ -78,6 +78,8 @@ pub enum Planted {
     OldTurnTaken,
     /// A leader does not look at who is to be together or apart.
     ColocationIgnored,
+    /// A leader does not look at what is said of nodes.
+    LocationIgnored,
     /// What was ordered before it led is nothing to a leader.
     OrderForgotten,
     /// The same of a maintenance.
@@ -94,7 +96,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them. The simulator catches each in a short run, by an invariant that it breaks.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::GrantExceedsPlan,
         Self::LeaseFromReceipt,
         Self::NoLeadershipLease,
@@ -132,6 +134,7 @@ impl Planted {
         Self::OrderIgnored,
         Self::OldTurnTaken,
         Self::ColocationIgnored,
+        Self::LocationIgnored,
         Self::OrderForgotten,
         Self::MaintenanceForgotten,
         Self::FailuresForgotten,
@@ -193,6 +196,7 @@ impl Planted {
             Self::OrderIgnored => "order-ignored",
             Self::OldTurnTaken => "old-turn-taken",
             Self::ColocationIgnored => "colocation-ignored",
+            Self::LocationIgnored => "location-ignored",
             Self::OrderForgotten => "order-forgotten",
             Self::MaintenanceForgotten => "maintenance-forgotten",
             Self::FailuresForgotten => "failures-forgotten",

@@ -263,6 +263,7 @@ struct Summary {
     jobs: usize,
     faults: usize,
     settled_worst: u64,
+    moved_worst: Option<u64>,
     failure: Option<Failure>,
     failed: usize,
 }
@@ -313,6 +314,7 @@ impl Summary {
             wall_seconds,
             jobs,
             faults: outcomes.iter().map(|outcome| outcome.faults).sum(),
+            moved_worst: outcomes.iter().filter_map(|outcome| outcome.moved).max(),
             settled_worst: outcomes
                 .iter()
                 .filter_map(|outcome| outcome.settled)
@@ -344,6 +346,7 @@ impl Summary {
             "faults": self.faults,
             "steps": outcomes.iter().map(|outcome| outcome.steps).sum::<u64>(),
             "slowest_settling_us": self.settled_worst,
+            "slowest_move_away_us": self.moved_worst,
             "coverage": self.coverage.table(),
             "never_hit": self.holes,
             "runs": hashes,
@@ -383,7 +386,15 @@ impl Summary {
             self.jobs,
             speed,
             std::time::Duration::from_micros(self.settled_worst).as_secs_f64()
-        )
+        )?;
+        if let Some(moved) = self.moved_worst {
+            let took = std::time::Duration::from_micros(moved).as_secs_f64();
+            writeln!(
+                out,
+                "slowest to stop where a location forbids it: {took:.2} s"
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
-//! Constraints between the groups of a run: seeds from two million on have them, and so have the runs of planted bugs that
+//! Constraints between the groups of a run: seeds from two million on, below two and a half, have them, and so have the runs of planted bugs that
 //! are about them. Everything from a stream of random numbers of its own: other seeds stay what they were.
 
 use crate::{
-    copies::{self, SEEDS_WITH_COPIES},
+    attributes::SEEDS_WITH_ATTRIBUTES,
+    copies,
     fault::{Edit, Fault, Kind},
     rng::{Rng, Stream},
     scenario::Scenario,
@@ -15,9 +16,9 @@ use standfast_model::{
 };
 use std::collections::BTreeSet;
 
-/// Seeds from here on, up to those with copies, have constraints in every run; others have none.
+/// Seeds from here on, up to those with attributes, have constraints in every run; others have none.
 pub(crate) const SEEDS_WITH_CONSTRAINTS: u64 = 2_000_000;
-const SEEDS: std::ops::Range<u64> = SEEDS_WITH_CONSTRAINTS..SEEDS_WITH_COPIES;
+const SEEDS: std::ops::Range<u64> = SEEDS_WITH_CONSTRAINTS..SEEDS_WITH_ATTRIBUTES;
 
 /// Whether a planted bug is about constraints: its runs all have some.
 pub(crate) const fn is_about(planted: Planted) -> bool {
@@ -29,7 +30,9 @@ pub(crate) const fn is_about(planted: Planted) -> bool {
 
 /// Whether groups of a run are to be together, apart, or one after the other.
 pub(crate) fn are_in(scenario: &Scenario) -> bool {
-    !scenario.config.constraints.is_empty() && !copies::are_in(scenario)
+    let constraints = &scenario.config.constraints;
+    let some = !(constraints.colocations.is_empty() && constraints.sequences.is_empty());
+    some && !copies::are_in(scenario)
 }
 
 /// Gives a run of three nodes or more constraints, if its seed is one of those, or `always`. All of them can be met as soon

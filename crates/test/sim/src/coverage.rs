@@ -149,6 +149,12 @@ cases! {
     CopyInstead = "25.copy-started-where-fewer-are-to-run-than-nodes",
     Promoted = "26.promoted",
     PromotedElsewhere = "26.promoted-where-another-one-was-before",
+    AttributeChanged = "27.attribute-changed",
+    LocationChanged = "27.location-changed",
+    /// By a plan that was decided when locations kept its group from some node.
+    StartedWhereAllowed = "27.started-where-no-location-forbids-it",
+    /// By the operator's last change, when all was calm.
+    MovedAway = "27.moved-away-when-calm",
     Converged = "7.converged",
     ConvergedAfterMove = "7.converged-with-work-left",
     MemberRejoined = "7.member-came-back-under-new-number",
@@ -167,8 +173,8 @@ impl Default for Coverage {
 
 /// What only operators' acts bring about.
 const OF_ACTS: [&str; 4] = ["operator.", "16.", "17.", "18."];
-/// What only runs with constraints, and with copies, bring about.
-const OF_CONSTRAINTS: [&str; 3] = ["22.", "25.", "26."];
+/// What only runs with constraints, with copies and with attributes bring about.
+const OF_CONSTRAINTS: [&str; 4] = ["22.", "25.", "26.", "27."];
 /// What only runs with fence devices bring about.
 const OF_FENCING: &str = "19.";
 

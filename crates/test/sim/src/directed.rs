@@ -3,7 +3,7 @@
 //! Leaning only: the right code has to pass every one of them.
 
 use crate::{
-    constraints, copies,
+    attributes, constraints, copies,
     fault::Fault,
     fencing,
     rng::{Rng, Stream},
@@ -62,6 +62,7 @@ const fn families(planted: Planted) -> &'static [Family] {
         Planted::OrderIgnored | Planted::ColocationIgnored => {
             &[Family::Resource, Family::Power, Family::Operator]
         }
+        Planted::LocationIgnored => &[Family::Operator, Family::Power],
         Planted::OldTurnTaken => &[Family::Outage, Family::Power],
         Planted::OrderForgotten | Planted::MaintenanceForgotten => &[Family::Operator],
         Planted::FailuresForgotten => &[Family::Resource],
@@ -85,6 +86,9 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
     }
     if constraints::is_about(planted) {
         constraints::add(&mut scenario, true);
+    }
+    if attributes::is_about(planted) {
+        attributes::add(&mut scenario, true);
     }
     scenario.acts = matches!(planted, Planted::RemovedLetIn | Planted::LevelRaisedEarly);
     scenario.tells_of_links |= scenario.acts;
@@ -123,6 +127,7 @@ pub(crate) fn case(planted: Planted, seed: u64) -> Case {
             faults.push(of_family(&mut rng, &scenario, family, soon));
         }
     }
+    faults.extend(attributes::draw(&scenario));
     if copies::are_in(&scenario) {
         faults.retain(|fault| !copies::excuses(fault));
     }

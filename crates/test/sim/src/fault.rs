@@ -183,6 +183,10 @@ pub(crate) enum Edit {
     Command(usize),
     /// Another profile.
     Profile,
+    /// An attribute of the target changes; the number says which, and to what.
+    Attribute(usize),
+    /// A location is taken out, put back, or has another score.
+    Location(usize),
 }
 
 /// One fault of a schedule.

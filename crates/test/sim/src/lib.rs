@@ -7,6 +7,7 @@
 //! Not here: real sockets, disks and processes (crate `lab`).
 
 mod acts;
+mod attributes;
 mod clock;
 mod command;
 mod constraints;

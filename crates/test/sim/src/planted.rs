@@ -62,6 +62,7 @@ pub(crate) const fn breaks(planted: Planted) -> &'static [u8] {
         Planted::FailuresForgotten => &[24],
         Planted::CopiesUncounted => &[25],
         Planted::PromotedUncarried => &[26],
+        Planted::LocationIgnored => &[27],
     }
 }
 

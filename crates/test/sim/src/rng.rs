@@ -28,6 +28,8 @@ pub(crate) enum Stream {
     Constraints,
     Orders,
     Copies,
+    Attributes,
+    AttributeEdits,
 }
 
 impl Rng {
@@ -47,6 +49,8 @@ impl Rng {
             Stream::Constraints => 13,
             Stream::Orders => 14,
             Stream::Copies => 15,
+            Stream::Attributes => 16,
+            Stream::AttributeEdits => 17,
         });
         Self(inner)
     }

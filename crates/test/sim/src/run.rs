@@ -1,7 +1,7 @@
 //! One run: a scenario, its faults, and what came of it.
 
 use crate::{
-    constraints, copies, coverage::Coverage, fault::Fault, invariants::Violation,
+    attributes, constraints, copies, coverage::Coverage, fault::Fault, invariants::Violation,
     scenario::Scenario, timeline::Timeline, world::World,
 };
 use standfast_model::planted::Planted;
@@ -30,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) steps: u64,
     /// From healing to settling, microseconds.
     pub(crate) settled: Option<u64>,
+    /// Until what a last change forbids had stopped, microseconds.
+    pub(crate) moved: Option<u64>,
     pub(crate) coverage: Coverage,
     pub(crate) violation: Option<Violation>,
 }
@@ -39,12 +41,14 @@ impl Case {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let scenario = Scenario::new(seed);
         let mut faults = crate::schedule::draw(&scenario);
+        faults.extend(attributes::draw(&scenario));
         if constraints::are_in(&scenario) {
             faults.retain(|fault| !constraints::excuses(fault));
         }
         if copies::are_in(&scenario) {
             faults.retain(|fault| !copies::excuses(fault));
         }
+        faults.sort_by_key(|fault| fault.at);
         Self {
             scenario,
             faults,
@@ -60,6 +64,7 @@ impl Case {
         scenario.first_level = crate::acts::first_level(seed);
         let mut faults = crate::schedule::draw(&scenario);
         faults.extend(crate::acts::draw(&scenario));
+        faults.extend(attributes::draw(&scenario));
         if constraints::are_in(&scenario) {
             faults.retain(|fault| !constraints::excuses(fault));
         }
@@ -80,6 +85,7 @@ impl Case {
         scenario.orders = true;
         let mut faults = crate::schedule::draw(&scenario);
         faults.extend(crate::orders::draw(&scenario));
+        faults.extend(attributes::draw(&scenario));
         faults.sort_by_key(|fault| fault.at);
         Self {
             scenario,
@@ -114,6 +120,7 @@ impl Case {
             faults: self.faults.len(),
             steps: world.steps,
             settled: world.settling.took,
+            moved: world.settling.last.as_ref().and_then(|last| last.took),
             coverage: world.coverage,
             violation: world.violation,
         }

@@ -2,7 +2,7 @@
 //! are to run, and with which time budget. Everything from the seed.
 
 use crate::{
-    constraints, copies,
+    attributes, constraints, copies,
     fencing::{self, Devices},
     network::Quality,
     rng::{Rng, Stream},
@@ -72,6 +72,7 @@ impl Scenario {
         let mut scenario = Self::sized(seed, founders, joiners, &mut rng);
         fencing::add(&mut scenario, false);
         constraints::add(&mut scenario, false);
+        attributes::add(&mut scenario, false);
         copies::add(&mut scenario, false, false);
         scenario
     }

@@ -85,6 +85,7 @@ pub(crate) fn sequence(
         | Planted::OrderIgnored
         | Planted::OldTurnTaken
         | Planted::ColocationIgnored
+        | Planted::LocationIgnored
         | Planted::CopiesUncounted
         | Planted::PromotedUncarried
         | Planted::Pair(_) => Vec::new(),

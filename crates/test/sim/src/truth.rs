@@ -2,7 +2,10 @@
 //! really given, what was really committed. The invariants are judged against this.
 
 use crate::{
-    invariants::ordered::{Failures, Known},
+    invariants::{
+        located,
+        ordered::{Failures, Known},
+    },
     timeline::hash_bytes,
 };
 use standfast_model::{
@@ -92,6 +95,8 @@ pub(crate) struct OfNode {
     pub(crate) runs: BTreeMap<Incarnation, u64>,
     /// What operators have ordered, as its core knows it.
     pub(crate) ordered: Known,
+    /// Where its core may put nothing, by locations.
+    pub(crate) located: located::Known,
 }
 
 /// The truth.
@@ -123,6 +128,8 @@ pub(crate) struct Truth {
     pub(crate) level: u32,
     /// Machines that an operator has removed, by number and key, with the index of the command.
     pub(crate) removed: BTreeMap<(usize, u32), u64>,
+    /// What locations forbade when each plan was decided.
+    pub(crate) decided: located::Decided,
     /// Committed plans.
     pub(crate) plans: BTreeMap<PlanNumber, Plan>,
     /// Committed requests: request number to index.
@@ -154,6 +161,7 @@ impl OfNode {
         self.restart_until = 0;
         self.untouchable.clear();
         self.ordered = Known::default();
+        self.located = located::Known::default();
         self.decided.clear();
         self.lets_in = None;
     }

@@ -9,6 +9,7 @@ pub(crate) mod fencing;
 pub(crate) mod fitness;
 pub(crate) mod idempotent;
 pub(crate) mod lease_end;
+pub(crate) mod located;
 pub(crate) mod one_active;
 pub(crate) mod ordered;
 pub(crate) mod promoted;
@@ -18,7 +19,7 @@ pub(crate) mod stand_still;
 pub(crate) mod turns;
 pub(crate) mod watchdog;
 
-use crate::world::World;
+use crate::{attributes, world::World};
 use standfast_model::plan::PlanNumber;
 
 /// A broken invariant.
@@ -71,6 +72,9 @@ pub(crate) const fn name(invariant: u8) -> &'static str {
             "each copy of a group runs on its own node, and no more at any instant than are to run"
         }
         26 => "no core promotes a copy of which it has not been told that it runs",
+        27 => {
+            "nothing is started on a node that a location forbids, and what runs there stops soon"
+        }
         _ => "",
     }
 }
@@ -97,6 +101,9 @@ pub(crate) fn on_start(world: &mut World, node: usize, resource: usize, since: P
     turns::on_start(world, node, resource);
     copies::on_start(world, node, resource);
     promoted::on_start(world, node, resource);
+    if attributes::are_in(&world.scenario) {
+        located::on_start(world, node, resource, since);
+    }
 }
 
 impl World {

@@ -2,6 +2,7 @@
 
 use super::{Happening, World};
 use crate::{
+    attributes,
     coverage::Case,
     invariants,
     kernel::Work,
@@ -172,6 +173,9 @@ impl World {
         }
         self.record_sends(number, now, &effects);
         invariants::stand_still::after_step(self, number, &effects);
+        if attributes::are_in(&self.scenario) {
+            invariants::located::after_step(self, number, &effects);
+        }
         let unfit = |effect: &Effect| matches!(effect, Effect::Unfit { .. });
         if effects.iter().any(unfit) {
             invariants::fitness::on_unfit(self, number);

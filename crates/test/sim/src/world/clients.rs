@@ -2,7 +2,7 @@
 
 use super::{Happening, World};
 use crate::{
-    copies,
+    attributes, copies,
     coverage::Case,
     fault::Edit,
     invariants::{self, Violation},
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// The configuration in force, as some node knows it.
-    fn config_in_force(&self) -> Option<ClusterConfig> {
+    pub(super) fn config_in_force(&self) -> Option<ClusterConfig> {
         let states = self
             .nodes
             .iter()
@@ -118,6 +118,8 @@ impl World {
             | Edit::Resource(_)
             | Edit::Regroup(_)
             | Edit::Command(_)
+            | Edit::Attribute(_)
+            | Edit::Location(_)
             | Edit::Profile => None,
         };
         let about = number.map(group_of);
@@ -142,7 +144,9 @@ impl World {
             | Edit::Resource(_)
             | Edit::Regroup(_)
             | Edit::Command(_)
-            | Edit::Profile => match self.edited(config, edit) {
+            | Edit::Attribute(_)
+            | Edit::Location(_)
+            | Edit::Profile => match self.edited(config, (target, edit)) {
                 Some(edited) => config = edited,
                 None => return,
             },
@@ -176,6 +180,7 @@ impl World {
         let mut wanted = self.scenario.config.clone();
         wanted.nodes.clone_from(&current.nodes);
         wanted.spread_copies();
+        attributes::restore(&mut wanted, &self.scenario);
         self.apply(wanted);
         true
     }
@@ -193,6 +198,7 @@ impl World {
         runs(wanted) == runs(config)
             && wanted.resources == config.resources
             && wanted.groups == config.groups
+            && attributes::are_original(config, &self.scenario)
     }
 
     pub(super) fn ask_to_join(&mut self, number: usize) {

@@ -554,6 +554,8 @@ fn case_of(kind: Kind) -> Option<Case> {
         Kind::Apply(Edit::Regroup(_)) => Case::ApplyRegroup,
         Kind::Apply(Edit::Command(_)) => Case::ApplyCommand,
         Kind::Apply(Edit::Profile) => Case::ApplyProfile,
+        Kind::Apply(Edit::Attribute(_)) => Case::AttributeChanged,
+        Kind::Apply(Edit::Location(_)) => Case::LocationChanged,
         Kind::AskRestart => Case::AskRestart,
         Kind::Leave => Case::Leave,
         Kind::Cleanup(_) => Case::Cleanup,

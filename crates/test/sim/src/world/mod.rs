@@ -3,6 +3,7 @@
 //! (resources and guards), `storage`, `transport`, `inject` (faults), `clients`, `settle` (healing).
 
 mod agents;
+mod calm;
 mod clients;
 mod drivers;
 mod effects;

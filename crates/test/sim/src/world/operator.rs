@@ -3,6 +3,7 @@
 
 use super::{Happening, World, clients::Purpose};
 use crate::{
+    attributes,
     coverage::Case,
     fault::Edit,
     invariants,
@@ -242,7 +243,7 @@ impl World {
     pub(super) fn edited(
         &mut self,
         mut config: ClusterConfig,
-        edit: Edit,
+        (target, edit): (usize, Edit),
     ) -> Option<ClusterConfig> {
         let before = config.clone();
         let groups = &self.scenario.groups;
@@ -274,6 +275,9 @@ impl World {
                     Profile::Fast => Profile::Lan,
                 };
                 config.timing = Timing::of(config.profile);
+            }
+            Edit::Attribute(_) | Edit::Location(_) => {
+                attributes::edit(&mut config, &self.scenario, (target, edit));
             }
             Edit::Prefer(_) | Edit::Timing | Edit::Maintenance(_) | Edit::Group(_) => {}
         }

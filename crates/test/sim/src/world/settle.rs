@@ -1,7 +1,7 @@
 //! The end of a run: everything is healed, operators tidy up, and the cluster has to settle. What
 //! "settled" means is invariant 7's business.
 
-use super::{Happening, World};
+use super::{Happening, World, calm::Last};
 use crate::{
     coverage::Case,
     invariants::{self, Violation, convergence},
@@ -10,7 +10,7 @@ use crate::{
 use standfast_model::{FEATURE_LEVEL, plan::PlanNumber, request::Request};
 
 /// How far a run has settled.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settling {
     /// Everything was healed then.
     healed: Option<u64>,
@@ -19,6 +19,8 @@ pub(crate) struct Settling {
     /// Time from healing to settling.
     pub(crate) took: Option<u64>,
     operator_came: u64,
+    /// What is changed then, in runs with locations.
+    pub(crate) last: Option<Last>,
 }
 
 /// The cluster has to settle within this time after everything was healed.
@@ -30,7 +32,10 @@ const OPERATOR_AGAIN: u64 = 3_000_000;
 
 impl World {
     pub(super) fn is_over(&self) -> bool {
-        self.settling.took.is_some() && self.time >= self.scenario.ends
+        let last = self.settling.last.as_ref();
+        self.settling.took.is_some()
+            && last.is_none_or(|last| last.took.is_some())
+            && self.time >= self.scenario.ends
     }
 
     /// No fault is left.
@@ -84,6 +89,9 @@ impl World {
         let Some(healed) = self.settling.healed else {
             return;
         };
+        if self.look_at_last_change() {
+            return;
+        }
         match convergence::unsettled(self) {
             None => self.is_settled(healed),
             Some(why) => {
@@ -123,6 +131,7 @@ impl World {
                     self.settling.took = Some(since - healed);
                     self.hit(Case::Converged);
                     invariants::fencing::count(self);
+                    self.begin_last_change();
                 }
             }
             _ => self.settling.since = Some((self.time, plan)),
