@@ -61,15 +61,26 @@ impl Worker {
             parameters,
             reloadable,
         };
-        self.talk_of_parameters(resource, word, patience);
+        running.waiting = Some((word, patience));
+        self.talk_of_parameters(resource);
     }
 
-    fn talk_of_parameters(&mut self, resource: &ResourceId, word: Word, patience: Duration) {
-        self.serial += 1;
-        let serial = self.serial;
+    /// Tells the runner what is waiting to be told, once it has answered the last word.
+    fn talk_of_parameters(&mut self, resource: &ResourceId) {
         let Some(running) = self.running.get_mut(resource) else {
             return;
         };
+        if running.offered.is_some() {
+            return;
+        }
+        let Some((word, patience)) = running.waiting.take() else {
+            return;
+        };
+        if let Word::Reload { parameters, .. } = &word {
+            running.offered = Some(parameters.clone());
+        }
+        self.serial += 1;
+        let serial = self.serial;
         running.told = serial;
         let run_dir = running.handle.spec().run_dir.clone();
         let (orders, name) = (self.orders.clone(), resource.clone());
@@ -81,23 +92,33 @@ impl Worker {
                 drop(orders.send(Order::Reloaded(name, serial, said)));
             });
         if let Err(error) = spawned {
+            running.offered = None;
             let why = format!("its agent cannot be told of its parameters: {error}");
             self.tell(resource, InstanceChange::Unhealthy(why));
         }
     }
 
     pub(crate) fn on_reloaded(
-        &self,
+        &mut self,
         resource: &ResourceId,
         serial: u64,
         said: Result<Done, Refusal>,
     ) {
-        let running = self.running.get(resource);
-        let Some(running) =
-            running.filter(|running| running.told == serial && running.stage == Stage::Active)
-        else {
+        let running = self.running.get_mut(resource);
+        let Some(running) = running.filter(|running| running.told == serial) else {
             return;
         };
+        let offered = running.offered.take();
+        if running.stage != Stage::Active {
+            return;
+        }
+        if matches!(said, Ok(Done::Now | Done::Before)) {
+            running.given = offered;
+        }
+        if running.waiting.is_some() && !matches!(said, Ok(Done::Now)) {
+            // What comes of the newest word counts.
+            return self.talk_of_parameters(resource);
+        }
         match said {
             Ok(Done::Now) => self.tell(resource, InstanceChange::Reloaded),
             Ok(Done::Before) => {}
@@ -114,6 +135,7 @@ impl Worker {
                 self.tell(resource, InstanceChange::Unhealthy(why));
             }
         }
+        self.talk_of_parameters(resource);
     }
 }
 

@@ -79,10 +79,11 @@ impl Worker {
             }
             _ => change,
         };
+        let environment = running.environment();
         let remains = Remains {
             command: spec.command.clone(),
-            environment: spec.environment.clone(),
-            secrets: secret::values(&running.config, &spec.environment),
+            secrets: secret::values(&running.config, &environment),
+            environment,
             under_way: false,
             then,
             why: String::new(),

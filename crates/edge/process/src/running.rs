@@ -3,10 +3,11 @@
 use crate::{check::Checker, secret};
 use standfast_guard::{Exit, KeeperHandle, LeaseState, Phase, Reason, Status, clock::boot_now_ns};
 use standfast_model::{config::ProcessConfig, event::InstanceChange, plan::PlanNumber};
+use standfast_ocf::{Word, is_parameter};
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Kept output that is looked through for a last line, and how much of that line is shown.
@@ -67,7 +68,13 @@ pub(crate) struct Running {
     pub(crate) score: Option<Option<i64>>,
     /// Secret values that it was given while it ran, by variable.
     pub(crate) secrets: BTreeMap<String, String>,
-    /// Tells the answer to the newest word about its parameters from those to earlier ones.
+    /// What its runner is being told of its parameters. One word at a time: two could overtake each other.
+    pub(crate) offered: Option<BTreeMap<String, String>>,
+    /// What it is told next, and how long that may take.
+    pub(crate) waiting: Option<(Word, Duration)>,
+    /// The variables of the parameters that its agent has, where they are not the ones that it was started with.
+    pub(crate) given: Option<BTreeMap<String, String>>,
+    /// Tells the answer to that from those to words about an earlier run.
     pub(crate) told: u64,
     /// Why this driver kills what runs: it could not be demoted.
     pub(crate) doomed: Option<String>,
@@ -103,6 +110,9 @@ impl Running {
             why: String::new(),
             score: None,
             secrets: BTreeMap::new(),
+            offered: None,
+            waiting: None,
+            given: None,
             told: 0,
             doomed: None,
         }
@@ -119,6 +129,16 @@ impl Running {
                 OnStatus::Over(self.over(reason, status.exit))
             }
         }
+    }
+
+    /// What its actions are given, as far as it has said.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.handle.spec().environment.clone();
+        if let Some(given) = &self.given {
+            environment.retain(|name, _| !is_parameter(name));
+            environment.extend(given.clone());
+        }
+        environment
     }
 
     /// Whether its processes are not all of it, and the rest is not known to have ended.

@@ -171,6 +171,31 @@ fn the_death_of_its_keeper_or_its_runner_leaves_nothing_behind() {
     }
 }
 
+/// What it has taken over while it ran, its last stop is given too, whoever calls that.
+#[test]
+fn what_its_keeper_leaves_is_stopped_by_what_its_agent_has() {
+    let world = ours("dies-reloaded");
+    let with = |live: &str| {
+        let folder = ("folder", world.text("agent"));
+        let mut config = agent("ocf:test:ours", &[folder, ("live", live.to_owned())]);
+        if let Some(agent) = &mut config.agent {
+            agent.reloadable = ["live".to_owned()].into();
+        }
+        config
+    };
+    script(&world, "reload-agent", "exit 0");
+    script(&world, "stop", "echo $OCF_RESKEY_live >>\"$d/stopped\"");
+    world.start_ready(&with("old"));
+    world.driver().reconfigure(&world.resource, &with("new"));
+    assert_eq!(world.next(), InstanceChange::Reloaded);
+    send(world.keeper_pid(), Signal::KILL);
+    assert!(matches!(world.next(), InstanceChange::Unhealthy(_)));
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    let stopped = fs::read_to_string(world.path("agent/stopped")).unwrap();
+    assert!(stopped.lines().all(|line| line == "new"), "{stopped}");
+    world.wait_clean();
+}
+
 #[test]
 fn a_start_that_fails_has_failed_when_nothing_of_it_is_left() {
     let world = ours("fails");

@@ -265,6 +265,26 @@ fn a_successor_neither_loses_nor_repeats_a_reload() {
     assert_eq!(world.service_pid(), service);
 }
 
+/// Changes that come faster than the agent takes them over: the last one is what it has in the end.
+#[test]
+fn the_last_of_many_changes_is_in_force() {
+    let world = ours("reload-often");
+    world.start_ready(&with(&world, &[("live", "0")]));
+    script(&world, "reload-agent", "sleep 0.1");
+    for number in 1..=20 {
+        reconfigure(&world, &with(&world, &[("live", &number.to_string())]));
+    }
+    wait_until("the last", || is_monitored_with(&world, "20 none none"));
+    let monitors = agents::actions(&world).len();
+    wait_until("more monitors", || {
+        agents::actions(&world).len() > monitors + 5
+    });
+    let last = agents::actions(&world).pop().unwrap();
+    assert_eq!(last, "monitor 20 none none 5000");
+    let reloads = actions(&world).len() - 1;
+    assert!(reloads < 20, "only the newest waits: {reloads}");
+}
+
 #[test]
 fn what_cannot_be_taken_over_is_said_and_nothing_is_called() {
     let mut world = ours("reload-outdated");
