@@ -4,7 +4,7 @@
 use crate::{
     check::{Checker, Found, Plan},
     running::{OnStatus, Running, Stage},
-    spec,
+    secret, spec,
     worker::{CONFIRM, Order, Worker, adopted},
 };
 use standfast_guard::KeeperEvent;
@@ -123,7 +123,9 @@ impl Worker {
             }
             (Found::NotReady(why), Stage::Starting(_)) => return self.fail(resource, why),
             (Found::Unhealthy(_), Stage::Active) if demoted => return,
-            (Found::Unhealthy(why), Stage::Active) => InstanceChange::Unhealthy(why),
+            (Found::Unhealthy(why), Stage::Active) => {
+                InstanceChange::Unhealthy(secret::hide(running, &why))
+            }
             (Found::Healthy, Stage::Active) => InstanceChange::Healthy,
             (
                 Found::Ready

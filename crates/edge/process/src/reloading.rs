@@ -5,7 +5,7 @@
 
 use crate::{
     roles::LATE,
-    running::Stage,
+    running::{Running, Stage},
     secret,
     worker::{Order, Worker},
 };
@@ -38,7 +38,13 @@ impl Worker {
         };
         let secrets = match secret::read(&config) {
             Ok(secrets) => secrets,
-            Err(why) => return self.tell(resource, InstanceChange::Unhealthy(why)),
+            Err(why) => match secrets_known(running, &config) {
+                Some(known) => {
+                    tracing::warn!(%resource, "{why}; what it has stays in force");
+                    known
+                }
+                None => return self.tell(resource, InstanceChange::Unhealthy(why)),
+            },
         };
         let reloadable = agent.reloadable.iter();
         let reloadable: BTreeSet<String> =
@@ -54,6 +60,7 @@ impl Worker {
             let had = had.filter(|_| !reloadable.contains(name));
             parameters.insert(name.clone(), had.unwrap_or(value).clone());
         }
+        secret::remember(running);
         running.secrets = secrets;
         let patience = patience(&config);
         running.config = config;
@@ -108,12 +115,17 @@ impl Worker {
         let Some(running) = running.filter(|running| running.told == serial) else {
             return;
         };
-        let offered = running.offered.take();
+        let offered = running.offered.take().unwrap_or_default();
+        let said = match said {
+            // It may be of an older program, or has no time for anybody: what it was given last is what it has.
+            Err(refusal) if refusal.unknown => Ok(running.compared(&offered, &refusal.why)),
+            said => said,
+        };
+        if matches!(said, Ok(Done::Now)) || matches!(said, Ok(Done::Before)) {
+            running.given = Some(offered);
+        }
         if running.stage != Stage::Active {
             return;
-        }
-        if matches!(said, Ok(Done::Now | Done::Before)) {
-            running.given = offered;
         }
         if running.waiting.is_some() && !matches!(said, Ok(Done::Now)) {
             // What comes of the newest word counts.
@@ -137,6 +149,35 @@ impl Worker {
         }
         self.talk_of_parameters(resource);
     }
+}
+
+impl Running {
+    /// What is to be done where its runner cannot be told: nothing, or another start.
+    fn compared(&self, wanted: &BTreeMap<String, String>, why: &str) -> Done {
+        let environment = self.environment();
+        let had = environment.iter().filter(|(name, _)| is_parameter(name));
+        let had: BTreeMap<&String, &String> = had.collect();
+        let names = had.keys().copied().chain(wanted.keys());
+        let differing = names.filter(|name| had.get(name).copied() != wanted.get(*name));
+        let differing: BTreeSet<String> = differing.cloned().collect();
+        if differing.is_empty() {
+            tracing::warn!("its parameters cannot be compared: {why}");
+            return Done::Before;
+        }
+        Done::Outdated(differing)
+    }
+}
+
+/// The secrets that it has, where their files cannot be read and nothing has to be started. None where one is new.
+fn secrets_known(running: &Running, config: &ProcessConfig) -> Option<BTreeMap<String, String>> {
+    let names = config.secret_environment.keys();
+    let had = running.environment();
+    names
+        .map(|name| {
+            let value = running.secrets.get(name).or_else(|| had.get(name))?;
+            Some((name.clone(), value.clone()))
+        })
+        .collect()
 }
 
 /// It has its turn after a `monitor` that is under way, and after a role that is taken up or given up.

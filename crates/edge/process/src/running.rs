@@ -5,7 +5,7 @@ use standfast_guard::{Exit, KeeperHandle, LeaseState, Phase, Reason, Status, clo
 use standfast_model::{config::ProcessConfig, event::InstanceChange, plan::PlanNumber};
 use standfast_ocf::{Word, is_parameter};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -68,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) score: Option<Option<i64>>,
     /// Secret values that it was given while it ran, by variable.
     pub(crate) secrets: BTreeMap<String, String>,
+    /// Secret values that it had before.
+    pub(crate) hidden: BTreeSet<String>,
     /// What its runner is being told of its parameters. One word at a time: two could overtake each other.
     pub(crate) offered: Option<BTreeMap<String, String>>,
     /// What it is told next, and how long that may take.
@@ -110,6 +112,7 @@ impl Running {
             why: String::new(),
             score: None,
             secrets: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             offered: None,
             waiting: None,
             given: None,

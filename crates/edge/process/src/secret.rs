@@ -58,9 +58,21 @@ fn read_file(path: &str) -> io::Result<String> {
 
 /// A line of a service's output without the values that it was given.
 pub(crate) fn hide(running: &Running, line: &str) -> String {
+    let mut all = present(running);
+    all.extend(running.hidden.iter().cloned());
+    without(&all, line)
+}
+
+/// Keeps what is not to be said, before it is given other values: it may still say the earlier ones.
+pub(crate) fn remember(running: &mut Running) {
+    let present = present(running);
+    running.hidden.extend(present);
+}
+
+fn present(running: &Running) -> Vec<String> {
     let mut all = values(&running.config, &running.handle.spec().environment);
     all.extend(values(&running.config, &running.secrets));
-    without(&all, line)
+    all
 }
 
 /// What is not to be said of what a resource was given.

@@ -331,8 +331,12 @@ fn the_end_of_the_service_during_a_reload_is_noticed() {
         .parse()
         .unwrap();
     reconfigure(&world, &config);
-    assert_eq!(world.next(), InstanceChange::Reloaded);
-    let (code, why) = agents::agent_failed(world.next());
+    // Each is heard by a thread of its own, and of what has ended nobody needs to know the rest.
+    let ended = match world.next() {
+        InstanceChange::Reloaded => world.next(),
+        ended => ended,
+    };
+    let (code, why) = agents::agent_failed(ended);
     assert_eq!(code, 7, "{why}");
     assert!(!is_alive(pid));
 }
@@ -370,4 +374,54 @@ fn the_dummy_of_pacemaker_takes_over_what_it_says_it_can() {
     world.stop(10_000);
     assert_eq!(world.next(), InstanceChange::Stopped);
     assert!(called("stop ", "two"));
+}
+
+/// Whoever finds it running compares, and has nothing to start that would need the file.
+#[test]
+fn a_secret_whose_file_is_gone_ends_nothing_that_runs() {
+    let mut world = ours("reload-secret-gone");
+    fs::write(world.path("secret"), "hush-hush\n").unwrap();
+    let with_secret = |world: &World, live| {
+        let mut config = with(world, &[("live", live)]);
+        let file = world.text("secret");
+        config
+            .secret_environment
+            .insert("OCF_RESKEY_passwd".to_owned(), file);
+        config
+    };
+    let config = with_secret(&world, "a");
+    world.start_ready(&config);
+    fs::remove_file(world.path("secret")).unwrap();
+    adopted(&mut world, &config);
+    reconfigure(&world, &config);
+    let other = with_secret(&world, "b");
+    reconfigure(&world, &other);
+    assert_eq!(world.next(), InstanceChange::Reloaded);
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
+    assert_eq!(
+        actions(&world),
+        [
+            "start a none hush-hush 10000",
+            "reload-agent b none hush-hush 10000",
+            "stop b none hush-hush 1000",
+        ]
+    );
+}
+
+/// One of an older program knows no words.
+#[test]
+fn a_runner_that_cannot_be_told_is_started_anew_only_for_other_parameters() {
+    let world = ours("reload-untold");
+    world.start_ready(&with(&world, &[("live", "a")]));
+    fs::remove_file(world.run_dir().join("words.socket")).unwrap();
+    let same = with(&world, &[("live", "a")]);
+    reconfigure(&world, &same);
+    let other = with(&world, &[("live", "b")]);
+    reconfigure(&world, &other);
+    let told = world.next();
+    let outdated = "it runs with another value of live".to_owned();
+    assert_eq!(told, InstanceChange::Outdated(outdated));
+    world.stop(10_000);
+    assert_eq!(world.next(), InstanceChange::Stopped);
 }

@@ -21,6 +21,12 @@ impl Core {
     pub(crate) fn adapt(&mut self, now: Now, members: &[ResourceId], assignment: &Assignment) {
         let in_step = self.is_in_step(now);
         for resource in members {
+            let earlier = members.iter().take_while(|earlier| *earlier != resource);
+            let mut earlier = earlier.filter_map(|earlier| self.locals.get(earlier));
+            if earlier.any(|earlier| earlier.to_restart) {
+                // It is stopped with what it follows, and started as it is configured then.
+                break;
+            }
             let Some(config) = self.state.config.resources.get(resource) else {
                 continue;
             };

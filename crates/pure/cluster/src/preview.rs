@@ -56,20 +56,26 @@ impl Core {
             &starts(&after, &list, config, measured),
             decide,
         );
+        let live_changes = self.live_changes(config, (before, &after), &list);
         PlanPreview {
             based_on: self.state.config_version,
             differences: Vec::new(),
             interruptions,
             actions: list,
-            live_changes: self.live_changes(config, (before, &after)),
+            live_changes,
             rto_before: self.predictions(&self.state.config),
             rto_after: self.predictions(config),
             warnings: self.warnings(config, &after),
         }
     }
 
-    fn live_changes(&self, config: &ClusterConfig, plans: (&Plan, &Plan)) -> Vec<String> {
-        let mut lines = reloads(plans, (&self.state.config, config));
+    fn live_changes(
+        &self,
+        config: &ClusterConfig,
+        plans: (&Plan, &Plan),
+        list: &[Action],
+    ) -> Vec<String> {
+        let mut lines = reloads(plans, (&self.state.config, config), list);
         for (resource, new) in &config.resources {
             let old = self.state.config.resources.get(resource);
             let Some((ResourceKind::Vip(old), ResourceKind::Vip(new))) =
@@ -218,13 +224,16 @@ fn staying<'p>(before: &'p Plan, after: &'p Plan) -> impl Iterator<Item = &'p As
 fn reloads(
     (before, after): (&Plan, &Plan),
     (old, new): (&ClusterConfig, &ClusterConfig),
+    list: &[Action],
 ) -> Vec<String> {
     let mut lines = Vec::new();
     for assignment in staying(before, after) {
         let Some(node) = &assignment.node else {
             continue;
         };
-        for resource in &assignment.members {
+        // What is started anew with something before it takes nothing over.
+        let started = |member: &&ResourceId| list.iter().all(|done| done.resource != **member);
+        for resource in assignment.members.iter().filter(started) {
             let kinds = [old, new].map(|config| config.resources.get(resource));
             let [Some(old), Some(new)] = kinds.map(|found| found.map(|found| &found.kind)) else {
                 continue;

@@ -179,3 +179,27 @@ fn a_preview_says_that_nothing_is_interrupted() {
     );
     assert_eq!(found.interruptions.len(), 1);
 }
+
+#[test]
+fn what_is_started_anew_with_something_before_it_takes_nothing_over() {
+    let mut net = cluster();
+    let both = |config: &mut ClusterConfig, fixed: &str, live: &str| {
+        web(config, live, fixed);
+        let first = config.resources[&ResourceId::from("web")].clone();
+        config.resources.insert(ResourceId::from("first"), first);
+        web(config, live, "x");
+        for group in config.groups.values_mut() {
+            group.members = vec![ResourceId::from("first"), ResourceId::from("web")];
+        }
+    };
+    net.must_configure(|config| both(config, "x", "a"));
+    net.run(5000);
+    assert_eq!(net.runs_on("first"), ["beta"]);
+    let starts = net.starts;
+    let found = preview(&mut net, |config| both(config, "y", "b"));
+    assert_eq!(found.live_changes, [""; 0], "{found:?}");
+    net.must_configure(|config| both(config, "y", "b"));
+    net.run(5000);
+    assert_eq!((net.starts - starts, told(&net).len()), (2, 0));
+    assert_eq!(net.runs_on("web"), ["beta"]);
+}

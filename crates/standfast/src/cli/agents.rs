@@ -28,7 +28,7 @@ struct Found {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn parse(text: &str, name: &str) -> Result<(ClusterConfig, Vec<Warning>), Vec<Mistake>> {
+pub(crate) fn parse(text: &str, name: &str) -> Result<(ClusterConfig, Vec<Warning>), Vec<Mistake>> {
     let (mut config, mut warnings) = standfast_config::parse(text, name)?;
     let mut found = judge(&config, (text, name));
     warnings.append(&mut found.warnings);

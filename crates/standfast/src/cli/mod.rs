@@ -59,6 +59,7 @@ pub use member_args::CertCommand;
 pub use resource_args::ResourceCommand;
 pub use simulate_args::{ReplayArgs, SimulateArgs};
 
+pub(crate) use agents::parse as parse_judged;
 pub(crate) use archive::Head;
 pub(crate) use ask::unexpected;
 

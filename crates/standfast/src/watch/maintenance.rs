@@ -39,7 +39,7 @@ pub(super) fn switched(
 }
 
 fn parsed(text: &str) -> Option<ClusterConfig> {
-    let parsed = standfast_config::parse(text, "the configuration");
+    let parsed = crate::cli::parse_judged(text, "the configuration");
     parsed.ok().map(|(config, _)| config)
 }
 

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) struct Words {
     pub(super) listener: UnixListener,
     wishes: VecDeque<(UnixStream, Word)>,
+    /// Whether it is promoted, while its agent takes something over, which changes nothing about that: whoever asks waits for nothing.
+    settled: Option<bool>,
 }
 
 impl Words {
@@ -31,6 +33,7 @@ impl Words {
         Ok(Self {
             listener,
             wishes: VecDeque::new(),
+            settled: None,
         })
     }
 
@@ -44,8 +47,12 @@ impl Words {
             }
             let mut line = String::new();
             let read = BufReader::new(&stream).read_line(&mut line);
-            if let (Ok(_), Ok(word)) = (read, serde_json::from_str(&line)) {
-                self.wishes.push_back((stream, word));
+            let (Ok(_), Ok(word)) = (read, serde_json::from_str(&line)) else {
+                continue;
+            };
+            match (&word, self.settled) {
+                (Word::Ask, Some(promoted)) => drop(answer(stream, &role(promoted))),
+                _ => self.wishes.push_back((stream, word)),
             }
         }
     }
@@ -67,7 +74,10 @@ impl Words {
         match task {
             // Killed, it might leave something behind: what is to be taken over can wait.
             "monitor" => wishes.any(|(_, word)| !matches!(word, Word::Reload { .. })),
-            "promote" | "reload-agent" => wishes.any(|(_, word)| matches!(word, Word::Demote(_))),
+            "promote" => wishes.any(|(_, word)| matches!(word, Word::Demote(_))),
+            "reload-agent" => {
+                wishes.any(|(_, word)| matches!(word, Word::Demote(_) | Word::Promote(_)))
+            }
             _ => false,
         }
     }
@@ -125,6 +135,16 @@ pub(super) fn answer(mut stream: UnixStream, what: &Result<Done, Refusal>) -> bo
     !has_hung_up(&stream) && writeln!(stream, "{line}").is_ok()
 }
 
+/// The answer to who asks for the role.
+fn role(promoted: bool) -> Result<Done, Refusal> {
+    let refusal = || Refusal {
+        why: "it is not promoted".to_owned(),
+        code: None,
+        unknown: false,
+    };
+    promoted.then_some(Done::Now).ok_or_else(refusal)
+}
+
 fn has_hung_up(mut stream: &UnixStream) -> bool {
     let looked = stream.set_nonblocking(true);
     let hung_up = matches!(stream.read(&mut [0]), Ok(0)) || looked.is_err();
@@ -141,20 +161,7 @@ impl Runner {
         }
         match word {
             Word::Ask => {
-                let promoted = self.promotion.as_ref().is_some_and(|role| role.promoted);
-                let refusal = Refusal {
-                    why: "it is not promoted".to_owned(),
-                    code: None,
-                    unknown: false,
-                };
-                answer(
-                    stream,
-                    &if promoted {
-                        Ok(Done::Now)
-                    } else {
-                        Err(refusal)
-                    },
-                );
+                answer(stream, &role(self.is_promoted()));
                 None
             }
             Word::Promote(since) => self.promote(stream, &since),
@@ -173,6 +180,10 @@ impl Runner {
                 None
             }
         }
+    }
+
+    fn is_promoted(&self) -> bool {
+        self.promotion.as_ref().is_some_and(|role| role.promoted)
     }
 
     /// Has the agent take over what it is not known to have.
@@ -198,9 +209,11 @@ impl Runner {
         }
         self.given.next = Some(parameters);
         self.depth = 0;
+        self.words.settled = Some(self.is_promoted());
         let reloaded = self.act("reload-agent");
+        self.words.settled = None;
         if reloaded.ended == Ended::Interrupted {
-            // A stop ends it anyway. What is to be demoted comes first, and then this again.
+            // A stop ends it anyway. A role comes first, and then this again.
             if let (false, Some(parameters)) = (self.ending, &self.given.next) {
                 let again = Word::Reload {
                     parameters: parameters.clone(),
