@@ -120,6 +120,18 @@ impl Db {
         self.driver().stop(&resource.into(), grace);
     }
 
+    /// Another value of a parameter that can be taken over.
+    fn reconfigure(&self, live: &str) {
+        for (resource, role) in [(COPY, Role::Unpromoted), (ROLE, Role::Promoted)] {
+            let mut config = self.config(role);
+            if let Some(agent) = &mut config.agent {
+                agent.parameters.insert("live".to_owned(), live.to_owned());
+                agent.reloadable = ["live".to_owned()].into();
+            }
+            self.driver().reconfigure(&resource.into(), &config);
+        }
+    }
+
     fn restart_driver(&mut self) {
         self.driver = None;
         let (driver, changes) = driver(&self.world);
@@ -437,23 +449,13 @@ fn a_promoted_copy_takes_parameters_over_and_stays_promoted() {
     let db = Db::new("reload", "ocf:test:ours");
     db.start();
     db.promoted();
-    let reconfigure = |live: &str| {
-        for (resource, role) in [(COPY, Role::Unpromoted), (ROLE, Role::Promoted)] {
-            let mut config = db.config(role);
-            if let Some(agent) = &mut config.agent {
-                agent.parameters.insert("live".to_owned(), live.to_owned());
-                agent.reloadable = ["live".to_owned()].into();
-            }
-            db.driver().reconfigure(&resource.into(), &config);
-        }
-    };
-    reconfigure("b");
+    db.reconfigure("b");
     db.until(COPY, &InstanceChange::Reloaded);
     assert!(db.is_promoted());
     assert!(db.env("reload-agent").contains("OCF_RESKEY_live=b\n"));
     let hangs = "[ -e \"$d/free\" ] || { touch \"$d/hangs\"; exec sleep 1000; }";
     db.script("reload-agent", hangs);
-    reconfigure("c");
+    db.reconfigure("c");
     let hung = db.world.path("agent/hangs");
     wait_until("it hangs", || hung.exists());
     db.world.touch("agent/free");
@@ -477,4 +479,57 @@ fn a_promoted_copy_takes_parameters_over_and_stays_promoted() {
     ];
     assert_eq!(db.actions(), actions);
     assert!(db.env("reload-agent").contains("OCF_RESKEY_live=c\n"));
+}
+
+/// Longer than who finds it waits for its role, and longer than a check may take.
+#[test]
+fn a_successor_of_this_program_finds_it_promoted_in_the_middle_of_a_long_reload() {
+    let mut db = Db::new("reload-long", "ocf:test:ours");
+    db.start();
+    db.promoted();
+    let once = "[ -e \"$d/reloads\" ] || { touch \"$d/reloads\"; sleep 8; }";
+    db.script("reload-agent", once);
+    db.reconfigure("b");
+    let reloads = db.world.path("agent/reloads");
+    wait_until("it reloads", || reloads.exists());
+    db.restart_driver();
+    db.driver().probe(&ROLE.into(), &db.config(Role::Promoted));
+    db.driver()
+        .probe(&COPY.into(), &db.config(Role::Unpromoted));
+    let mut found = [db.next(), db.next()].map(|(resource, change)| {
+        assert!(
+            matches!(change, InstanceChange::Adopted { .. }),
+            "{change:?}"
+        );
+        resource
+    });
+    found.sort();
+    assert_eq!(found, [COPY, ROLE]);
+    db.reconfigure("c");
+    db.until(COPY, &InstanceChange::Reloaded);
+    assert!(db.is_promoted());
+    let actions = ["start", "promote", "reload-agent", "reload-agent"];
+    assert_eq!(db.actions(), actions);
+}
+
+#[test]
+fn an_heir_is_promoted_before_it_takes_parameters_over() {
+    let db = Db::new("reload-heir", "ocf:test:ours");
+    db.start();
+    let hangs = "[ -e \"$d/free\" ] || { touch \"$d/hangs\"; exec sleep 1000; }";
+    db.script("reload-agent", hangs);
+    db.reconfigure("b");
+    let hung = db.world.path("agent/hangs");
+    wait_until("it hangs", || hung.exists());
+    db.world.touch("agent/free");
+    db.promote(LONG_MS);
+    let told = [db.next(), db.next()];
+    for (resource, change) in [
+        (ROLE, InstanceChange::Started),
+        (COPY, InstanceChange::Reloaded),
+    ] {
+        assert!(told.contains(&(resource.to_owned(), change)), "{told:?}");
+    }
+    let actions = ["start", "reload-agent", "promote", "reload-agent"];
+    assert_eq!(db.actions(), actions);
 }
