@@ -114,7 +114,12 @@ impl Worker {
             return;
         }
         if found == Found::Asked {
-            return self.on_asked(resource);
+            // One that is being stopped is demoted by that: its role has not been lost.
+            let stops = matches!(running.stage, Stage::Stopping(_) | Stage::Failing(_));
+            if !stops {
+                self.on_asked(resource);
+            }
+            return;
         }
         let change = match (found, running.stage) {
             (Found::Ready, Stage::Starting(_)) => {
